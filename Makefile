@@ -1,0 +1,45 @@
+# make run and make test are all that a new user needs.
+
+GO     ?= go
+PORT   ?= 4567
+# Time-outs are there to end what hangs, not to measure.
+TEST    = $(GO) test -timeout 20m
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## serve the example tree public/ on port 4567 (PORT=...)
+	$(GO) run ./cmd/pxesrv serve --root public --port $(PORT)
+
+build: ## bin/pxesrv, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/pxesrv ./cmd/pxesrv
+
+test: deps ## install what is missing (Debian), then run every test, real iPXE in QEMU included
+	bash .ci/tests
+
+soak: deps ## the long loops: 100000 orders, 1000 kills; about half an hour
+	PXESRV_TEST_SOAK=1 $(GO) test -timeout 120m -count=1 -v -run 'Soak' ./...
+
+fuzz: ## every fuzz target for 30 s (FUZZTIME=...)
+	@bash .ci/fuzz $(or $(FUZZTIME),30s)
+
+bench: ## benchmarks of the decision
+	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
+
+lint: ## gofmt and vet, for Linux, macOS and Windows
+	@test -z "$$(gofmt -l cmd pkg)" || { echo "gofmt would change:"; gofmt -l cmd pkg; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./cmd/... ./pkg/boot ./pkg/tree ./pkg/order ./pkg/site ./pkg/daemon
+	GOOS=windows $(GO) vet ./cmd/... ./pkg/boot ./pkg/tree ./pkg/order ./pkg/site ./pkg/daemon
+
+fmt: ## format the source
+	gofmt -w cmd pkg
+
+deps: ## install what the tests need (Debian), and fetch the iPXE of Debian 13 into a cache
+	@bash pkg/lab/deps.sh
+
+clean: ## remove what was built
+	rm -rf bin dist
+
+.PHONY: help run build test soak fuzz bench lint fmt deps clean
+.DEFAULT_GOAL := help

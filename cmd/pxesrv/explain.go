@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/site"
+)
+
+// runExplain says what a machine would get, by the very code that answers it, and uses nothing up.
+func runExplain(ctx context.Context, io streams, args []string) error {
+	c := config.Default()
+	f := flags(io, "explain", "NAME…", &c, false)
+	var (
+		claims        boot.Claims
+		query, ip     string
+		macs          []string
+		asJSON, print bool
+	)
+	f.StringVar(&query, "query", "", "the query of a request, or its whole URL, as the log has it")
+	f.StringVar(&ip, "ip", "", "the address the machine asks from")
+	f.StringVar(&claims.UUID, "uuid", "", "SMBIOS uuid")
+	f.StringVar(&claims.Manufacturer, "manufacturer", "", "SMBIOS manufacturer")
+	f.StringVar(&claims.Serial, "serial", "", "SMBIOS serial number")
+	f.StringVar(&claims.Asset, "asset", "", "SMBIOS chassis asset tag")
+	f.StringArrayVar(&macs, "mac", nil, "MAC address; may be given several times")
+	f.StringVar(&claims.Host, "host", "", "host name the machine says it has")
+	f.IntVar(&claims.Try, "try", 0, "how often the machine has asked before in this boot")
+	f.BoolVar(&print, "script", false, "print the script instead")
+	f.BoolVar(&asJSON, "json", false, "print the decision as JSON")
+	plain := f.Usage
+	f.Usage = func() {
+		plain()
+		fmt.Fprint(io.out, `
+A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling:
+  pxesrv explain 10.0.0.7
+  pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
+`)
+	}
+	if err := parse(io, f, &c, args); err != nil {
+		return err
+	}
+	claims.MACs = macs
+	var addr netip.Addr
+	if ip != "" {
+		var err error
+		if addr, err = netip.ParseAddr(ip); err != nil {
+			return usagef("--ip %q is not an address", ip)
+		}
+	}
+	s, err := site.New(c)
+	if err != nil {
+		return err
+	}
+	given := false
+	f.Visit(func(fl *pflag.Flag) {
+		switch fl.Name {
+		case "query", "ip", "uuid", "manufacturer", "serial", "asset", "mac", "host":
+			given = true
+		}
+	})
+	if !given && f.NArg() == 0 {
+		return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
+	}
+	var client boot.Client
+	if query != "" {
+		if _, after, isURL := strings.Cut(query, "?"); isURL {
+			query = after
+		}
+		client = s.Client(query, addr)
+	} else {
+		client = s.Identify(claims, addr)
+	}
+	for _, arg := range f.Args() {
+		n, err := boot.Canonical(arg)
+		if err != nil {
+			return usagef("%q %v, so no file can have its name", arg, err)
+		}
+		client.Names = append(client.Names, n)
+		if n.Kind == boot.Address && !client.Addr.IsValid() {
+			client.Addr = netip.MustParseAddr(n.Text)
+		}
+	}
+	a, err := s.Resolve(ctx, &client, false)
+	switch {
+	case print && err == nil:
+		_, err := io.out.Write(a.Script.Body)
+		return err
+	case print:
+		return err
+	case asJSON:
+		return explainJSON(io, client, a, err)
+	}
+	explainText(io, client, a, err)
+	if err != nil {
+		return errQuiet
+	}
+	return nil
+}
+
+func explainText(io streams, c boot.Client, a boot.Answer, err error) {
+	p := func(format string, args ...any) { fmt.Fprintf(io.out, format+"\n", args...) }
+	for i, n := range c.Names {
+		head := ""
+		if i == 0 {
+			head = "names"
+		}
+		p("%-9s %s (%s)", head, n.Text, n.Kind)
+	}
+	if len(c.Names) == 0 {
+		p("%-9s none: only the default can answer", "names")
+	}
+	for _, d := range c.Dropped {
+		p("%-9s %s %q %s", "no name", d.Kind, d.Value, d.Why)
+	}
+	if c.Conflict != "" {
+		p("%-9s %s", "conflict", c.Conflict)
+	}
+	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
+		said := false
+		for _, f := range a.Trace.Findings {
+			if f.Step == s {
+				p("%-9s %s", s, sentence(f))
+				said = true
+			}
+		}
+		if asked := slices.Contains(a.Trace.Steps, s); !said && asked && !(s == boot.Retry && c.Try == 0) {
+			p("%-9s -", s)
+		}
+	}
+	switch {
+	case errors.Is(err, boot.ErrNothing):
+		p("%-9s none: nothing is set for this machine, and there is no default (HTTP 404)", "answer")
+	case err != nil:
+		p("%-9s none: %v (HTTP 503)", "answer", err)
+	default:
+		p("%-9s %s, %d bytes", "answer", a.Script.From, len(a.Script.Body))
+	}
+}
+
+// sentence says what became of an entry.
+func sentence(f boot.Finding) string {
+	text := f.Path
+	if f.Target != "" {
+		text += " -> " + f.Target
+	}
+	switch f.Outcome {
+	case boot.Answered:
+		text += ": this one answers"
+		if f.Order && f.Step == boot.Once {
+			text += ", and is used up by it"
+		}
+		if f.Step == boot.Retry {
+			text += " once more, because it did not arrive"
+		}
+		if f.Step == boot.Protect {
+			text += ": boot the local disk, whatever else is set"
+		}
+	case boot.Skipped:
+		text += ": skipped, " + f.Why
+	case boot.Waiting:
+		text += ": the order waits, the machine is protected"
+	case boot.Behind:
+		text += ": not asked"
+		if f.Why != "" {
+			text += "; " + f.Why
+		}
+	case boot.Unsure:
+		text += ": cannot be known: " + f.Why
+	}
+	return text
+}
+
+func explainJSON(io streams, c boot.Client, a boot.Answer, err error) error {
+	out := struct {
+		Names    []boot.Name    `json:"names"`
+		Dropped  []boot.Dropped `json:"dropped,omitempty"`
+		Conflict string         `json:"conflict,omitempty"`
+		boot.Trace
+		Status int    `json:"status"`
+		Step   string `json:"step,omitempty"`
+		Entry  string `json:"entry,omitempty"`
+		File   string `json:"file,omitempty"`
+		Bytes  int    `json:"bytes,omitempty"`
+		Error  string `json:"error,omitempty"`
+	}{Names: c.Names, Dropped: c.Dropped, Conflict: c.Conflict, Trace: a.Trace, Status: 200}
+	switch {
+	case errors.Is(err, boot.ErrNothing):
+		out.Status, out.Error = 404, err.Error()
+	case err != nil:
+		out.Status, out.Error = 503, err.Error()
+	default:
+		out.Step, out.Entry, out.File, out.Bytes = string(a.Entry.Step), a.Entry.Path, a.Script.From, len(a.Script.Body)
+	}
+	e := json.NewEncoder(io.out)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if jerr := e.Encode(out); jerr != nil {
+		return jerr
+	}
+	if err != nil {
+		return errQuiet
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// Command pxesrv answers the question of a machine that starts: what should I boot? Plain files say it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"pxesrv/pkg/config"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// subcommand is one of the things pxesrv does.
+type subcommand struct {
+	name, args, about string
+	run               func(ctx context.Context, io streams, args []string) error
+}
+
+type streams struct{ out, err io.Writer }
+
+func commands() []subcommand {
+	return []subcommand{
+		{"serve", "", "the daemon; what pxesrv without a command does", runServe},
+		{"explain", "NAME…", "what a machine would get, and why; uses nothing up", runExplain},
+		{"once", "COMMAND …", "place, list, cancel, retry, release one-time orders", runOnce},
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// errQuiet ends the program with status 1 after everything was said.
+var errQuiet = errors.New("")
+
+// run is the program with its own arguments and streams. It returns the exit status: 0 done, 1 failed, 2 called wrongly.
+func run(args []string, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the program at once.
+	go func() { <-ctx.Done(); stop() }()
+
+	err := dispatch(ctx, streams{out, errOut}, args)
+	var usage usageError
+	switch {
+	case err == nil || errors.Is(err, pflag.ErrHelp):
+		return 0
+	case errors.As(err, &usage):
+		fmt.Fprintf(errOut, "pxesrv: %v\n", err)
+		return 2
+	case err != errQuiet:
+		fmt.Fprintf(errOut, "pxesrv: %v\n", err)
+	}
+	return 1
+}
+
+func dispatch(ctx context.Context, io streams, args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "help", "--help", "-h":
+			help(io)
+			return nil
+		case "--version":
+			return runVersion(ctx, io, nil)
+		}
+		for _, c := range commands() {
+			if c.name == args[0] {
+				return c.run(ctx, io, args[1:])
+			}
+		}
+		if !strings.HasPrefix(args[0], "-") {
+			return usagef("there is no command %q; pxesrv help lists them", args[0])
+		}
+	}
+	return runServe(ctx, io, args)
+}
+
+func help(io streams) {
+	fmt.Fprint(io.out, "pxesrv tells machines what to boot, as plain files say it.\n\nCommands:\n")
+	for _, c := range commands() {
+		fmt.Fprintf(io.out, "  pxesrv %-22s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	}
+	fmt.Fprint(io.out, "\npxesrv COMMAND --help lists the flags of a command.\n")
+}
+
+// flags makes the flags of a command, with the settings of c among them.
+func flags(io streams, name, args string, c *config.Config, daemon bool) *pflag.FlagSet {
+	f := pflag.NewFlagSet("pxesrv "+name, pflag.ContinueOnError)
+	f.SortFlags = false
+	f.SetOutput(io.err)
+	if c != nil {
+		for _, s := range c.Settings() {
+			if s.Serve && !daemon {
+				continue
+			}
+			f.VarP(s.Value, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
+		}
+	}
+	f.Usage = func() {
+		fmt.Fprintf(io.out, "Usage: pxesrv %s [flags] %s\n\n%s", name, args, f.FlagUsages())
+	}
+	return f
+}
+
+// parse reads the environment and then the flags, which win, and checks the configuration.
+func parse(io streams, f *pflag.FlagSet, c *config.Config, args []string) error {
+	if c != nil {
+		warnings, err := c.Environ(os.Environ())
+		if err != nil {
+			return usageError{err}
+		}
+		for _, w := range warnings {
+			fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
+		}
+	}
+	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return usagef("%v; see %s --help", err, f.Name())
+	}
+	if c == nil {
+		return nil
+	}
+	return c.Check()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/order"
+	"pxesrv/pkg/site"
+)
+
+const onceHelp = `Usage: pxesrv once COMMAND [flags]
+
+  place NAME SCRIPT   boot SCRIPT once: makes the link once/NAME; SCRIPT is relative to the root, or a path
+  list [NAME]         orders that are pending, open (sent, arrival not known) and served
+  cancel NAME         take a pending order back; when none is pending, dismiss the open ones
+  retry NAME          place an open order again
+  release NAME        let a name be granted again that was granted too often
+
+NAME is a MAC, uuid, address, serial, asset tag or host name, in any spelling.
+`
+
+// runOnce is the desk of one-time orders. Everything it does can be done with ln -s and rm as well, except looking.
+func runOnce(ctx context.Context, io streams, args []string) error {
+	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
+		fmt.Fprint(io.out, onceHelp)
+		return nil
+	}
+	do, ok := map[string]func(context.Context, streams, *onceDesk) error{
+		"place": oncePlace, "list": onceList, "cancel": onceCancel, "retry": onceRetry, "release": onceRelease,
+	}[args[0]]
+	if !ok {
+		return usagef("there is no command \"once %s\"; pxesrv once --help lists them", args[0])
+	}
+	c := config.Default()
+	d := &onceDesk{}
+	d.flags = flags(io, "once "+args[0], strings.TrimPrefix(onceArgs[args[0]], " "), &c, false)
+	switch args[0] {
+	case "list":
+		d.flags.BoolVar(&d.json, "json", false, "print the list as JSON")
+		d.flags.IntVar(&d.served, "served", 10, "how many served orders to show; -1: all")
+	case "place":
+		d.flags.BoolVar(&d.force, "force", false, "place the order even if its script cannot be served now")
+	}
+	if err := parse(io, d.flags, &c, args[1:]); err != nil {
+		return err
+	}
+	want := strings.Count(onceArgs[args[0]], " ")
+	if n := d.flags.NArg(); n != want && !(args[0] == "list" && n == 0) {
+		return usagef("once %s takes%s", args[0], onceArgs[args[0]])
+	}
+	var err error
+	if d.site, err = site.New(c); err != nil {
+		return err
+	}
+	d.orders = d.site.Orders()
+	if d.flags.NArg() > 0 {
+		if d.name, err = boot.Canonical(d.flags.Arg(0)); err != nil {
+			return usagef("%q %v, so no machine has this name", d.flags.Arg(0), err)
+		}
+		if d.name.Text != d.flags.Arg(0) {
+			fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", d.flags.Arg(0), d.name.Text)
+		}
+	}
+	err = do(ctx, io, d)
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, order.ErrNone) {
+		return fmt.Errorf("%w; orders live in %s", err, d.orders.Dir)
+	}
+	return err
+}
+
+var onceArgs = map[string]string{"place": " NAME SCRIPT", "list": " [NAME]", "cancel": " NAME", "retry": " NAME", "release": " NAME"}
+
+type onceDesk struct {
+	flags       *pflag.FlagSet
+	site        *site.Site
+	orders      *order.Store
+	name        boot.Name
+	json, force bool
+	served      int
+}
+
+func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
+	script := d.flags.Arg(1)
+	text, err := d.site.Target(ctx, script)
+	if err != nil && !(d.force && text != "") {
+		return fmt.Errorf("%s is no script that can be served: %w (--force places the order all the same)", script, err)
+	}
+	replaced, err := d.orders.Place(d.name.Text, text)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(io.out, "once/%s -> %s\n", d.name.Text, text)
+	if replaced != "" {
+		fmt.Fprintf(io.out, "it replaces the order that waited: %s\n", replaced)
+	}
+	c := boot.Client{Names: []boot.Name{d.name}}
+	if a, err := d.site.Resolve(ctx, &c, false); err == nil && a.Entry.Step == boot.Protect {
+		fmt.Fprintf(io.out, "the machine is protected by %s: the order waits until that is gone\n", a.Entry.Path)
+	} else if err == nil && a.Entry.Step != boot.Once {
+		for _, f := range a.Trace.Findings {
+			if f.Step == boot.Once && f.Why != "" {
+				fmt.Fprintf(io.out, "it will not be granted as it is: %s\n", f.Why)
+			}
+		}
+	}
+	return nil
+}
+
+func onceList(_ context.Context, io streams, d *onceDesk) error {
+	l, err := d.orders.List()
+	if err != nil {
+		return err
+	}
+	if d.name.Text != "" {
+		l = l.Of(d.name.Text)
+	}
+	if d.served >= 0 && len(l.Served) > d.served {
+		l.Served = l.Served[len(l.Served)-d.served:]
+	}
+	if d.json {
+		e := json.NewEncoder(io.out)
+		e.SetIndent("", "  ")
+		return e.Encode(l)
+	}
+	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STATE\tNAME\tTARGET\tSINCE\tSENT TO")
+	for _, p := range l.Pending {
+		state := "pending"
+		if p.Problem != "" {
+			state = "pending, " + p.Problem
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", state, p.Name, p.Target, stamp(p.Placed))
+	}
+	row := func(state string, c order.Claim) {
+		to := ""
+		if c.Addr.IsValid() {
+			to = c.Addr.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", state, c.Name, c.Target, stamp(c.Time), to)
+	}
+	for _, c := range l.Open {
+		row("open", c)
+	}
+	for _, c := range l.Served {
+		state := "served"
+		if c.End != order.Arrived {
+			state = string(c.End)
+		}
+		row(state, c)
+	}
+	return w.Flush()
+}
+
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+func onceCancel(_ context.Context, io streams, d *onceDesk) error {
+	done, err := d.orders.Cancel(d.name.Text)
+	if errors.Is(err, order.ErrNone) {
+		return fmt.Errorf("no order for %s is pending or open", d.name.Text)
+	}
+	for _, c := range done {
+		fmt.Fprintf(io.out, "canceled once/%s -> %s\n", c.Name, c.Target)
+	}
+	return err
+}
+
+func onceRetry(_ context.Context, io streams, d *onceDesk) error {
+	c, err := d.orders.Again(d.name.Text)
+	if errors.Is(err, order.ErrNone) {
+		return fmt.Errorf("no order for %s is open", d.name.Text)
+	} else if err != nil {
+		return err
+	}
+	fmt.Fprintf(io.out, "once/%s -> %s\n", c.Name, c.Target)
+	return nil
+}
+
+func onceRelease(_ context.Context, io streams, d *onceDesk) error {
+	if err := d.orders.Release(d.name.Text); err != nil {
+		return err
+	}
+	fmt.Fprintf(io.out, "orders for %s are granted again\n", d.name.Text)
+	return nil
+}

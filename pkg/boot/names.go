@@ -1,0 +1,382 @@
+package boot
+
+import (
+	_ "embed"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// MaxNames is the largest number of names a client has.
+const MaxNames = 16
+
+// maxMACs leaves room for every other kind of name in MaxNames.
+const maxMACs = 8
+
+// Kind says which claim a name comes from.
+type Kind string
+
+const (
+	UUID               Kind = "uuid"
+	ManufacturerSerial Kind = "manufacturer-serial"
+	Serial             Kind = "serial"
+	Asset              Kind = "asset"
+	MAC                Kind = "mac"
+	Host               Kind = "host"
+	Address            Kind = "ip"
+	Typed              Kind = "name" // a person typed it, and it may be any free-form claim
+)
+
+// Name is one name of a machine in its canonical spelling: the name of its files in the tree.
+//
+// uuid and MAC are lower case, a MAC is written with hyphens, an address as RFC 5952 has it, without zone and IPv4-mapped
+// ones as IPv4. A free-form text keeps its case, and each run of other characters became one hyphen.
+type Name struct {
+	Text string `json:"name"`
+	Kind Kind   `json:"kind"`
+}
+
+func (n Name) String() string { return n.Text }
+
+// Client is who is asking.
+type Client struct {
+	Names    []Name     // strongest first, at most MaxNames
+	Addr     netip.Addr // the source address, also where it is no name
+	Try      int        // how often this boot has asked before
+	Conflict string     // why it is not certain who is asking; then no order is granted
+	NoOrders string     // why this kind of request takes no order, whoever asks
+	Dropped  []Dropped  // claims that became no name
+}
+
+// Dropped is a claim that became no name, and why.
+type Dropped struct {
+	Kind  Kind   `json:"kind"`
+	Value string `json:"value"`
+	Why   string `json:"why"`
+	// Placeholder: the value is one that boards carry when nobody filled in the real one.
+	Placeholder bool `json:"placeholder,omitempty"`
+}
+
+// Identity is how a site turns claims into names. The zero value is the usual way.
+type Identity struct {
+	NoAddress    []netip.Prefix // networks behind NAT: an address from there names no single machine
+	Placeholders Placeholders   // values that name nobody; the zero value is the built-in list
+}
+
+// Client returns who is asking: the claims and the source address as names, strongest first.
+//
+//	uuid as sent, then with its first three fields byte-swapped · manufacturer-serial · serial · asset · each MAC · host · address
+//
+// A claim that is empty or a placeholder names nobody. A free-form text that looks like an address, a MAC or a uuid is no
+// name, because it could be taken for another machine's. The address comes from the connection, never from the claims.
+func (c Claims) Client(addr netip.Addr, id Identity) Client {
+	cl := Client{Try: c.Try, Addr: addr.Unmap().WithZone("")}
+	if len(c.Twice) > 0 {
+		cl.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
+	}
+	drop := func(k Kind, value, why string) {
+		cl.Dropped = append(cl.Dropped, Dropped{Kind: k, Value: value, Why: why})
+	}
+	placeholder := func(k Kind, value string) bool {
+		if value == "" || !id.Placeholders.match(value) {
+			return value == ""
+		}
+		cl.Dropped = append(cl.Dropped, Dropped{Kind: k, Value: value, Why: "is a placeholder", Placeholder: true})
+		return true
+	}
+	add := func(k Kind, text string) {
+		if !slices.ContainsFunc(cl.Names, func(n Name) bool { return n.Text == text }) {
+			cl.Names = append(cl.Names, Name{text, k})
+		}
+	}
+	freeForm := func(k Kind, value string) {
+		if placeholder(k, value) {
+			return
+		}
+		if text, err := FreeForm(value); err != nil {
+			drop(k, value, err.Error())
+		} else {
+			add(k, text)
+		}
+	}
+
+	if u, err := parseUUID(c.UUID); c.UUID != "" && err != nil {
+		drop(UUID, c.UUID, err.Error())
+	} else if swapped := swapUUID(u); !placeholder(UUID, u) && !placeholder(UUID, swapped) {
+		add(UUID, u)
+		add(UUID, swapped)
+	}
+	if c.Manufacturer != "" && c.Serial != "" && !id.Placeholders.match(c.Manufacturer) && !id.Placeholders.match(c.Serial) {
+		if m, s := squash(c.Manufacturer), squash(c.Serial); m != "" && s != "" {
+			freeForm(ManufacturerSerial, m+"-"+s)
+		}
+	}
+	freeForm(Serial, c.Serial)
+	freeForm(Asset, c.Asset)
+	macs := 0
+	for _, value := range c.MACs {
+		m, err := parseMAC(value)
+		switch {
+		case value == "" || placeholder(MAC, value):
+		case err != nil:
+			drop(MAC, value, err.Error())
+		case macs == maxMACs && !slices.Contains(cl.Names, Name{m, MAC}):
+			drop(MAC, value, fmt.Sprintf("has more than %d cards before it", maxMACs))
+		default:
+			before := len(cl.Names)
+			add(MAC, m)
+			macs += len(cl.Names) - before
+		}
+	}
+	freeForm(Host, c.Host)
+	switch {
+	case !cl.Addr.IsValid():
+	case slices.ContainsFunc(id.NoAddress, func(p netip.Prefix) bool { return p.Contains(cl.Addr) }):
+		drop(Address, cl.Addr.String(), "is in a network whose addresses name no single machine")
+	default:
+		add(Address, cl.Addr.String())
+	}
+	return cl
+}
+
+// Canonical returns the canonical spelling of a name that a person typed: a MAC, uuid or address in any spelling, or any
+// other text as FreeForm has it.
+func Canonical(text string) (Name, error) {
+	text = strings.TrimSpace(text)
+	if u, err := parseUUID(text); err == nil {
+		return Name{u, UUID}, nil
+	}
+	if m, err := parseMAC(text); err == nil && strings.ContainsAny(text, ":-.") {
+		return Name{m, MAC}, nil
+	}
+	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+		return Name{a.Unmap().WithZone("").String(), Address}, nil
+	}
+	f, err := FreeForm(text)
+	return Name{f, Typed}, err
+}
+
+// Spellings returns every canonical name, in lower case, that a file called entry could have been meant for. The step
+// "protect" compares by it, since a misspelt guard must still guard: AABBCCDDEEFF and aa:bb:cc:dd:ee:ff both mean the card.
+func Spellings(entry string) []string {
+	all := []string{strings.ToLower(entry)}
+	add := func(s string) {
+		if s = strings.ToLower(s); s != "" && !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	for _, text := range []string{entry, strings.TrimSpace(unescape(entry))} {
+		if u, err := parseUUID(text); err == nil {
+			add(u)
+			add(swapUUID(u))
+		}
+		if m, err := parseMAC(text); err == nil {
+			add(m)
+		}
+		if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+			add(a.Unmap().WithZone("").String())
+		}
+		add(squash(text))
+	}
+	return all
+}
+
+// FreeForm returns the canonical spelling of a serial, asset tag or host name: each run of characters other than
+// A-Z a-z 0-9 . _ : - becomes one hyphen, with none at the ends. It is an error when nothing is left, when more than 128
+// bytes are left, and when the text looks like an address, a MAC or a uuid.
+func FreeForm(text string) (string, error) {
+	name := squash(text)
+	switch {
+	case name == "":
+		return "", fmt.Errorf("has no letter or digit")
+	case len(name) > maxName:
+		return "", fmt.Errorf("is longer than %d characters", maxName)
+	}
+	for _, s := range []string{text, name} {
+		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+			return "", fmt.Errorf("looks like an address")
+		}
+		if _, err := parseMAC(s); err == nil && strings.ContainsAny(s, ":-.") {
+			return "", fmt.Errorf("looks like a MAC address")
+		}
+		if _, err := parseUUID(s); err == nil {
+			return "", fmt.Errorf("looks like a uuid")
+		}
+	}
+	return name, nil
+}
+
+const maxName = 128
+
+// IsName reports whether text can be a name at all: nothing else reaches the file system.
+// [A-Za-z0-9][A-Za-z0-9._:-]{0,127}, and the IPv6 addresses that begin with a colon.
+func IsName(text string) bool {
+	if text == "" || len(text) > maxName {
+		return false
+	}
+	for i := range len(text) {
+		if !nameByte(text[i]) {
+			return false
+		}
+	}
+	if isAlnum(text[0]) {
+		return true
+	}
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.String() == text
+}
+
+func isAlnum(b byte) bool {
+	return '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
+}
+
+func nameByte(b byte) bool { return isAlnum(b) || b == '.' || b == '_' || b == ':' || b == '-' }
+
+// squash replaces each run of foreign bytes, and the hyphens beside it, by one hyphen, and cuts what no name begins or ends with.
+func squash(text string) string {
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); {
+		j, foreign := i, false
+		for j < len(text) && (!nameByte(text[j]) || text[j] == '-') {
+			foreign = foreign || text[j] != '-'
+			j++
+		}
+		switch {
+		case foreign:
+			out = append(out, '-')
+		default:
+			out = append(out, text[i:j]...)
+		}
+		if i = j; i < len(text) {
+			out = append(out, text[i])
+			i++
+		}
+	}
+	return strings.TrimRight(strings.TrimLeft(string(out), "-._:"), "-")
+}
+
+// parseUUID returns a uuid in lower case with hyphens. It takes any case, with or without hyphens, in braces or as a URN.
+func parseUUID(text string) (string, error) {
+	bad := fmt.Errorf("is not a uuid")
+	s := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"))
+	s = strings.TrimPrefix(s, "urn:uuid:")
+	if len(s) == 36 {
+		for _, i := range []int{8, 13, 18, 23} {
+			if s[i] != '-' {
+				return "", bad
+			}
+		}
+		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	}
+	if _, err := hex.DecodeString(s); err != nil || len(s) != 32 {
+		return "", bad
+	}
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
+}
+
+// swapUUID returns the uuid with its first three fields in the other byte order. SMBIOS before 2.6, some firmware and
+// ${uuid:hexraw} have them so.
+func swapUUID(u string) string {
+	if len(u) != 36 {
+		return ""
+	}
+	swap := func(s string) string {
+		out := ""
+		for i := len(s); i > 0; i -= 2 {
+			out += s[i-2 : i]
+		}
+		return out
+	}
+	return swap(u[:8]) + "-" + swap(u[9:13]) + "-" + swap(u[14:18]) + u[18:]
+}
+
+// parseMAC returns a hardware address of 6, 8 or 20 bytes (Ethernet, EUI-64, InfiniBand) in lower case with hyphens. It
+// takes colons or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX
+// writes it (01-aa-bb-cc-dd-ee-ff).
+func parseMAC(text string) (string, error) {
+	bad := fmt.Errorf("is not a MAC address")
+	sep, group := "", 2
+	switch {
+	case strings.Contains(text, ":"):
+		sep = ":"
+	case strings.Contains(text, "-"):
+		sep = "-"
+	case strings.Contains(text, "."):
+		sep, group = ".", 4
+	}
+	digits := strings.ToLower(text)
+	if sep != "" {
+		groups := strings.Split(digits, sep)
+		if group == 2 && (len(groups) == 7 && groups[0] == "01" || len(groups) == 21 && groups[0] == "20") {
+			groups = groups[1:]
+		}
+		for _, g := range groups {
+			if len(g) != group {
+				return "", bad
+			}
+		}
+		digits = strings.Join(groups, "")
+	}
+	b, err := hex.DecodeString(digits)
+	if err != nil || len(b) != 6 && len(b) != 8 && len(b) != 20 || sep == "" && len(b) != 6 {
+		return "", bad
+	}
+	out := make([]byte, 0, 3*len(b))
+	for i := range b {
+		out = append(out, '-', digits[2*i], digits[2*i+1])
+	}
+	return string(out[1:]), nil
+}
+
+// Placeholders is a list of values that name no machine. The zero value is the built-in list.
+type Placeholders struct{ more map[string]bool }
+
+//go:embed placeholders.txt
+var placeholderText string
+
+var builtIn = parsePlaceholders(placeholderText)
+
+// With returns the list with the lines of text added, in the form of placeholders.txt: a value a line, # begins a comment.
+func (p Placeholders) With(text string) Placeholders {
+	more := parsePlaceholders(text)
+	for k := range p.more {
+		more[k] = true
+	}
+	return Placeholders{more}
+}
+
+func parsePlaceholders(text string) map[string]bool {
+	all := map[string]bool{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if one, repeated := strings.CutSuffix(line, "..."); repeated && len(one) == 1 {
+			all[strings.ToLower(one)+"..."] = true
+		} else if line != "" && line[0] != '#' {
+			all[bare(line)] = true
+		}
+	}
+	return all
+}
+
+func (p Placeholders) match(value string) bool {
+	b := bare(value)
+	if b == "" || builtIn[b] || p.more[b] {
+		return true
+	}
+	if strings.Trim(b, b[:1]) == "" {
+		return builtIn[b[:1]+"..."] || p.more[b[:1]+"..."]
+	}
+	return false
+}
+
+// bare is value without case, blanks and punctuation. Letters of other alphabets count as letters.
+func bare(value string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x80 && !isAlnum(byte(r)) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(value))
+}

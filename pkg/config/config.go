@@ -1,0 +1,299 @@
+// Package config is what a site sets: a checked, typed Config, and the table of settings from which flags, environment
+// variables and documentation are made.
+//
+// A flag wins over its environment variable, and that over the default. The setting once.max-per-day is the flag
+// --once-max-per-day and the variable PXESRV_ONCE_MAX_PER_DAY.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is a checked configuration. Start from Default.
+type Config struct {
+	Root    string   // the document root
+	Listen  []string // addresses to listen on; empty: Address and Port
+	Address string
+	Port    int
+	Log     string // file to log to; "": standard error
+
+	Identify     bool           // plain iPXE requests are first asked who they are
+	NoAddress    []netip.Prefix // networks whose addresses are no names
+	Placeholders string         // file with more values that name no machine
+	Trusted      []netip.Prefix // proxies whose X-Forwarded-For counts
+
+	Allow []string // directories outside the root that links may lead to
+	Show  []string // dot names that are served as files
+
+	OnceDir       string
+	OnceRegrant   time.Duration
+	OnceConfirm   time.Duration
+	OnceMaxPerDay int
+	OnceKeep      time.Duration
+	OnceKeepMax   int
+}
+
+// Default is the configuration of somebody who set nothing.
+func Default() Config {
+	return Config{
+		Port:     4567,
+		Identify: true,
+		Show:     []string{".treeinfo", ".discinfo", ".disk"},
+
+		OnceRegrant:   60 * time.Second,
+		OnceConfirm:   2 * time.Second,
+		OnceMaxPerDay: 10,
+		OnceKeep:      90 * 24 * time.Hour,
+		OnceKeepMax:   10000,
+	}
+}
+
+// Setting is one thing that can be set, by flag or environment.
+type Setting struct {
+	Key   string // "once.regrant"
+	Short string // one-letter flag, or ""
+	Help  string // one line, what it does
+	Value Value
+	Serve bool // only the daemon needs it
+}
+
+// Flag is the name of the setting's flag, without the dashes.
+func (s Setting) Flag() string { return strings.ReplaceAll(s.Key, ".", "-") }
+
+// Env is the name of the setting's environment variable.
+func (s Setting) Env() string {
+	return "PXESRV_" + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.Key))
+}
+
+// Value reads a setting from text and writes it as text. It is what pflag calls a Value.
+type Value interface {
+	Set(text string) error
+	String() string
+	Type() string
+}
+
+// Settings is the table of everything that can be set in c.
+func (c *Config) Settings() []Setting {
+	return []Setting{
+		{"root", "", "document root: the tree of default, once/, static/, protect/", &text{&c.Root, "dir"}, false},
+		{"listen", "", "address to listen on, host:port; may be given several times (instead of --address and --port)", &list{to: &c.Listen, kind: "addr", check: checkAddress}, true},
+		{"port", "p", "port to listen on", &number{&c.Port, 0, 65535}, true},
+		{"address", "o", "address to listen on; empty means every address, IPv4 and IPv6", &text{&c.Address, "ip"}, true},
+		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
+		{"identify", "", "ask iPXE who it is when its request says nothing", &boolean{&c.Identify}, true},
+		{"identity.no-ip", "", "network (NAT) whose addresses are no names; may be given several times", &prefixes{to: &c.NoAddress}, false},
+		{"identity.placeholders", "", "file with more values that name no machine, one a line", &text{&c.Placeholders, "file"}, false},
+		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
+		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
+		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name", defaulted: true}, true},
+		{"once.dir", "", "directory of the one-time orders and their journal; empty means once/ in the root", &text{&c.OnceDir, "dir"}, false},
+		{"once.regrant", "", "how long an order that did not arrive is sent again to the machine that retries; 0: never", &duration{&c.OnceRegrant}, false},
+		{"once.confirm", "", "how long to wait for the client's TCP to acknowledge an order", &duration{&c.OnceConfirm}, true},
+		{"once.max-per-day", "", "orders of one name in 24 h before it is held; 0: never held", &number{&c.OnceMaxPerDay, 0, 1 << 30}, false},
+		{"once.keep", "", "how long served orders stay in the journal; 0: for ever", &duration{&c.OnceKeep}, true},
+		{"once.keep-max", "", "how many served orders older than a day stay in the journal; 0: all", &number{&c.OnceKeepMax, 0, 1 << 30}, true},
+	}
+}
+
+// Environ reads the variables PXESRV_* of an environment into c. It returns warnings about variables that set nothing here.
+func (c *Config) Environ(environ []string) (warnings []string, err error) {
+	settings := c.Settings()
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, "PXESRV_") || strings.HasPrefix(name, "PXESRV_TEST_") || name == "PXESRV_CACHE" {
+			continue
+		}
+		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Env() == name })
+		switch {
+		case i < 0:
+			warnings = append(warnings, fmt.Sprintf("%s sets nothing and is ignored; see pxesrv serve --help for what can be set", name))
+		case strings.Contains(value, "://"):
+			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod beside a service called pxesrv.
+			warnings = append(warnings, fmt.Sprintf("%s=%s looks like a service link of Kubernetes and is ignored (enableServiceLinks: false stops it)", name, value))
+		default:
+			if err := settings[i].Value.Set(value); err != nil {
+				return warnings, fmt.Errorf("%s=%s: %w", name, value, err)
+			}
+		}
+	}
+	slices.Sort(warnings)
+	return warnings, nil
+}
+
+// Check says what is wrong with a configuration before anything is opened.
+func (c *Config) Check() error {
+	if c.Root == "" {
+		return errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
+	}
+	info, err := os.Stat(c.Root)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the document root cannot be used: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("the document root %s is not a directory", c.Root)
+	}
+	for _, dir := range []*string{&c.Root, &c.OnceDir} {
+		if *dir != "" {
+			if *dir, err = filepath.Abs(*dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Addresses is what to listen on.
+func (c *Config) Addresses() []string {
+	if len(c.Listen) > 0 {
+		return c.Listen
+	}
+	return []string{net.JoinHostPort(c.Address, strconv.Itoa(c.Port))}
+}
+
+func checkAddress(s string) error {
+	if _, _, err := net.SplitHostPort(s); err != nil {
+		return fmt.Errorf("%q is not an address to listen on: write host:port, [2001:db8::1]:port or :port", s)
+	}
+	return nil
+}
+
+func checkAbsolute(s string) error {
+	if !filepath.IsAbs(s) {
+		return fmt.Errorf("%q is not an absolute directory", s)
+	}
+	return nil
+}
+
+type text struct {
+	to   *string
+	kind string
+}
+
+func (v *text) Set(s string) error { *v.to = s; return nil }
+func (v *text) String() string     { return *v.to }
+func (v *text) Type() string       { return v.kind }
+
+type boolean struct{ to *bool }
+
+func (v *boolean) Set(s string) error {
+	switch strings.ToLower(s) {
+	case "on", "yes", "true", "1":
+		*v.to = true
+	case "off", "no", "false", "0":
+		*v.to = false
+	default:
+		return fmt.Errorf("%q is neither on nor off", s)
+	}
+	return nil
+}
+
+func (v *boolean) String() string {
+	if *v.to {
+		return "on"
+	}
+	return "off"
+}
+
+func (v *boolean) Type() string { return "on|off" }
+
+type number struct {
+	to       *int
+	min, max int
+}
+
+func (v *number) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < v.min || n > v.max {
+		return fmt.Errorf("%q is not a number from %d to %d", s, v.min, v.max)
+	}
+	*v.to = n
+	return nil
+}
+
+func (v *number) String() string { return strconv.Itoa(*v.to) }
+func (v *number) Type() string   { return "number" }
+
+type duration struct{ to *time.Duration }
+
+func (v *duration) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if s == "0" {
+		d, err = 0, nil
+	}
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a duration: write 60s, 5m, 2160h or 0", s)
+	}
+	*v.to = d
+	return nil
+}
+
+func (v *duration) String() string { return v.to.String() }
+func (v *duration) Type() string   { return "duration" }
+
+// list takes several values, each by a flag of its own or all in one text with commas. The first value replaces the default.
+type list struct {
+	to        *[]string
+	kind      string
+	check     func(string) error
+	defaulted bool
+}
+
+func (v *list) Set(s string) error {
+	if v.defaulted {
+		*v.to, v.defaulted = nil, false
+	}
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
+		}
+		if v.check != nil {
+			if err := v.check(one); err != nil {
+				return err
+			}
+		}
+		*v.to = append(*v.to, one)
+	}
+	return nil
+}
+
+func (v *list) String() string { return strings.Join(*v.to, ",") }
+func (v *list) Type() string   { return v.kind }
+
+type prefixes struct{ to *[]netip.Prefix }
+
+func (v *prefixes) Set(s string) error {
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
+		}
+		p, err := netip.ParsePrefix(one)
+		if err != nil {
+			a, aerr := netip.ParseAddr(one)
+			if aerr != nil {
+				return fmt.Errorf("%q is neither a network like 10.0.0.0/8 nor an address", one)
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		*v.to = append(*v.to, p.Masked())
+	}
+	return nil
+}
+
+func (v *prefixes) String() string {
+	var all []string
+	for _, p := range *v.to {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, ",")
+}
+
+func (v *prefixes) Type() string { return "network" }

@@ -1,0 +1,395 @@
+// Package httpd answers over HTTP: /redirect with a machine's boot script, a few scripts of our own, and the files of the tree.
+//
+// /redirect is always answered with status 200 and the whole script, complete in memory before the first byte, or with an
+// error that has no script. iPXE waits for a connection to close after a 204 or 304 without a length, follows redirects
+// without a limit, and repeats a request by itself, for ever, when an error carries Retry-After: none of these is ever sent.
+package httpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/ipxe"
+)
+
+// Site is what the server asks.
+type Site interface {
+	Client(rawQuery string, addr netip.Addr) boot.Client
+	Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error)
+	// Open opens a file that anybody may have, by the decoded path. Not-there and not-given-out are fs.ErrNotExist.
+	Open(name string) (*os.File, error)
+}
+
+// Server is the HTTP handler. Fill in the fields; the zero value of each is given.
+type Server struct {
+	Site     Site
+	Log      *slog.Logger
+	Identify bool           // iPXE without a query gets the identification script
+	Trusted  []netip.Prefix // proxies whose X-Forwarded-For counts; none
+	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
+	Deadline time.Duration  // how long a decision may take; 0 means 5 s
+
+	stuck    atomic.Int32   // workers whose request was given up
+	settling sync.WaitGroup // deliveries that wait to be confirmed
+}
+
+// maxStuck is how many workers may hang on a disk before new requests are turned away at once.
+const maxStuck = 256
+
+const textPlain = "text/plain; charset=utf-8"
+
+// Wait returns when no delivery waits for its confirmation any more.
+func (s *Server) Wait() { s.settling.Wait() }
+
+// ServeHTTP routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	name, ok := decodedPath(r.URL)
+	if !ok {
+		notFound(w)
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		fail(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		return
+	}
+	switch name {
+	case "/redirect":
+		s.redirect(w, r)
+	case "/boot.ipxe", "/boot.ipxe.0", "/autoexec.ipxe":
+		s.script(w, r, "identification", ipxe.Identify())
+	case "/local.ipxe":
+		s.script(w, r, "local boot", ipxe.Local())
+	default:
+		s.file(w, r, name)
+	}
+}
+
+// decodedPath returns the path of a request with "." and ".." and doubled slashes resolved. It is false for a path that
+// leaves the root, and for one that hides dots or slashes behind escapes.
+func decodedPath(u *url.URL) (string, bool) {
+	raw := u.EscapedPath()
+	if !strings.HasPrefix(raw, "/") {
+		return "", false
+	}
+	depth := 0
+	for part := range strings.SplitSeq(raw, "/") {
+		decoded, err := url.PathUnescape(part)
+		if err != nil || strings.ContainsAny(decoded, "/\\\x00") || decoded != part && (decoded == "." || decoded == "..") {
+			return "", false
+		}
+		switch decoded {
+		case "", ".":
+		case "..":
+			if depth--; depth < 0 {
+				return "", false
+			}
+		default:
+			depth++
+		}
+	}
+	name := path.Clean(u.Path)
+	if strings.HasSuffix(u.Path, "/") && name != "/" {
+		name += "/" // a directory, which is never a file
+	}
+	return name, true
+}
+
+func notFound(w http.ResponseWriter) {
+	fail(w, http.StatusNotFound, "there is nothing under this name")
+}
+
+// fail answers with one line of text, never with the words of an error or a path of this machine.
+func fail(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set("Content-Type", textPlain)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(text)+1))
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n")
+}
+
+// redirect answers what this machine boots.
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	peer, source := s.source(r)
+	userAgent := r.UserAgent()
+	if s.Identify && r.URL.RawQuery == "" && strings.HasPrefix(userAgent, "iPXE/") {
+		// A plain DHCP boot says nothing of the machine. The script asks again with all that SMBIOS knows.
+		s.script(w, r, "identification", ipxe.Identify())
+		return
+	}
+	c := s.Site.Client(r.URL.RawQuery, source)
+	// Whoever looks, or asks for a part of the answer, is no machine that boots, and uses nothing up.
+	switch h := r.Header; {
+	case strings.HasPrefix(userAgent, "UefiHttpBoot/"):
+		c.NoOrders = "firmware asks for a loader, not for a script"
+	case h.Get("Range") != "" || h.Get("If-Range") != "":
+		c.NoOrders = "the request is for a part of the answer"
+	case h.Get("If-Modified-Since") != "" || h.Get("If-None-Match") != "" || h.Get("If-Unmodified-Since") != "" || h.Get("If-Match") != "":
+		c.NoOrders = "the request is conditional"
+	}
+	a, err := s.resolve(r.Context(), &c, r.Method == http.MethodGet)
+
+	line := []any{"peer", peer, "method", r.Method, "names", names(c), "duration", time.Since(began).Round(time.Microsecond)}
+	if source != peer {
+		line = append(line, "source", source)
+	}
+	if c.Conflict != "" {
+		line = append(line, "conflict", short(c.Conflict))
+	}
+	for _, d := range c.Dropped {
+		line = append(line, "dropped", short(fmt.Sprintf("%s %q %s", d.Kind, d.Value, d.Why)))
+	}
+	for _, f := range a.Trace.Findings {
+		if f.Outcome != boot.Answered {
+			line = append(line, string(f.Outcome), short(f.Path+": "+f.Why))
+		}
+	}
+	switch {
+	case errors.Is(err, boot.ErrNothing):
+		s.Log.Warn("redirect", append(line, "status", 404)...)
+		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
+		return
+	case err != nil:
+		s.Log.Error("redirect", append(line, "status", 503, "error", short(err.Error()))...)
+		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
+		return
+	}
+	line = append(line, "step", a.Entry.Step, "entry", a.Entry.Path)
+	if a.Entry.Target != "" {
+		line = append(line, "target", short(a.Entry.Target))
+	}
+	line = append(line, "file", a.Script.From, "bytes", len(a.Script.Body), "status", 200)
+	if a.Grant == nil {
+		s.Log.Info("redirect", line...)
+		s.send(w, r, a.Script.Body)
+		return
+	}
+	if r.Context().Err() != nil {
+		a.Grant.GiveBack("the client went away before the first byte")
+		s.Log.Warn("redirect", append(line, "order", a.Grant.Trace(), "delivery", "client gone, given back")...)
+		return
+	}
+	s.Log.Info("redirect", append(line, "order", a.Grant.Trace())...)
+	s.deliver(w, r, a)
+}
+
+// resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
+func (s *Server) resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
+	a, err := bounded(s, ctx, func(ctx context.Context) (boot.Answer, error) {
+		return s.Site.Resolve(ctx, c, take)
+	}, func(a boot.Answer) {
+		if a.Grant != nil {
+			a.Grant.GiveBack("the decision took too long")
+		}
+	})
+	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
+		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
+	}
+	return a, err
+}
+
+// bounded runs work that may hang on a disk, for at most Deadline. Work that takes longer is left behind: its result goes to
+// undo when it comes. With too many left behind nothing new is begun.
+func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
+	if s.stuck.Load() >= maxStuck {
+		return none, fmt.Errorf("%d requests hang on the disk already", maxStuck)
+	}
+	deadline := s.Deadline
+	if deadline == 0 {
+		deadline = 5 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	done, left := make(chan result), make(chan struct{})
+	go func() {
+		value, err := work(ctx)
+		select {
+		case done <- result{value, err}:
+		case <-left:
+			undo(value)
+			s.stuck.Add(-1)
+		}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		s.stuck.Add(1)
+		close(left)
+		return none, ctx.Err()
+	}
+}
+
+// deliver sends an order and settles it when the client's TCP has acknowledged it, or has not.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer) {
+	conn := connOf(r.Context())
+	watch := conn.watch()
+	w.Header().Set("Connection", "close")
+	err := s.send(w, r, a.Script.Body)
+	if err == nil {
+		err = http.NewResponseController(w).Flush()
+	}
+	limit := s.Confirm
+	if limit == 0 {
+		limit = 2 * time.Second
+	}
+	s.settling.Go(func() {
+		defer watch.close()
+		a.Grant.Settle(err == nil && watch.arrived(limit))
+	})
+}
+
+// script answers with a script of our own.
+func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, body []byte) {
+	peer, _ := s.source(r)
+	s.Log.Info(what, "peer", peer, "method", r.Method, "path", short(r.URL.Path), "bytes", len(body))
+	s.send(w, r, body)
+}
+
+// send writes a whole script.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", textPlain)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}
+
+// types are the content types that a client looks at. Everything else is bytes: nothing is guessed from what a file contains.
+var types = map[string]string{
+	".efi": "application/efi", ".iso": "application/vnd.efi.iso", ".img": "application/vnd.efi.img",
+	".json": "application/json", ".txt": textPlain, ".cfg": textPlain, ".ks": textPlain,
+}
+
+// file answers with a file of the tree.
+func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
+	f, err := bounded(s, r.Context(), func(context.Context) (*os.File, error) { return s.Site.Open(name) }, func(f *os.File) {
+		if f != nil {
+			f.Close()
+		}
+	})
+	var info fs.FileInfo
+	if err == nil {
+		defer f.Close()
+		info, err = f.Stat()
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && name == "/ipxe/autoexec.ipxe":
+		s.script(w, r, "identification", ipxe.Identify())
+		return
+	case errors.Is(err, fs.ErrNotExist):
+		s.Log.Info("file", "peer", r.RemoteAddr, "path", short(name), "status", 404, "why", short(err.Error()))
+		notFound(w)
+		return
+	case errors.Is(err, fs.ErrPermission):
+		s.Log.Warn("file", "peer", r.RemoteAddr, "path", short(name), "status", 403, "error", short(err.Error()))
+		fail(w, http.StatusForbidden, "the boot server may not read this file")
+		return
+	case err != nil:
+		s.Log.Error("file", "peer", r.RemoteAddr, "path", short(name), "status", 503, "error", short(err.Error()))
+		fail(w, http.StatusServiceUnavailable, "the boot server cannot read this file at the moment")
+		return
+	}
+	kind := types[strings.ToLower(path.Ext(name))]
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	s.Log.Info("file", "peer", r.RemoteAddr, "path", short(name), "size", info.Size())
+	http.ServeContent(w, r, "", info.ModTime(), f)
+}
+
+// source returns the peer of the connection and the client that it speaks for: the peer itself or, when the peer is a
+// trusted proxy, the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names
+// nobody. Forwarded, X-Real-IP and Client-IP never count.
+func (s *Server) source(r *http.Request) (peer, source netip.Addr) {
+	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		peer = ap.Addr().Unmap().WithZone("")
+	}
+	source = peer
+	if !s.trusts(peer) {
+		return peer, source
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := strings.TrimSpace(hops[i])
+		if hop == "" {
+			continue
+		}
+		a, err := parseHop(hop)
+		if err != nil {
+			return peer, netip.Addr{}
+		}
+		if source = a; !s.trusts(a) {
+			break
+		}
+	}
+	return peer, source
+}
+
+// parseHop reads an address as proxies write it: bare, with a port, or in brackets.
+func parseHop(hop string) (netip.Addr, error) {
+	if ap, err := netip.ParseAddrPort(hop); err == nil {
+		return ap.Addr().Unmap().WithZone(""), nil
+	}
+	if host, _, err := net.SplitHostPort(hop); err == nil {
+		hop = host
+	}
+	a, err := netip.ParseAddr(strings.Trim(hop, "[]"))
+	return a.Unmap().WithZone(""), err
+}
+
+func (s *Server) trusts(a netip.Addr) bool {
+	for _, p := range s.Trusted {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+func names(c boot.Client) string {
+	all := make([]string, len(c.Names))
+	for i, n := range c.Names {
+		all[i] = n.Text
+	}
+	return strings.Join(all, " ")
+}
+
+// short cuts what came from outside, so that a log line stays one that people can read.
+func short(text string) string {
+	if len(text) > 256 {
+		return text[:256] + "…"
+	}
+	return text
+}

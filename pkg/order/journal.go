@@ -1,0 +1,110 @@
+package order
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"pxesrv/pkg/boot"
+)
+
+// The journal is two directories of symbolic links below the directory of the orders. Each entry keeps the text of the order's
+// link and has a name of its own, so nothing is ever overwritten:
+//
+//	<name>~<time>~<replica>~<random>~<source address>[~<end>]
+//
+// "~" cannot occur in any of the fields. An entry in .claimed without an end is open: it was sent, and nobody knows whether it
+// arrived. An entry in .served without an end arrived.
+const (
+	claimedDir = ".claimed"
+	servedDir  = ".served"
+)
+
+// End says how an order ended that was not confirmed, or that nobody was sent.
+type End string
+
+const (
+	Arrived    End = ""           // the client's TCP acknowledged all of it
+	Canceled   End = "canceled"   // a person took the order, or the open entry, back
+	Retried    End = "retried"    // open, and a person placed it again
+	Superseded End = "superseded" // given back, but a newer order had its place
+	Released   End = "released"   // no order: a person allowed the name to be granted again
+)
+
+// Claim is an entry of the journal.
+type Claim struct {
+	Name    string     `json:"name"`
+	Time    time.Time  `json:"time"`
+	Replica string     `json:"replica"`
+	Random  string     `json:"-"`
+	Addr    netip.Addr `json:"address,omitzero"` // who was sent the order; not valid when nobody was
+	End     End        `json:"end,omitempty"`
+	Target  string     `json:"target,omitempty"` // the text of the order's link; filled in by List
+}
+
+const timeForm = "20060102T150405.000000000Z"
+
+// String is the name of the claim's file.
+func (c Claim) String() string {
+	addr := "-"
+	if c.Addr.IsValid() {
+		addr = c.Addr.String()
+	}
+	s := c.Name + "~" + c.Time.UTC().Format(timeForm) + "~" + c.Replica + "~" + c.Random + "~" + addr
+	if c.End != "" {
+		s += "~" + string(c.End)
+	}
+	return s
+}
+
+// ParseClaim reads the name of a claim's file. ok is false for files that are none.
+func ParseClaim(file string) (c Claim, ok bool) {
+	f := strings.Split(file, "~")
+	if len(f) != 5 && len(f) != 6 || !boot.IsName(f[0]) {
+		return c, false
+	}
+	t, err := time.Parse(timeForm, f[1])
+	if err != nil || f[2] == "" || f[3] == "" {
+		return c, false
+	}
+	c = Claim{Name: f[0], Time: t, Replica: f[2], Random: f[3]}
+	if f[4] != "-" {
+		if c.Addr, err = netip.ParseAddr(f[4]); err != nil {
+			return c, false
+		}
+	}
+	if len(f) == 6 {
+		c.End = End(f[5])
+	}
+	return c, true
+}
+
+func (s *Store) newClaim(name string, addr netip.Addr) Claim {
+	var b [5]byte
+	rand.Read(b[:])
+	return Claim{
+		Name: name, Time: s.now().UTC(), Replica: s.replica(), Addr: addr,
+		Random: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])),
+	}
+}
+
+// replica is the name of this daemon in the journal. It is for people; claims are told apart by their random part.
+func (s *Store) replica() string {
+	name := s.Replica
+	if name == "" {
+		name, _ = os.Hostname()
+	}
+	name = strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '-' || r == '.' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z') {
+			return r
+		}
+		return -1
+	}, name)
+	if name == "" {
+		return "pxesrv"
+	}
+	return name[:min(len(name), 24)]
+}

@@ -1,0 +1,478 @@
+// Package order keeps one-time orders: a symbolic link once/<name> makes that machine boot the link's target one time.
+//
+// An order is granted at most once, by any number of requests and of daemons on one shared directory, and never lost without
+// a trace. The way of an order:
+//
+//	once/NAME -> target      pending
+//	once/.claimed/NAME~…     open: claimed by rename to a name of its own, sent, arrival not known
+//	once/.served/NAME~…      served: the client's TCP acknowledged all of it
+//
+// A rename has one winner, and a unique new name lets the winner find out that it won even when a network file system gives
+// a false error. What was claimed is read again under its new name: an order that somebody replaced in between is answered
+// with its own text or not at all. After the first byte was sent nothing is ever put back.
+//
+// Clocks are used for names and ages, never to decide who wins.
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/tree"
+)
+
+// Load reads the script that the text of a link leads to, seen from the directory of the orders. Its errors are those of
+// boot.Entry.Load.
+type Load func(ctx context.Context, text string) (boot.Script, error)
+
+// Store is a directory of one-time orders with its journal. Fill in the fields and keep it; it is safe for concurrent use.
+type Store struct {
+	Dir     string // the directory, opened anew for each request
+	Label   string // what traces call it; "" means "once"
+	Load    Load
+	Replica string // this daemon's name in the journal; "" means the host's name
+
+	Regrant   time.Duration // how long an unconfirmed order is sent again to the same address that retries; 0: never
+	MaxPerDay int           // a name granted so often in 24 h is held until a person releases it; 0: never held
+	Keep      time.Duration // how long served orders stay in the journal; 0: for ever
+	KeepMax   int           // how many of them; 0: all
+
+	Now   func() time.Time // nil: time.Now
+	Event func(Event)      // told of everything that happens to an order; nil: nobody
+
+	step   func(name string) // tests stop here between two steps of a claim
+	counts counts
+}
+
+// Event is something that happened to an order.
+type Event struct {
+	What  What
+	Claim Claim
+	Err   error // why, for Failed and GivenBack
+}
+
+// What kinds of events there are.
+type What string
+
+const (
+	Granted   What = "granted"    // claimed, about to be sent
+	Served    What = "served"     // confirmed
+	Open      What = "open"       // sent, arrival not confirmed
+	GivenBack What = "given back" // pending again, nothing was sent
+	Replaced  What = "superseded" // could not be given back, a newer order is there
+	Lost      What = "not moved"  // the journal could not be written; the entry stays where it is
+	Repeats   What = "repeats"    // granted more than WarnRepeats times in 24 h
+)
+
+// WarnRepeats is the number of grants of one name in 24 h over which an order is suspected to come from Git or a
+// configuration management that puts it back.
+const WarnRepeats = 3
+
+func (s *Store) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+func (s *Store) event(w What, c Claim, err error) {
+	if s.Event != nil {
+		s.Event(Event{w, c, err})
+	}
+}
+
+func (s *Store) at(step string) {
+	if s.step != nil {
+		s.step(step)
+	}
+}
+
+func (s *Store) label() string {
+	if s.Label != "" {
+		return s.Label
+	}
+	return "once"
+}
+
+// Once is the rule of the step "once".
+func (s *Store) Once() boot.Rule { return onceRule{s} }
+
+// Retry is the rule of the step "retry": an order that was sent to this very address within Regrant, is not confirmed, and
+// whose machine says that it asks again (try=1 and more) is sent again. Nothing is claimed, and nobody else gets it.
+func (s *Store) Retry() boot.Rule { return retryRule{s} }
+
+type onceRule struct{ s *Store }
+
+func (r onceRule) Step() boot.Step { return boot.Once }
+
+func (r onceRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error) {
+	d, err := tree.OpenDir(r.s.Dir)
+	if absent(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	var all []boot.Entry
+	for _, n := range c.Names {
+		e, err := d.Entry(n.Text)
+		switch {
+		case absent(err):
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, &pending{r.s, n, e})
+		}
+	}
+	return all, nil
+}
+
+// absent reports whether an error means that nothing is there; every other error means that nobody can know.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP)
+}
+
+// pending is an order that waits under once/.
+type pending struct {
+	s     *Store
+	name  boot.Name
+	entry tree.Entry
+}
+
+func (p *pending) Info() boot.Info {
+	return boot.Info{Path: p.s.label() + "/" + p.name.Text, Name: p.name, Target: p.entry.Link}
+}
+
+func (p *pending) Load(ctx context.Context) (boot.Script, error) {
+	if p.entry.Link == "" {
+		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: ln -s TARGET " + p.Info().Path}
+	}
+	return p.s.Load(ctx, p.entry.Link)
+}
+
+// May refuses an order whose name was granted too often.
+func (p *pending) May(context.Context) error {
+	n, err := p.s.grants(p.name.Text)
+	if err != nil {
+		return &boot.Unservable{Code: boot.Failed, Why: "the journal cannot be read: " + err.Error()}
+	}
+	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
+		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
+			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv once release %s", n, p.name.Text)}
+	}
+	return nil
+}
+
+// Take claims the order.
+func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+	s, none := p.s, boot.Script{}
+	fail := func(code boot.Code, format string, args ...any) (boot.Grant, boot.Script, error) {
+		return nil, none, &boot.Unservable{Code: code, Why: fmt.Sprintf(format, args...)}
+	}
+	once, claimed, err := s.open(claimedDir)
+	if err != nil {
+		return fail(boot.Failed, "the journal cannot be opened, the order stays: %v", err)
+	}
+	defer once.Close()
+	defer claimed.Close()
+
+	claim := s.newClaim(p.name.Text, c.Addr)
+	file := claim.String()
+	if ctx.Err() != nil {
+		return fail(boot.Canceled, "the time for the answer was over before the order was claimed")
+	}
+	s.at("claim")
+	if err := once.Rename(p.name.Text, claimed, file); err != nil {
+		// Whatever the error says, whether our unique name is there says the truth: a network file system that lost the
+		// first reply carries the rename out and answers the repeated call with an error.
+		if _, there := claimed.Readlink(file); there != nil {
+			if absent(err) {
+				return fail(boot.Taken, "another request took the order")
+			}
+			return fail(boot.Failed, "the order could not be claimed and stays: %v", err)
+		}
+	}
+	s.counts.add(claim.Name, claim.Time)
+	g := &grant{s: s, claim: claim, file: file}
+	s.at("claimed")
+
+	text, err := readlink(claimed, file)
+	if err != nil {
+		g.GiveBack("what was claimed cannot be read: " + err.Error())
+		return fail(boot.Failed, "what was claimed cannot be read: %v", err)
+	}
+	g.text = text
+	if text != p.entry.Link {
+		// Somebody replaced the order after it was read. What was claimed is what is answered.
+		if loaded, err = s.Load(ctx, text); err != nil {
+			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be served")
+			return fail(boot.Failed, "the order was replaced while it was claimed, and the new one cannot be served: %v", err)
+		}
+	}
+	s.at("read")
+	// A power failure must not bring the order back to life after the machine got it.
+	if err := errors.Join(claimed.Sync(), once.Sync()); err != nil {
+		g.GiveBack("the claim cannot be made to last: " + err.Error())
+		return fail(boot.Failed, "the claim cannot be made to last, the order was given back: %v", err)
+	}
+	s.at("synced")
+	if ctx.Err() != nil {
+		g.GiveBack("the time for the answer was over")
+		return fail(boot.Canceled, "the time for the answer was over, the order was given back")
+	}
+	s.event(Granted, claim, nil)
+	if n, err := s.grants(claim.Name); err == nil && n > WarnRepeats {
+		s.event(Repeats, claim, fmt.Errorf("granted %d times in 24 h", n))
+	}
+	return g, loaded, nil
+}
+
+// readlink reads the text of a link that is known to be there. Network file systems were seen to say ENOENT for a moment
+// after a rename.
+func readlink(d *tree.Dir, name string) (text string, err error) {
+	for range 5 {
+		if text, err = d.Readlink(name); err == nil {
+			return text, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return "", err
+}
+
+// open opens the directory of the orders and one of its journals, which is made when it is not there.
+func (s *Store) open(journal string) (once, sub *tree.Dir, err error) {
+	if once, err = tree.OpenDir(s.Dir); err != nil {
+		return nil, nil, err
+	}
+	if sub, err = journalOf(once, journal); err != nil {
+		once.Close()
+		return nil, nil, err
+	}
+	return once, sub, nil
+}
+
+func journalOf(once *tree.Dir, journal string) (*tree.Dir, error) {
+	sub, err := once.Sub(journal)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = once.Mkdir(journal); err == nil || errors.Is(err, fs.ErrExist) {
+			sub, err = once.Sub(journal)
+		}
+	}
+	return sub, err
+}
+
+// grant is a claim that was made for one request.
+type grant struct {
+	s     *Store
+	claim Claim
+	file  string
+	text  string
+	again bool // sent before, and open since then
+	end   sync.Once
+}
+
+func (g *grant) Trace() string { return g.file }
+
+// GiveBack puts the order back, unless a newer one has its place.
+func (g *grant) GiveBack(why string) {
+	g.end.Do(func() {
+		if g.again {
+			return // it stays open, as it was
+		}
+		what, err := g.giveBack()
+		if err == nil {
+			err = errors.New(why)
+		}
+		if what == GivenBack {
+			g.s.counts.remove(g.claim.Name, g.claim.Time)
+		}
+		g.s.event(what, g.claim, err)
+	})
+}
+
+func (g *grant) giveBack() (What, error) {
+	once, claimed, err := g.s.open(claimedDir)
+	if err != nil {
+		return Lost, err
+	}
+	defer once.Close()
+	defer claimed.Close()
+	g.s.at("give back")
+	err = claimed.RenameNew(g.file, once, g.claim.Name)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		// A replayed rename was carried out all the same; our name is gone then.
+		if _, gone := claimed.Readlink(g.file); absent(gone) {
+			return GivenBack, nil
+		}
+		// Some network file systems know no exclusive rename; making a link is exclusive everywhere.
+		text, rerr := readlink(claimed, g.file)
+		if rerr != nil {
+			return Lost, rerr
+		}
+		if err = once.Symlink(text, g.claim.Name); err == nil {
+			g.s.at("linked back")
+			if err := claimed.Remove(g.file); err != nil && !absent(err) {
+				return Lost, err
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		return GivenBack, nil
+	case errors.Is(err, fs.ErrExist):
+		if err := g.s.finish(g.file, g.claim, Superseded); err != nil {
+			return Lost, err
+		}
+		return Replaced, nil
+	}
+	return Lost, err
+}
+
+// Settle moves the claim among the served ones when it arrived; else it stays open.
+func (g *grant) Settle(arrived bool) {
+	g.end.Do(func() {
+		if !arrived {
+			g.s.event(Open, g.claim, nil)
+			return
+		}
+		g.s.at("settle")
+		if err := g.s.finish(g.file, g.claim, Arrived); err != nil && !absent(err) {
+			g.s.event(Lost, g.claim, err)
+			return
+		}
+		g.s.event(Served, g.claim, nil)
+	})
+}
+
+// finish moves an entry of .claimed to .served with its end. A missing entry was finished by somebody else.
+func (s *Store) finish(file string, c Claim, end End) error {
+	once, claimed, err := s.open(claimedDir)
+	if err != nil {
+		return err
+	}
+	defer once.Close()
+	defer claimed.Close()
+	served, err := journalOf(once, servedDir)
+	if err != nil {
+		return err
+	}
+	defer served.Close()
+	c.End = end
+	to := c.String()
+	if err := claimed.Rename(file, served, to); err != nil {
+		if _, there := served.Readlink(to); there != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type retryRule struct{ s *Store }
+
+func (r retryRule) Step() boot.Step { return boot.Retry }
+
+func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error) {
+	if c.Try < 1 || r.s.Regrant <= 0 || !c.Addr.IsValid() {
+		return nil, nil
+	}
+	claims, err := r.s.entries(claimedDir)
+	if err != nil {
+		return nil, err
+	}
+	var all []*resend
+	for _, claim := range claims {
+		i := slices.IndexFunc(c.Names, func(n boot.Name) bool { return n.Text == claim.Name })
+		if i < 0 || claim.Addr != c.Addr || claim.End != Arrived || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
+			continue
+		}
+		all = append(all, &resend{s: r.s, name: c.Names[i], claim: claim})
+	}
+	slices.SortFunc(all, func(a, b *resend) int { return b.claim.Time.Compare(a.claim.Time) })
+	entries := make([]boot.Entry, len(all))
+	for i, e := range all {
+		entries[i] = e
+	}
+	return entries, nil
+}
+
+// resend is an open order that its machine asks for again.
+type resend struct {
+	s     *Store
+	name  boot.Name
+	claim Claim
+}
+
+func (e *resend) file() string { return e.claim.String() }
+
+func (e *resend) text() (string, error) {
+	once, claimed, err := e.s.open(claimedDir)
+	if err != nil {
+		return "", err
+	}
+	defer once.Close()
+	defer claimed.Close()
+	return claimed.Readlink(e.file())
+}
+
+func (e *resend) Info() boot.Info {
+	target, _ := e.text()
+	return boot.Info{Path: e.s.label() + "/" + claimedDir + "/" + e.file(), Name: e.name, Target: target}
+}
+
+func (e *resend) Load(ctx context.Context) (boot.Script, error) {
+	text, err := e.text()
+	if absent(err) {
+		return boot.Script{}, &boot.Unservable{Code: boot.Taken, Why: "the order was confirmed meanwhile"}
+	} else if err != nil {
+		return boot.Script{}, err
+	}
+	return e.s.Load(ctx, text)
+}
+
+func (e *resend) May(context.Context) error { return nil }
+
+func (e *resend) Take(_ context.Context, _ *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+	return &grant{s: e.s, claim: e.claim, file: e.file(), again: true}, loaded, nil
+}
+
+// entries lists a journal. Files that are no claims are left out.
+func (s *Store) entries(journal string) ([]Claim, error) {
+	once, err := tree.OpenDir(s.Dir)
+	if absent(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer once.Close()
+	d, err := once.Sub(journal)
+	if absent(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	claims := make([]Claim, 0, len(names))
+	for _, n := range names {
+		if c, ok := ParseClaim(n); ok {
+			claims = append(claims, c)
+		}
+	}
+	return claims, nil
+}
+
+// temporary is the beginning of names that are no orders yet.
+const temporary = ".new~"
+
+func isTemporary(name string) bool { return strings.HasPrefix(name, temporary) }

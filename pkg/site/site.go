@@ -1,0 +1,216 @@
+// Package site ties a configuration to the rules of the decision, once, for the daemon and for every command: what explain
+// says is what the daemon does, because it is the same code.
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/order"
+	"pxesrv/pkg/tree"
+)
+
+// Site is one document root with its rules. It is safe for concurrent use.
+type Site struct {
+	tree     *tree.Tree
+	orders   *order.Store
+	identity boot.Identity
+	rules    []boot.Rule
+	config   config.Config
+}
+
+// New ties a checked configuration. Nothing is opened yet except the list of placeholders.
+func New(c config.Config) (*Site, error) {
+	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show}}
+	s.identity.NoAddress = c.NoAddress
+	if c.Placeholders != "" {
+		text, err := os.ReadFile(c.Placeholders)
+		if err != nil {
+			return nil, fmt.Errorf("the list of placeholders: %w", err)
+		}
+		s.identity.Placeholders = s.identity.Placeholders.With(string(text))
+	}
+	onceDir, onceFrom := c.OnceDir, c.OnceDir
+	if onceDir == "" {
+		onceDir, onceFrom = filepath.Join(c.Root, "once"), "once"
+	}
+	s.orders = &order.Store{
+		Dir: onceDir, Regrant: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
+		Load: func(ctx context.Context, text string) (boot.Script, error) { return s.load(ctx, onceFrom, text) },
+	}
+	s.rules = []boot.Rule{
+		&protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}},
+		s.orders.Retry(),
+		s.orders.Once(),
+		static{s},
+		fallback{s},
+	}
+	return s, nil
+}
+
+// Client returns who is asking, from the raw query of a request and its source address.
+func (s *Site) Client(rawQuery string, addr netip.Addr) boot.Client {
+	return s.Identify(boot.ParseQuery(rawQuery), addr)
+}
+
+// Identify returns who makes these claims.
+func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Client {
+	return claims.Client(addr, s.identity)
+}
+
+// Resolve decides what c boots. See boot.Resolve.
+func (s *Site) Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
+	return boot.Resolve(ctx, c, s.rules, take)
+}
+
+// Open opens a file of the tree that anybody may have, by the decoded path of a request.
+func (s *Site) Open(name string) (*os.File, error) {
+	clean, err := s.tree.Clean(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.tree.Open(clean, tree.Serve)
+}
+
+// Orders are the one-time orders of the site.
+func (s *Site) Orders() *order.Store { return s.orders }
+
+// Target is the text of a link in the directory of the orders that leads to a script, which a person named relative to the
+// root, or by a path. The script is loaded, to see that it can be served.
+func (s *Site) Target(ctx context.Context, script string) (text string, err error) {
+	name := script
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(s.tree.Path, script)
+		if _, err := os.Lstat(name); err != nil {
+			if _, here := os.Lstat(script); here == nil {
+				if name, err = filepath.Abs(script); err != nil {
+					return "", err
+				}
+			}
+		}
+	}
+	// Both ends as they really are, since ".." behind a link is somewhere else; the last name may be a link on purpose.
+	from, err := filepath.EvalSymlinks(s.orders.Dir)
+	if err != nil {
+		return "", err
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
+		name = filepath.Join(dir, filepath.Base(name))
+	}
+	if text, err = filepath.Rel(from, name); err != nil {
+		return "", err
+	}
+	_, err = s.orders.Load(ctx, text)
+	return text, err
+}
+
+// Warnings says what will not work as people expect, for start-up.
+func (s *Site) Warnings() []string {
+	all := s.orders.Check()
+	if info, err := os.Lstat(s.tree.Path); err == nil && info.Mode()&os.ModeSymlink != 0 && s.config.OnceDir == "" {
+		all = append(all, fmt.Sprintf("the root %s is a link and once/ lies inside it: when the link is swapped, orders and their journal "+
+			"stay behind; set once.dir to a directory outside", s.tree.Path))
+	}
+	if _, err := os.Stat(filepath.Join(s.tree.Path, "default")); errors.Is(err, os.ErrNotExist) {
+		all = append(all, fmt.Sprintf("there is no %s/default: a machine that nothing names gets no answer", s.tree.Path))
+	}
+	return all
+}
+
+// load reads a boot script of the tree and says in the words of boot what is wrong with it.
+func (s *Site) load(ctx context.Context, dir, text string) (boot.Script, error) {
+	t, err := s.tree.Read(ctx, dir, text, boot.MaxScript)
+	var r *tree.Refusal
+	switch {
+	case errors.As(err, &r):
+		return boot.Script{}, &boot.Unservable{Code: boot.Code(r.Kind), Why: r.Why}
+	case err != nil:
+		return boot.Script{}, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
+	}
+	if err := boot.CheckScript(t.Body); err != nil {
+		return boot.Script{}, err
+	}
+	return boot.Script{Body: t.Body, From: t.Real}, nil
+}
+
+// file is an entry of the tree that answers every time.
+type file struct {
+	s    *Site
+	info boot.Info
+}
+
+func (f file) Info() boot.Info { return f.info }
+
+func (f file) Load(ctx context.Context) (boot.Script, error) { return f.s.load(ctx, ".", f.info.Path) }
+
+// static is the rule of static/<name>: what this machine always boots.
+type static struct{ s *Site }
+
+func (static) Step() boot.Step { return boot.Static }
+
+func (r static) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
+	names := make([]string, len(c.Names))
+	for i, n := range c.Names {
+		names[i] = n.Text
+	}
+	found, err := r.s.tree.Find(ctx, "static", names)
+	if err != nil {
+		return nil, err
+	}
+	var all []boot.Entry
+	at := 0
+	for _, e := range found {
+		for c.Names[at].Text != e.Name {
+			at++
+		}
+		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: c.Names[at], Target: e.Link}})
+	}
+	return all, nil
+}
+
+// fallback is the rule of default: what a machine boots that nothing else names.
+type fallback struct{ s *Site }
+
+func (fallback) Step() boot.Step { return boot.Default }
+
+func (r fallback) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
+	found, err := r.s.tree.Find(ctx, ".", []string{"default"})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}}}, nil
+}
+
+// protect is the rule of protect/<name>: whatever has that name in any spelling, the machine boots its own disk.
+type protect struct{ index tree.Index }
+
+func (*protect) Step() boot.Step { return boot.Protect }
+
+func (r *protect) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
+	keys := make([]string, len(c.Names))
+	for i, n := range c.Names {
+		keys[i] = strings.ToLower(n.Text)
+	}
+	entry, key, ok, err := r.index.Find(ctx, keys)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: c.Names[key]}}}, nil
+}
+
+// guard is an entry of protect/. It counts by existence: nothing about it can fail.
+type guard struct{ info boot.Info }
+
+func (g guard) Info() boot.Info { return g.info }
+
+func (guard) Load(context.Context) (boot.Script, error) {
+	return boot.Script{Body: ipxe.Local(), From: "built in"}, nil
+}

@@ -1,0 +1,300 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is a directory that was opened once: everything done through it happens in that directory, even when its name leads
+// to another one meanwhile.
+type Dir struct {
+	fd   int
+	name string // for messages
+}
+
+// OpenDir opens a directory by its path, without reading it.
+func OpenDir(path string) (*Dir, error) {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &Dir{fd, path}, nil
+}
+
+// Sub opens a directory of this directory. A symbolic link is refused.
+func (d *Dir) Sub(name string) (*Dir, error) {
+	fd, err := openat(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, d.err("open", name, err)
+	}
+	return &Dir{fd, d.name + "/" + name}, nil
+}
+
+// Close gives the descriptor back.
+func (d *Dir) Close() { unix.Close(d.fd) }
+
+func (d *Dir) err(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: d.name + "/" + name, Err: err}
+}
+
+// Entry looks at a name without following it.
+func (d *Dir) Entry(name string) (Entry, error) {
+	text, err := d.Readlink(name)
+	if err == nil || !errors.Is(err, unix.EINVAL) {
+		return Entry{Name: name, Link: text}, err
+	}
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return Entry{}, d.err("stat", name, err)
+	}
+	return Entry{Name: name, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
+}
+
+// Made is when an entry was made or written last; for a link, when it was made. It is zero when nobody can tell.
+func (d *Dir) Made(name string) time.Time {
+	var st unix.Stat_t
+	if unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+		return time.Time{}
+	}
+	return time.Unix(st.Mtim.Unix())
+}
+
+// Readlink returns the text of a symbolic link; EINVAL when name is something else.
+func (d *Dir) Readlink(name string) (string, error) {
+	var buf [unix.PathMax]byte
+	var n int
+	err := retry(func() (err error) { n, err = unix.Readlinkat(d.fd, name, buf[:]); return })
+	if err != nil {
+		return "", d.err("readlink", name, err)
+	}
+	return string(buf[:n]), nil
+}
+
+// Names lists the directory, in no order.
+func (d *Dir) Names() ([]string, error) {
+	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, d.err("open", ".", err)
+	}
+	f := os.NewFile(uintptr(fd), d.name)
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// Changed is when the directory changed last: an entry came, went, or was renamed.
+func (d *Dir) Changed() (time.Time, error) {
+	s, err := d.stat()
+	return s.ctime, err
+}
+
+// state tells one version of a directory from another.
+type state struct {
+	dev, ino     uint64
+	mtime, ctime time.Time
+}
+
+func (d *Dir) stat() (state, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(d.fd, "", &st, unix.AT_EMPTY_PATH) }); err != nil {
+		return state{}, d.err("stat", ".", err)
+	}
+	return state{uint64(st.Dev), st.Ino, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, nil
+}
+
+// Rename moves an entry to another directory, and replaces what is there.
+func (d *Dir) Rename(name string, to *Dir, toName string) error {
+	return d.err("rename", name, unix.Renameat(d.fd, name, to.fd, toName))
+}
+
+// RenameNew moves an entry to another directory unless the name is taken there (EEXIST). Some file systems cannot (EINVAL).
+func (d *Dir) RenameNew(name string, to *Dir, toName string) error {
+	return d.err("rename", name, unix.Renameat2(d.fd, name, to.fd, toName, unix.RENAME_NOREPLACE))
+}
+
+// Symlink makes a symbolic link; EEXIST when the name is taken.
+func (d *Dir) Symlink(text, name string) error {
+	return d.err("symlink", name, unix.Symlinkat(text, d.fd, name))
+}
+
+// Remove unlinks a name that is no directory.
+func (d *Dir) Remove(name string) error { return d.err("unlink", name, unix.Unlinkat(d.fd, name, 0)) }
+
+// Mkdir makes a directory with the rights of this one, so that the group that may write here may write there.
+func (d *Dir) Mkdir(name string) error {
+	return d.err("mkdir", name, unix.Mkdirat(d.fd, name, 0o775))
+}
+
+// Sync waits until the entries of the directory are on the disk.
+func (d *Dir) Sync() error {
+	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return d.err("open", ".", err)
+	}
+	defer unix.Close(fd)
+	return d.err("fsync", ".", retry(func() error { return unix.Fsync(fd) }))
+}
+
+func openat(dir int, name string, flags int) (fd int, err error) {
+	err = retry(func() error { fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0); return err })
+	return fd, err
+}
+
+func retry(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// file is an object that passed the path rule, not yet opened for reading.
+type file struct {
+	fd      int // O_PATH
+	real    string
+	size    int64
+	mtime   time.Time
+	changed time.Time
+}
+
+func (f *file) close() { unix.Close(f.fd) }
+
+// reopen opens the very object that was judged.
+func (f *file) reopen() (*os.File, error) {
+	fd, err := openat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: f.real, Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.real), nil
+}
+
+// open follows text from the directory dir of the root and applies the path rule to what it finds there.
+func (t *Tree) open(dir, text string, use Use) (*file, error) {
+	f, root, err := t.openOnce(dir, text, use)
+	var r *Refusal
+	if isRefusal(err, &r) && (r.Kind == Outside || r.Kind == Missing) {
+		// The root may have been swapped, or the file replaced, in between. The second look decides.
+		if now, err2 := realRoot(t.Path); err2 != nil {
+			return nil, err2
+		} else if now != root || r.Kind == Missing && strings.Contains(r.Why, "was removed") {
+			f, _, err = t.openOnce(dir, text, use)
+		}
+	}
+	return f, err
+}
+
+func isRefusal(err error, r **Refusal) bool {
+	refusal, ok := err.(*Refusal)
+	*r = refusal
+	return ok
+}
+
+func realRoot(path string) (string, error) {
+	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "", &fs.PathError{Op: "open root", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	return realPath(fd)
+}
+
+func (t *Tree) openOnce(dir, text string, use Use) (f *file, root string, err error) {
+	rootFD, err := openat(unix.AT_FDCWD, t.Path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, "", &fs.PathError{Op: "open root", Path: t.Path, Err: err}
+	}
+	defer unix.Close(rootFD)
+	if root, err = realPath(rootFD); err != nil {
+		return nil, "", err
+	}
+	from := rootFD
+	if dir != "." {
+		if from, err = openat(rootFD, dir, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+			return nil, root, t.openError(dir, err)
+		}
+		defer unix.Close(from)
+	}
+	fd, err := openat(from, text, unix.O_PATH)
+	if err != nil {
+		return nil, root, t.openError(text, err)
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	var st unix.Stat_t
+	if err = retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return nil, root, &fs.PathError{Op: "stat", Path: text, Err: err}
+	}
+	real, err := realPath(fd)
+	if err != nil {
+		return nil, root, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, root, refuse(NoFile, "%s is %s, not a file", text, kindOf(st.Mode))
+	}
+	if st.Nlink == 0 {
+		return nil, root, refuse(Missing, "%s was removed while it was opened", text)
+	}
+	if real, err = t.judge(root, real, use); err != nil {
+		return nil, root, err
+	}
+	return &file{fd, real, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, root, nil
+}
+
+func (t *Tree) openError(name string, err error) error {
+	switch {
+	case err == unix.ELOOP:
+		return refuse(Missing, "%s: links that lead in a circle", name)
+	case absent(err):
+		return refuse(Missing, "%s is not there", name)
+	case err == unix.ENXIO || err == unix.ENODEV:
+		return refuse(NoFile, "%s is a device that is not there", name)
+	}
+	return &fs.PathError{Op: "open", Path: name, Err: err}
+}
+
+func kindOf(mode uint32) string {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFIFO:
+		return "a FIFO"
+	case unix.S_IFSOCK:
+		return "a socket"
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return "a device"
+	}
+	return "a special file"
+}
+
+// realPath asks the kernel where an opened object lies.
+func realPath(fd int) (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd), buf[:])
+	if err != nil {
+		return "", fmt.Errorf("/proc must be mounted to see where a file really lies: %w", err)
+	}
+	return string(buf[:n]), nil
+}
+
+func changeTime(info fs.FileInfo) time.Time {
+	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
+}
+
+func (s state) changed() time.Time {
+	if s.mtime.After(s.ctime) {
+		return s.mtime
+	}
+	return s.ctime
+}

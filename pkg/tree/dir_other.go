@@ -1,0 +1,144 @@
+//go:build !linux
+
+package tree
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// This file lets people work on a tree elsewhere: explain, check and a trial run. It looks first and opens then, so it makes
+// no promise about links that are swapped meanwhile. Machines are booted from Linux.
+
+// Dir is a directory, by its path.
+type Dir struct{ name string }
+
+// OpenDir names a directory, which must exist.
+func OpenDir(path string) (*Dir, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
+	}
+	return &Dir{path}, err
+}
+
+// Sub names a directory of this directory.
+func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
+
+// Close does nothing here.
+func (d *Dir) Close() {}
+
+func (d *Dir) at(name string) string { return filepath.Join(d.name, name) }
+
+// Entry looks at a name without following it.
+func (d *Dir) Entry(name string) (Entry, error) {
+	if text, err := os.Readlink(d.at(name)); err == nil {
+		return Entry{Name: name, Link: text}, nil
+	}
+	info, err := os.Lstat(d.at(name))
+	return Entry{Name: name, Dir: err == nil && info.IsDir()}, err
+}
+
+// Made is when an entry was made or written last; zero when nobody can tell.
+func (d *Dir) Made(name string) (made time.Time) {
+	if info, err := os.Lstat(d.at(name)); err == nil {
+		made = info.ModTime()
+	}
+	return made
+}
+
+// Readlink returns the text of a symbolic link.
+func (d *Dir) Readlink(name string) (string, error) { return os.Readlink(d.at(name)) }
+
+// Names lists the directory, in no order.
+func (d *Dir) Names() ([]string, error) {
+	f, err := os.Open(d.name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// Changed is when the directory changed last.
+func (d *Dir) Changed() (time.Time, error) {
+	s, err := d.stat()
+	return s.mtime, err
+}
+
+type state struct{ mtime time.Time }
+
+func (d *Dir) stat() (state, error) {
+	info, err := os.Stat(d.name)
+	if err != nil {
+		return state{}, err
+	}
+	return state{info.ModTime()}, nil
+}
+
+// Rename moves an entry to another directory, and replaces what is there.
+func (d *Dir) Rename(name string, to *Dir, toName string) error {
+	return os.Rename(d.at(name), to.at(toName))
+}
+
+// RenameNew is not to be had here.
+func (d *Dir) RenameNew(string, *Dir, string) error { return syscall.EINVAL }
+
+// Symlink makes a symbolic link.
+func (d *Dir) Symlink(text, name string) error { return os.Symlink(text, d.at(name)) }
+
+// Remove unlinks a name.
+func (d *Dir) Remove(name string) error { return os.Remove(d.at(name)) }
+
+// Mkdir makes a directory.
+func (d *Dir) Mkdir(name string) error { return os.Mkdir(d.at(name), 0o775) }
+
+// Sync does nothing here.
+func (d *Dir) Sync() error { return nil }
+
+type file struct {
+	path, real string
+	size       int64
+	mtime      time.Time
+	changed    time.Time
+}
+
+func (f *file) close() {}
+
+func (f *file) reopen() (*os.File, error) { return os.Open(f.path) }
+
+func (t *Tree) open(dir, text string, use Use) (*file, error) {
+	root, err := filepath.EvalSymlinks(t.Path)
+	if err != nil {
+		return nil, err
+	}
+	name := text
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(inRoot(root, dir), text)
+	}
+	real, err := filepath.EvalSymlinks(name)
+	if absent(err) {
+		return nil, refuse(Missing, "%s is not there", text)
+	} else if err != nil {
+		return nil, err
+	}
+	info, err := os.Lstat(real)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, refuse(NoFile, "%s is not a file", text)
+	}
+	rel, err := t.judge(filepath.ToSlash(root), filepath.ToSlash(real), use)
+	if err != nil {
+		return nil, err
+	}
+	return &file{real, rel, info.Size(), info.ModTime(), info.ModTime()}, nil
+}
+
+func changeTime(info fs.FileInfo) time.Time { return info.ModTime() }
+
+func (s state) changed() time.Time { return s.mtime }

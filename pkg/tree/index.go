@@ -1,0 +1,86 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Index finds the entries of one directory by keys, several keys an entry, for directories whose names are to be understood
+// in any spelling. It lists the directory only when it changed: the listing is kept while one stat per request shows the same
+// device, inode, mtime and ctime, and only if it was made more than 2 s after the last change, since the clock of a file
+// system is too coarse to tell two changes within its tick.
+type Index struct {
+	Tree *Tree
+	Dir  string // relative to the root
+	Keys func(entry string) []string
+
+	mu    sync.Mutex
+	of    state
+	until bool // of and byKey are of a directory at rest
+	byKey map[string]string
+}
+
+// Find returns the first of keys that an entry has, with that entry. ok is false when there is none, because the directory
+// is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
+func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int, ok bool, err error) {
+	at := filepath.Join(x.Tree.Path, x.Dir)
+	err = x.Tree.patient(ctx, x.Dir, func(d *Dir) (bool, error) {
+		byKey, err := x.names(d)
+		if err != nil {
+			return false, err
+		}
+		for i, k := range keys {
+			if entry, ok = byKey[k]; ok {
+				key = i
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	if err == nil && !ok {
+		// Nothing was found: only a directory that really is there, or no entry of its name at all, may say so.
+		if info, lerr := os.Lstat(at); lerr == nil && !info.IsDir() {
+			if info, serr := os.Stat(at); serr != nil {
+				err = serr
+			} else if !info.IsDir() {
+				err = &os.PathError{Op: "open", Path: at, Err: syscall.ENOTDIR}
+			}
+		} else if lerr != nil && !errors.Is(lerr, os.ErrNotExist) {
+			err = lerr
+		}
+	}
+	return entry, key, ok, err
+}
+
+func (x *Index) names(d *Dir) (map[string]string, error) {
+	before, err := d.stat()
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	if x.until && x.of == before {
+		defer x.mu.Unlock()
+		return x.byKey, nil
+	}
+	x.mu.Unlock()
+
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	byKey := make(map[string]string, len(names))
+	for _, n := range names {
+		for _, k := range x.Keys(n) {
+			byKey[k] = n
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.of, x.byKey, x.until = before, byKey, time.Since(before.changed()) > recent
+	return byKey, nil
+}

@@ -1,0 +1,427 @@
+// Package tree is the root on disk: it opens what a name leads to, and nothing else.
+//
+// The path rule judges the object that was opened, not the text that led to it: a name is opened without touching the
+// object (O_PATH on Linux: nothing blocks, no device is woken), its real path is asked of the kernel, and only a regular
+// file below the root, or below an allowed directory, is opened again for reading, as that very object. So links may be
+// absolute or relative, the root may be a link that is swapped, and there is no moment between look and open.
+//
+// The root is opened by its name for every request: a swapped release link, a new checkout or a ConfigMap is in force at once.
+//
+// The package knows nothing of booting.
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+)
+
+// Tree is a root and its rules. It holds no descriptor and no cache: create one and keep it.
+type Tree struct {
+	Path  string   // the root as configured
+	Allow []string // directories outside the root that links may lead to
+	Deny  []string // directories that are never read from, wherever they lie (journals, state)
+	Show  []string // dot names that are served as files all the same (.treeinfo)
+}
+
+// Use is what a file is opened for. The rules about hidden names differ.
+type Use int
+
+const (
+	Serve  Use = iota // as a file for anybody
+	Answer            // as the text of a boot answer
+)
+
+// Kind is the reason of a Refusal.
+type Kind string
+
+const (
+	Missing  Kind = "missing"  // no such file, or a link that dangles or loops
+	Outside  Kind = "outside"  // leads out of the root
+	Hidden   Kind = "hidden"   // a name that is never served
+	NoFile   Kind = "not-file" // directory, FIFO, socket, device
+	TooLarge Kind = "too-large"
+	Changing Kind = "changing" // was written while it was read
+	Empty    Kind = "empty"
+)
+
+// Refusal is the error for what is there but is not given out, or is not there. All other errors of this package mean that
+// nobody can know: an I/O error, a missing right, a stale handle.
+type Refusal struct {
+	Kind Kind
+	Why  string // for the person who can mend it; names files of this machine, never show it to a client
+}
+
+func (r *Refusal) Error() string { return r.Why }
+
+func refuse(k Kind, format string, args ...any) error {
+	return &Refusal{k, fmt.Sprintf(format, args...)}
+}
+
+// IsMissing reports whether err says that nothing is there.
+func IsMissing(err error) bool {
+	var r *Refusal
+	return errors.As(err, &r) && r.Kind == Missing
+}
+
+// absent reports whether a system call's error means that nothing is there.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENAMETOOLONG)
+}
+
+// private are the directories of the root, in lower case, that hold other machines' answers or people's secrets: their
+// files are never given out under their own path.
+var private = map[string]bool{"once": true, "static": true, "until-done": true, "protect": true, "private": true}
+
+// Clean checks the path of a request and returns it relative to the root, or a Refusal. It takes a decoded path.
+func (t *Tree) Clean(name string) (string, error) {
+	name = strings.TrimLeft(name, "/")
+	switch {
+	case strings.HasSuffix(name, "/"):
+		return "", refuse(NoFile, "%q names a directory", name)
+	case len(name) > 4096:
+		return "", refuse(Missing, "the path is longer than 4096 bytes")
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
+		return "", refuse(Hidden, "%q has bytes that no path here has", name)
+	}
+	var parts []string
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case part == "" || part == ".":
+			continue
+		case part == "..":
+			if len(parts) == 0 {
+				return "", refuse(Outside, "%q leads out of the root", name)
+			}
+			parts = parts[:len(parts)-1]
+			continue
+		case len(part) > 255:
+			return "", refuse(Missing, "a name in the path is longer than 255 bytes")
+		}
+		parts = append(parts, part)
+	}
+	if len(parts) == 0 {
+		return "", refuse(NoFile, "the root is a directory")
+	}
+	if len(parts) > 32 {
+		return "", refuse(Missing, "the path is deeper than 32 directories")
+	}
+	if why := t.hiddenRequest(parts); why != "" {
+		return "", refuse(Hidden, "%q %s", name, why)
+	}
+	return strings.Join(parts, "/"), nil
+}
+
+// hiddenRequest says why a path is not served as a file under the name it was asked by. Names are compared without case,
+// since some file systems do so, too.
+func (t *Tree) hiddenRequest(parts []string) string {
+	if private[strings.ToLower(parts[0])] {
+		return "is in a directory that is never served as files"
+	}
+	for _, p := range parts {
+		if p[0] == '.' && !t.shown(p) {
+			return "has a name that begins with a dot"
+		}
+	}
+	return source(parts)
+}
+
+// hiddenReal says why a file is not given out because of the place where it really lies.
+func (t *Tree) hiddenReal(parts []string, use Use) string {
+	for _, p := range parts {
+		if p[0] == '.' && !strings.HasPrefix(p, "..") && !t.shown(p) {
+			return "lies behind a name that begins with a dot"
+		}
+	}
+	if strings.EqualFold(parts[0], "private") {
+		return "lies in private/, which is served only under a token"
+	}
+	if use == Serve || inventory(parts) {
+		return source(parts)
+	}
+	return ""
+}
+
+func (t *Tree) shown(name string) bool {
+	for _, s := range t.Show {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+// source says why a path is a source that people write for the daemon, not a file to give out.
+func source(parts []string) string {
+	last := strings.ToLower(parts[len(parts)-1])
+	if strings.HasSuffix(last, ".tmpl") {
+		return "is a template's source"
+	}
+	if inventory(parts) {
+		return "is the inventory"
+	}
+	return ""
+}
+
+func inventory(parts []string) bool {
+	last := strings.ToLower(parts[len(parts)-1])
+	yaml := strings.HasSuffix(last, ".yaml") || strings.HasSuffix(last, ".yml")
+	switch strings.ToLower(parts[0]) {
+	case "hosts":
+		return yaml || strings.HasSuffix(last, ".csv")
+	case "groups":
+		return yaml
+	}
+	return false
+}
+
+// judge decides by the real path of an opened object whether it may be given out, and returns that path relative to the
+// root where it lies below it.
+func (t *Tree) judge(root, real string, use Use) (string, error) {
+	for _, dir := range t.Deny {
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = resolved
+		}
+		if below(real, dir) {
+			return "", refuse(Hidden, "leads into %s, which the daemon keeps for itself", dir)
+		}
+	}
+	if below(real, root) {
+		rel := strings.TrimPrefix(strings.TrimPrefix(real, root), "/")
+		if why := t.hiddenReal(strings.Split(rel, "/"), use); why != "" {
+			return "", refuse(Hidden, "%s %s", rel, why)
+		}
+		return rel, nil
+	}
+	for _, dir := range t.Allow {
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil && below(real, resolved) {
+			if why := t.hiddenReal(strings.Split(strings.TrimPrefix(real, "/"), "/"), use); why != "" {
+				return "", refuse(Hidden, "%s %s", real, why)
+			}
+			return real, nil
+		}
+	}
+	return "", refuse(Outside, "leads out of the root, to %s", real)
+}
+
+func below(name, dir string) bool {
+	dir = strings.TrimSuffix(dir, "/")
+	return strings.HasPrefix(name, dir+"/")
+}
+
+// Open opens the file that name leads to, for Serve or Answer. name is relative to the root and clean. The caller closes it.
+func (t *Tree) Open(name string, use Use) (*os.File, error) {
+	f, err := t.open(".", name, use)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	return f.reopen()
+}
+
+// Text is the content of a small file, and where it really was.
+type Text struct {
+	Body []byte
+	Real string // relative to the root where the file lies below it
+}
+
+// Waiting times for a half-written edit. Measured: a git checkout shows every file missing, then empty, then whole.
+const (
+	recent  = 2 * time.Second        // an edit younger than this may be half-written
+	quiet   = 20 * time.Millisecond  // a file that nobody touched for so long is whole
+	settle  = 300 * time.Millisecond // how long a half-written edit is looked at again
+	between = 5 * time.Millisecond
+)
+
+// Read returns the text of the file that the link text leads to, seen from the directory dir of the root ("." is the root
+// itself, an absolute dir may lie elsewhere); text may be a plain name. A text larger than limit bytes is refused.
+//
+// What changed within the last 2 s and is missing, empty, or does not end with a line end is looked at again for up to 300 ms.
+func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, error) {
+	for waited := time.Duration(0); ; waited += between {
+		got, age, err := t.readOnce(dir, text, limit)
+		var r *Refusal
+		switch {
+		case err == nil && (age >= recent || age >= quiet && got.Body[len(got.Body)-1] == '\n'):
+			return got, nil
+		case err != nil && !errors.As(err, &r):
+			return got, err
+		case err != nil && r.Kind != Missing && r.Kind != Empty && r.Kind != Changing:
+			return got, err
+		case err != nil && r.Kind == Missing && time.Since(t.lastChange(dir, text)) >= recent:
+			return got, err
+		case err != nil && r.Kind == Empty && age >= recent:
+			return got, err
+		case waited >= settle:
+			return got, err
+		}
+		if err := sleep(ctx, between); err != nil {
+			return got, err
+		}
+	}
+}
+
+// readOnce reads the text whole, and how long nobody has changed it.
+func (t *Tree) readOnce(dir, text string, limit int64) (Text, time.Duration, error) {
+	f, err := t.open(dir, text, Answer)
+	if err != nil {
+		return Text{}, 0, err
+	}
+	defer f.close()
+	if f.size > limit {
+		return Text{}, 0, refuse(TooLarge, "%s has %d bytes; a script has at most %d", f.real, f.size, limit)
+	}
+	age := ageOf(f.changed)
+	file, err := f.reopen()
+	if err != nil {
+		return Text{}, 0, err
+	}
+	defer file.Close()
+	body, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err != nil {
+		return Text{}, 0, err
+	}
+	after, err := file.Stat()
+	if err != nil {
+		return Text{}, 0, err
+	}
+	switch {
+	case int64(len(body)) != f.size || after.Size() != f.size || !after.ModTime().Equal(f.mtime):
+		return Text{}, 0, refuse(Changing, "%s was changed while it was read", f.real)
+	case len(body) == 0:
+		return Text{}, age, refuse(Empty, "%s is empty", f.real)
+	}
+	return Text{body, f.real}, age, nil
+}
+
+// ageOf is how long ago something changed. A time in the future, from another machine's clock, is as far away as in the past.
+func ageOf(changed time.Time) time.Duration { return time.Since(changed).Abs() }
+
+// lastChange is the newest change of anything on the way from dir by text, as far as the way exists: where a directory on it
+// has just changed, what is missing may be about to come.
+func (t *Tree) lastChange(dir, text string) time.Time {
+	var newest time.Time
+	at := inRoot(t.Path, dir)
+	name := text
+	for range 8 {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(at, name)
+		}
+		for at = filepath.Dir(name); ; at = filepath.Dir(at) {
+			if info, err := os.Stat(at); err == nil {
+				if c := changeTime(info); c.After(newest) {
+					newest = c
+				}
+				break
+			} else if !absent(err) || at == filepath.Dir(at) {
+				return newest
+			}
+		}
+		link, err := os.Readlink(name)
+		if err != nil {
+			return newest
+		}
+		if info, err := os.Lstat(name); err == nil {
+			if c := changeTime(info); c.After(newest) {
+				newest = c
+			}
+		}
+		name = link
+	}
+	return newest
+}
+
+// inRoot is the path of a directory that is named relative to the root, or absolute in the configuration.
+func inRoot(root, dir string) string {
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(root, dir)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Entry is a name in a directory of the root.
+type Entry struct {
+	Name string
+	Link string // the text of the link, when it is one
+	Dir  bool   // it is a directory, not a link to one
+}
+
+// Find returns those of the names that exist in the directory dir of the root, in their order, whatever they are. Names
+// contain no slash. When the directory changed within the last 2 s and the first name is not there, it is looked at again
+// for up to 300 ms.
+func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	var found []Entry
+	err := t.patient(ctx, dir, func(d *Dir) (bool, error) {
+		found = found[:0]
+		for _, name := range names {
+			e, err := d.Entry(name)
+			if err != nil && !absent(err) {
+				return false, fmt.Errorf("%s: %w", path.Join(dir, name), err)
+			}
+			if err == nil {
+				found = append(found, e)
+			}
+		}
+		return len(found) > 0 && found[0].Name == names[0], nil
+	})
+	return found, err
+}
+
+// patient runs look on the directory until it is satisfied, the directory is at rest, or settle is over.
+func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, error)) error {
+	for waited := time.Duration(0); ; waited += between {
+		d, err := OpenDir(inRoot(t.Path, dir))
+		var changed time.Time
+		switch {
+		case err == nil:
+			var done bool
+			if changed, err = d.Changed(); err == nil {
+				done, err = look(d)
+			}
+			d.Close()
+			if err != nil || done {
+				return err
+			}
+		case !absent(err):
+			return err
+		default:
+			info, err := os.Stat(t.Path)
+			if err != nil {
+				return err
+			}
+			changed = changeTime(info)
+		}
+		if waited >= settle || ageOf(changed) >= recent {
+			return nil
+		}
+		if err := sleep(ctx, between); err != nil {
+			return err
+		}
+	}
+}
+
+// Is makes what is not there and what is not given out the same to whoever asks from outside.
+func (r *Refusal) Is(target error) bool { return target == fs.ErrNotExist }
