@@ -149,7 +149,14 @@ type file struct {
 
 func (f file) Info() boot.Info { return f.info }
 
-func (f file) Load(ctx context.Context) (boot.Script, error) { return f.s.load(ctx, ".", f.info.Path) }
+func (f file) Load(ctx context.Context) (boot.Script, error) {
+	script, err := f.s.load(ctx, ".", f.info.Path)
+	if u := (*boot.Unservable)(nil); f.info.Target != "" && errors.As(err, &u) && u.Code == boot.Missing {
+		// The entry was just seen: it is the end of its link that is missing.
+		err = &boot.Unservable{Code: u.Code, Why: f.info.Target + " is not there"}
+	}
+	return script, err
+}
 
 // static is the rule of static/<name>: what this machine always boots.
 type static struct{ s *Site }

@@ -1,0 +1,100 @@
+#!/bin/sh
+# deps.sh makes a machine ready for the tests (make deps).  It does two things, each only when needed:
+#
+#   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
+#   2. unpacks - does not install - the iPXE of Debian 13 into the cache folder, because the tests want
+#      a client of today beside the old one in QEMU's network card.
+#
+# PXESRV_CACHE       cache folder; default $XDG_CACHE_HOME/pxesrv or ~/.cache/pxesrv
+# PXESRV_TEST_IPXE   a folder of your own with ipxe.lkrn and ipxe.efi; then nothing is fetched
+set -eu
+
+packages="gcc libc6-dev git curl rsync make qemu-system-x86 ipxe-qemu ovmf ipxe mtools dosfstools
+iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base"
+cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
+release=trixie
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+die() { printf 'deps: %s\n' "$@" >&2; exit 1; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# quietly COMMAND... shows the command's output only when it fails.
+quietly() { "$@" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; return 1; }; }
+
+# installed PACKAGE is true when dpkg has the package completely.
+installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | cut -c2)" = i ]; }
+
+# --- 1. packages -----------------------------------------------------------------------------------
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+	die "this machine has no apt. Install the equivalents of these Debian packages by hand:" \
+		"$(echo $packages)" \
+		"and set PXESRV_TEST_IPXE to a folder with ipxe.lkrn and ipxe.efi of iPXE 2021 or later."
+fi
+
+missing=
+for p in $packages; do
+	installed "$p" || missing="$missing $p"
+done
+if [ -n "$missing" ]; then
+	if [ "$(id -u)" = 0 ]; then
+		root=
+	elif sudo -n true 2>/dev/null; then
+		root="sudo -n"
+	else
+		die "packages are missing and this user may not install them. As root run:" "apt-get install$missing"
+	fi
+	apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120"
+	echo "deps: installing$missing"
+	# The package lists may be absent or too old: fetch them only when the first try shows it.
+	$apt install --no-install-recommends $missing >"$work/log" 2>&1 || {
+		quietly $apt update || die "apt-get update failed"
+		quietly $apt install --no-install-recommends $missing || die "apt-get could not install:$missing"
+	}
+fi
+
+# --- 2. iPXE of Debian 13 --------------------------------------------------------------------------
+
+if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ]; then
+	exit 0
+fi
+
+# An apt of our own: its lists and cache lie in the work folder, the system's stay untouched.
+mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
+ownapt() {
+	apt-get -q -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Sandbox::User=root \
+		-o Dir::State="$work/state" -o Dir::State::Lists=lists -o Dir::Cache="$work/cache" "$@"
+}
+
+# The mirror is the one this machine uses for Debian's main archive.  apt reads its own sources, *.list and
+# *.sources; it tells of them only after an update, which a fresh container has not had.
+mirror() { "$@" indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1; }
+uri=$(mirror apt-get)
+if [ -z "$uri" ]; then
+	quietly ownapt update || die "apt-get update failed"
+	uri=$(mirror ownapt)
+fi
+if [ -z "$uri" ] || [ ! -r "$keyring" ]; then
+	die "found no Debian mirror in apt's sources, or no $keyring." \
+		"Unpack the package 'ipxe' of Debian 13 somewhere and set PXESRV_TEST_IPXE to the folder with ipxe.lkrn and ipxe.efi."
+fi
+
+echo "deb [signed-by=$keyring] $uri $release main" >"$work/sources.list"
+newapt() {
+	ownapt -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null "$@"
+}
+echo "deps: fetching the iPXE of Debian 13 into $cache/ipxe-13"
+quietly newapt update || die "could not read $release from this machine's mirror"
+(cd "$work" && quietly newapt download ipxe) || die "could not fetch the package ipxe of $release"
+
+# Unpacked aside and moved into place, so an interrupted run leaves no half folder behind.
+mkdir -p "$cache"
+aside=$(mktemp -d "$cache/ipxe-13.XXXXXX")
+trap 'rm -rf "$work" "$aside"' EXIT
+dpkg-deb -x "$work"/ipxe_*.deb "$aside"
+chmod 755 "$aside"
+mv -T "$aside" "$cache/ipxe-13" 2>/dev/null || [ -d "$cache/ipxe-13" ] || die "could not write $cache/ipxe-13"

@@ -1,0 +1,280 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
+)
+
+// patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
+const patience = 3 * time.Minute
+
+// server is a stub: it asks a client without a query who it is, and gives one with a query the answer.
+type server struct {
+	*httptest.Server
+	asked chan url.Values // queries, in order
+	plain chan bool       // requests without one
+}
+
+func newServer(t *testing.T, answer string) *server {
+	t.Helper()
+	s := &server{asked: make(chan url.Values, 100), plain: make(chan bool, 100)}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Logf("GET %s", r.URL)
+		switch {
+		case r.URL.Path != ipxe.Path:
+			http.NotFound(w, r)
+		case r.URL.RawQuery == "":
+			s.plain <- true
+			w.Write(ipxe.Identify())
+		default:
+			s.asked <- r.URL.Query()
+			io.WriteString(w, answer)
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// bootFile is the URL of /redirect as a machine sees it, for a server at addr ("127.0.0.1:port").
+func bootFile(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return "http://" + net.JoinHostPort(lab.Gateway, port) + ipxe.Path
+}
+
+func (s *server) addr() string { return s.Listener.Addr().String() }
+
+func receive[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s within %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+// stick makes a USB stick that boots today's iPXE.
+func stick(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	boot := filepath.Join(dir, "EFI", "BOOT")
+	program, err := os.ReadFile(lab.IPXE(t, "ipxe.efi"))
+	if err == nil {
+		err = os.MkdirAll(boot, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(boot, "BOOTX64.EFI"), program, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestIdentify boots each client with awkward SMBIOS values and two cards: the server learns them exactly, and
+// the script it serves may itself ask /redirect again.
+func TestIdentify(t *testing.T) {
+	for _, test := range []struct {
+		name, platform string
+		vm             func(t *testing.T) lab.VM
+	}{
+		{"BIOS 2019", "pcbios", func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
+		{"BIOS today", "pcbios", func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"UEFI today", "efi", func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, "#!ipxe\n"+
+				"isset ${again} && goto second ||\n"+
+				"set again yes\n"+
+				"chain --replace /redirect?again=yes\n"+
+				":second\n"+
+				"echo SERVED-SCRIPT-RAN\n"+
+				"prompt\n") // stay here: what follows an end is another test
+			vm := test.vm(t)
+			vm.BootFile = bootFile(s.addr())
+			vm.MAC, vm.MAC2 = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02"
+			vm.UUID = "12345678-9abc-def0-1122-aabbccddeeff"
+			vm.Manufacturer, vm.Product, vm.Serial = "ACME, Inc.", "X 1", "S/N 42&é"
+			vm.Asset, vm.BoardSerial = "A%7+b?c", "B,1"
+			m := lab.Start(t, vm)
+
+			q := receive(t, s.asked, "identified request")
+			want := map[string]string{
+				"uuid": vm.UUID, "mac": "52-54-00-ab-cd-01", "macs": "52-54-00-ab-cd-01.52-54-00-ab-cd-02......",
+				"platform": test.platform, "try": "0", "hostnamex": "",
+				"manufacturerx": fmt.Sprintf("%x", vm.Manufacturer), "productx": fmt.Sprintf("%x", vm.Product),
+				"serialx": fmt.Sprintf("%x", vm.Serial), "assetx": fmt.Sprintf("%x", vm.Asset),
+				"boardx": fmt.Sprintf("%x", vm.BoardSerial),
+			}
+			for name, value := range want {
+				if q.Get(name) != value {
+					t.Errorf("%s=%q, want %q", name, q.Get(name), value)
+				}
+			}
+			if arch := q.Get("arch"); arch != "i386" && arch != "x86_64" {
+				t.Errorf("arch=%q", arch)
+			}
+			if q := receive(t, s.asked, "request by the served script"); q.Get("again") != "yes" {
+				t.Errorf("the served script asked %v", q)
+			}
+			m.Expect("SERVED-SCRIPT-RAN", patience)
+			if n := len(s.plain); n != 1 {
+				t.Errorf("%d requests without a query, want 1", n)
+			}
+		})
+	}
+}
+
+// TestLocal boots the local disk by the script the server gives.
+func TestLocal(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		vm         func(t *testing.T) lab.VM
+	}{
+		{"BIOS", lab.BootedBIOS, func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
+		{"UEFI", lab.BootedUEFI, func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, string(ipxe.Local()))
+			vm := test.vm(t)
+			vm.BootFile, vm.Disk = bootFile(s.addr()), lab.Disk(t)
+			m := lab.Start(t, vm)
+			m.Expect("Booting the local disk", patience)
+			m.Expect(test.want, patience)
+			if n := len(s.asked); n != 1 {
+				t.Errorf("%d identified requests, want 1", n)
+			}
+		})
+	}
+}
+
+// TestServerGone ends the server as soon as the identification script is out: the client asks three times,
+// says that nobody answered, and boots the local disk.
+func TestServerGone(t *testing.T) {
+	for _, test := range []struct {
+		name, want string
+		vm         func(t *testing.T) lab.VM
+	}{
+		{"BIOS", lab.BootedBIOS, func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"UEFI", lab.BootedUEFI, func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			srv := &http.Server{}
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { srv.Close() })
+			srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.RawQuery != "" {
+					panic(http.ErrAbortHandler) // it came before the listener was closed: no answer all the same
+				}
+				w.Header().Set("Connection", "close")
+				w.Write(ipxe.Identify())
+				ln.Close()
+			})
+			go srv.Serve(ln)
+
+			vm := test.vm(t)
+			vm.BootFile, vm.Disk = bootFile(ln.Addr().String()), lab.Disk(t)
+			m := lab.Start(t, vm)
+			m.Expect("NO BOOT SCRIPT", patience)
+			m.Expect("Booting the local disk", patience)
+			m.Expect(test.want, patience)
+			if n := strings.Count(m.Console(), "\n"+ipxe.Path+"..."); n != 3 {
+				t.Errorf("asked %d times, want 3\n%s", n, m.Console())
+			}
+		})
+	}
+}
+
+// TestRetry cuts the first two answers short, by RST and by FIN: the client asks again and runs the third.
+func TestRetry(t *testing.T) {
+	t.Parallel()
+	var proxy *lab.CutProxy
+	tries := make(chan string, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close") // one request for each connection, so that the next can be cut
+		if r.URL.RawQuery == "" {
+			proxy.Cut(1, 40, lab.RST)
+			w.Write(ipxe.Identify())
+			return
+		}
+		try := r.URL.Query().Get("try")
+		tries <- try
+		if try == "0" {
+			proxy.Cut(1, 200, lab.FIN)
+		}
+		fmt.Fprintf(w, "#!ipxe\necho SERVED-SCRIPT-RAN %s\nprompt\n%s", try, strings.Repeat("# padding\n", 50))
+	}))
+	t.Cleanup(s.Close)
+	proxy = lab.NewCutProxy(t, s.Listener.Addr().String())
+
+	m := lab.Start(t, lab.VM{NICROM: true, BootFile: bootFile(proxy.Addr())})
+	m.Expect(`SERVED-SCRIPT-RAN 2`, patience)
+	for _, want := range []string{"0", "1", "2"} {
+		if got := receive(t, tries, "try "+want); got != want {
+			t.Errorf("try=%s, want %s", got, want)
+		}
+	}
+	if proxy.Cuts() != 2 {
+		t.Errorf("%d answers cut, want 2", proxy.Cuts())
+	}
+	if strings.Contains(m.Console(), "RAN 0") || strings.Contains(m.Console(), "RAN 1") {
+		t.Errorf("ran a script that was cut short\n%s", m.Console())
+	}
+}
+
+// TestCutProxy checks what a client sees of each way to be cut.
+func TestCutProxy(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 10000))
+	}))
+	t.Cleanup(s.Close)
+	p := lab.NewCutProxy(t, s.Listener.Addr().String())
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func() (int, error) {
+		resp, err := client.Get("http://" + p.Addr())
+		if err != nil {
+			return 0, err
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		return len(b), err
+	}
+
+	p.Cut(1, 5000, lab.FIN)
+	if n, err := get(); n == 0 || n >= 5000 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("FIN: %d bytes, %v", n, err)
+	}
+	p.Cut(1, 0, lab.RST)
+	if n, err := get(); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("RST: %d bytes, %v", n, err)
+	}
+	if n, err := get(); n != 10000 || err != nil {
+		t.Errorf("uncut: %d bytes, %v", n, err)
+	}
+	if p.Cuts() != 2 {
+		t.Errorf("%d cuts, want 2", p.Cuts())
+	}
+}
