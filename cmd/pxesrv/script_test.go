@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -189,11 +190,14 @@ func (d *scriptDaemon) end() error {
 
 // freeLoopbackAddr is an address of the loopback where nobody listens.
 func freeLoopbackAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	// Below the ports that connections are given, so that none of them takes it before or between two starts.
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", errors.New("no port from 15000 on is free")
 }
 
 func scriptGet(ts *testscript.TestScript, neg bool, args []string) {

@@ -12,7 +12,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -140,108 +139,6 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("%d requests without a query, want 1", n)
 			}
 		})
-	}
-}
-
-// TestLocal boots the local disk by the script the server gives.
-func TestLocal(t *testing.T) {
-	for _, test := range []struct {
-		name, want string
-		vm         func(t *testing.T) lab.VM
-	}{
-		{"BIOS", lab.BootedBIOS, func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
-		{"UEFI", lab.BootedUEFI, func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			s := newServer(t, string(ipxe.Local()))
-			vm := test.vm(t)
-			vm.BootFile, vm.Disk = bootFile(s.addr()), lab.Disk(t)
-			m := lab.Start(t, vm)
-			m.Expect("Booting the local disk", patience)
-			m.Expect(test.want, patience)
-			if n := len(s.asked); n != 1 {
-				t.Errorf("%d identified requests, want 1", n)
-			}
-		})
-	}
-}
-
-// TestServerGone ends the server as soon as the identification script is out: the client asks three times,
-// says that nobody answered, and boots the local disk.
-func TestServerGone(t *testing.T) {
-	for _, test := range []struct {
-		name, want string
-		vm         func(t *testing.T) lab.VM
-	}{
-		{"BIOS", lab.BootedBIOS, func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
-		{"UEFI", lab.BootedUEFI, func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			t.Parallel()
-			srv := &http.Server{}
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { srv.Close() })
-			srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.RawQuery != "" {
-					panic(http.ErrAbortHandler) // it came before the listener was closed: no answer all the same
-				}
-				w.Header().Set("Connection", "close")
-				w.Write(ipxe.Identify())
-				ln.Close()
-			})
-			go srv.Serve(ln)
-
-			vm := test.vm(t)
-			vm.BootFile, vm.Disk = bootFile(ln.Addr().String()), lab.Disk(t)
-			m := lab.Start(t, vm)
-			m.Expect("NO BOOT SCRIPT", patience)
-			m.Expect("Booting the local disk", patience)
-			m.Expect(test.want, patience)
-			if n := strings.Count(m.Console(), "\n"+ipxe.Path+"..."); n != 3 {
-				t.Errorf("asked %d times, want 3\n%s", n, m.Console())
-			}
-		})
-	}
-}
-
-// TestRetry cuts the first two answers short, by RST and by FIN: the client asks again and runs the third.
-func TestRetry(t *testing.T) {
-	t.Parallel()
-	var proxy *lab.CutProxy
-	tries := make(chan string, 100)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Connection", "close") // one request for each connection, so that the next can be cut
-		if r.URL.RawQuery == "" {
-			proxy.Cut(1, 40, lab.RST)
-			w.Write(ipxe.Identify())
-			return
-		}
-		try := r.URL.Query().Get("try")
-		tries <- try
-		if try == "0" {
-			proxy.Cut(1, 200, lab.FIN)
-		}
-		fmt.Fprintf(w, "#!ipxe\necho SERVED-SCRIPT-RAN %s\nprompt\n%s", try, strings.Repeat("# padding\n", 50))
-	}))
-	t.Cleanup(s.Close)
-	proxy = lab.NewCutProxy(t, s.Listener.Addr().String())
-
-	m := lab.Start(t, lab.VM{NICROM: true, BootFile: bootFile(proxy.Addr())})
-	m.Expect(`SERVED-SCRIPT-RAN 2`, patience)
-	for _, want := range []string{"0", "1", "2"} {
-		if got := receive(t, tries, "try "+want); got != want {
-			t.Errorf("try=%s, want %s", got, want)
-		}
-	}
-	if proxy.Cuts() != 2 {
-		t.Errorf("%d answers cut, want 2", proxy.Cuts())
-	}
-	if strings.Contains(m.Console(), "RAN 0") || strings.Contains(m.Console(), "RAN 1") {
-		t.Errorf("ran a script that was cut short\n%s", m.Console())
 	}
 }
 
