@@ -31,7 +31,9 @@ func (k *counts) add(name string, t time.Time) {
 func (k *counts) remove(name string, t time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.grants[name] = slices.DeleteFunc(k.grants[name], t.Equal)
+	if k.grants != nil {
+		k.grants[name] = slices.DeleteFunc(k.grants[name], t.Equal)
+	}
 }
 
 // grants returns how often name was granted in the last 24 h and since it was last released. A number that would hold the
@@ -82,7 +84,12 @@ func (s *Store) count() (map[string][]time.Time, error) {
 			released[c.Name] = c.Time
 		}
 	}
+	seen := map[string]bool{} // an entry that moved between the two looks is in both
 	for _, c := range all {
+		if seen[c.Name+"~"+c.Random] {
+			continue
+		}
+		seen[c.Name+"~"+c.Random] = true
 		// What was given back or canceled before it was sent was no grant.
 		sent := c.Addr.IsValid() && c.End != Superseded && c.End != Released
 		if sent && c.Time.After(released[c.Name]) {

@@ -85,7 +85,7 @@ func (s *Store) Place(name, text string) (replaced string, err error) {
 	defer once.Close()
 	old, err := once.Entry(name)
 	if err == nil && old.Link == "" {
-		return "", fmt.Errorf("%s/%s is there and is no symbolic link: look at it and move it away", s.label(), name)
+		return "", s.noLink(name)
 	}
 	// As ln -sfn of coreutils 9 does it: under a name that is no order, then renamed over. There is no moment without one.
 	temp := temporary + s.newClaim(name, netip.Addr{}).String()
@@ -93,10 +93,16 @@ func (s *Store) Place(name, text string) (replaced string, err error) {
 		return "", err
 	}
 	if err := once.Rename(temp, once, name); err != nil {
-		once.Remove(temp)
-		return "", err
+		if _, gone := once.Readlink(temp); !absent(gone) { // else a replayed rename was carried out
+			once.Remove(temp)
+			return "", err
+		}
 	}
 	return old.Link, once.Sync()
+}
+
+func (s *Store) noLink(name string) error {
+	return fmt.Errorf("%s/%s is there and is no symbolic link: look at it and move it away", s.label(), name)
 }
 
 // ErrNone says that there is no such order.
@@ -111,9 +117,12 @@ func (s *Store) Cancel(name string) ([]Claim, error) {
 	}
 	defer once.Close()
 	defer served.Close()
+	if e, err := once.Entry(name); err == nil && e.Link == "" {
+		return nil, s.noLink(name)
+	}
 	c := s.newClaim(name, netip.Addr{})
 	c.End = Canceled
-	switch err := once.Rename(name, served, c.String()); {
+	switch err := move(once, name, served, c.String()); {
 	case err == nil:
 		c.Target, _ = served.Readlink(c.String())
 		return []Claim{c}, nil
@@ -150,7 +159,7 @@ func (s *Store) Again(name string) (Claim, error) {
 
 func (s *Store) openOf(name string) ([]Claim, error) {
 	claims, err := s.entries(claimedDir)
-	claims = slices.DeleteFunc(claims, func(c Claim) bool { return c.Name != name || c.End != Arrived })
+	claims = slices.DeleteFunc(claims, func(c Claim) bool { return c.Name != name || !c.open() })
 	if err == nil && len(claims) == 0 {
 		err = ErrNone
 	}

@@ -16,8 +16,8 @@ import (
 //
 //	<name>~<time>~<replica>~<random>~<source address>[~<end>]
 //
-// "~" cannot occur in any of the fields. An entry in .claimed without an end is open: it was sent, and nobody knows whether it
-// arrived. An entry in .served without an end arrived.
+// "~" cannot occur in any of the fields. An entry in .claimed is open: it was sent, and nobody knows whether it arrived; without
+// an address nobody was sent it. An entry in .served without an end arrived.
 const (
 	claimedDir = ".claimed"
 	servedDir  = ".served"
@@ -28,6 +28,7 @@ type End string
 
 const (
 	Arrived    End = ""           // the client's TCP acknowledged all of it
+	Resent     End = "resent"     // still open, and sent again to the machine that retried
 	Canceled   End = "canceled"   // a person took the order, or the open entry, back
 	Retried    End = "retried"    // open, and a person placed it again
 	Superseded End = "superseded" // given back, but a newer order had its place
@@ -59,6 +60,15 @@ func (c Claim) String() string {
 	}
 	return s
 }
+
+// as is the name of the claim's file with another end.
+func (c Claim) as(end End) string {
+	c.End = end
+	return c.String()
+}
+
+// open reports whether an entry of .claimed waits for its end.
+func (c Claim) open() bool { return c.End == Arrived || c.End == Resent }
 
 // ParseClaim reads the name of a claim's file. ok is false for files that are none.
 func ParseClaim(file string) (c Claim, ok bool) {

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -190,15 +191,12 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 		return fail(boot.Canceled, "the time for the answer was over before the order was claimed")
 	}
 	s.at("claim")
-	if err := once.Rename(p.name.Text, claimed, file); err != nil {
-		// Whatever the error says, whether our unique name is there says the truth: a network file system that lost the
-		// first reply carries the rename out and answers the repeated call with an error.
-		if _, there := claimed.Readlink(file); there != nil {
-			if absent(err) {
-				return fail(boot.Taken, "another request took the order")
-			}
-			return fail(boot.Failed, "the order could not be claimed and stays: %v", err)
-		}
+	// Whether our unique name is there says the truth: a network file system that lost the first reply carries the rename
+	// out and answers the repeated call with an error.
+	if err := move(once, p.name.Text, claimed, file); absent(err) {
+		return fail(boot.Taken, "another request took the order")
+	} else if err != nil {
+		return fail(boot.Failed, "the order could not be claimed and stays: %v", err)
 	}
 	s.counts.add(claim.Name, claim.Time)
 	g := &grant{s: s, claim: claim, file: file}
@@ -306,20 +304,31 @@ func (g *grant) giveBack() (What, error) {
 	defer once.Close()
 	defer claimed.Close()
 	g.s.at("give back")
-	err = claimed.RenameNew(g.file, once, g.claim.Name)
+	file := g.file
+	err = claimed.RenameNew(file, once, g.claim.Name)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		// A replayed rename was carried out all the same; our name is gone then.
-		if _, gone := claimed.Readlink(g.file); absent(gone) {
-			return GivenBack, nil
+		if _, gone := claimed.Readlink(file); absent(gone) {
+			if _, there := claimed.Readlink(g.claim.as(Resent)); there == nil {
+				return Open, nil // a retry was sent it meanwhile
+			}
+			return GivenBack, nil // a replayed rename was carried out all the same
 		}
-		// Some network file systems know no exclusive rename; making a link is exclusive everywhere.
-		text, rerr := readlink(claimed, g.file)
+		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The address goes from
+		// the claim's name first, so that no retry is sent what is about to be pending, even when we do not get to the end.
+		nobody := g.claim
+		nobody.Addr = netip.Addr{}
+		if err := move(claimed, file, claimed, nobody.String()); err != nil {
+			return Lost, err
+		}
+		file = nobody.String()
+		g.s.at("given up")
+		text, rerr := readlink(claimed, file)
 		if rerr != nil {
 			return Lost, rerr
 		}
 		if err = once.Symlink(text, g.claim.Name); err == nil {
 			g.s.at("linked back")
-			if err := claimed.Remove(g.file); err != nil && !absent(err) {
+			if err := claimed.Remove(file); err != nil && !absent(err) {
 				return Lost, err
 			}
 		}
@@ -328,7 +337,7 @@ func (g *grant) giveBack() (What, error) {
 	case err == nil:
 		return GivenBack, nil
 	case errors.Is(err, fs.ErrExist):
-		if err := g.s.finish(g.file, g.claim, Superseded); err != nil {
+		if err := g.s.finish(file, g.claim, Superseded); err != nil {
 			return Lost, err
 		}
 		return Replaced, nil
@@ -365,14 +374,28 @@ func (s *Store) finish(file string, c Claim, end End) error {
 		return err
 	}
 	defer served.Close()
-	c.End = end
-	to := c.String()
-	if err := claimed.Rename(file, served, to); err != nil {
-		if _, there := served.Readlink(to); there != nil {
-			return err
-		}
+	to := c.as(end)
+	err = move(claimed, file, served, to)
+	if absent(err) && end == Arrived {
+		err = move(claimed, c.as(Resent), served, to) // a retry was sent it, too
 	}
-	return nil
+	return err
+}
+
+// move renames an entry to a name that nobody else uses. Whatever the error says, that name tells whether it was done.
+func move(from *tree.Dir, name string, to *tree.Dir, toName string) error {
+	err := from.Rename(name, to, toName)
+	if err == nil {
+		return nil
+	}
+	_, there := to.Readlink(toName)
+	if there != nil && !absent(there) {
+		_, there = readlink(to, toName)
+	}
+	if there == nil {
+		return nil
+	}
+	return err
 }
 
 type retryRule struct{ s *Store }
@@ -390,7 +413,7 @@ func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error)
 	var all []*resend
 	for _, claim := range claims {
 		i := slices.IndexFunc(c.Names, func(n boot.Name) bool { return n.Text == claim.Name })
-		if i < 0 || claim.Addr != c.Addr || claim.End != Arrived || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
+		if i < 0 || claim.Addr != c.Addr || !claim.open() || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
 			continue
 		}
 		all = append(all, &resend{s: r.s, name: c.Names[i], claim: claim})
@@ -419,7 +442,14 @@ func (e *resend) text() (string, error) {
 	}
 	defer once.Close()
 	defer claimed.Close()
-	return claimed.Readlink(e.file())
+	text, err := claimed.Readlink(e.file())
+	if absent(err) && e.claim.End != Resent {
+		// Another retry of this machine may have been quicker.
+		if text, err = claimed.Readlink(e.claim.as(Resent)); err == nil {
+			e.claim.End = Resent
+		}
+	}
+	return text, err
 }
 
 func (e *resend) Info() boot.Info {
@@ -439,7 +469,38 @@ func (e *resend) Load(ctx context.Context) (boot.Script, error) {
 
 func (e *resend) May(context.Context) error { return nil }
 
-func (e *resend) Take(_ context.Context, _ *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+// Take marks the claim as sent again: a request that still prepares its first answer cannot give it back from then on.
+func (e *resend) Take(ctx context.Context, _ *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+	fail := func(code boot.Code, why string, err error) (boot.Grant, boot.Script, error) {
+		return nil, boot.Script{}, &boot.Unservable{Code: code, Why: fmt.Sprintf("%s: %v", why, err)}
+	}
+	once, claimed, err := e.s.open(claimedDir)
+	if err != nil {
+		return fail(boot.Failed, "the journal cannot be opened", err)
+	}
+	defer once.Close()
+	defer claimed.Close()
+	e.s.at("resend")
+	from := e.file()
+	e.claim.End = Resent
+	if from == e.file() {
+		_, err = claimed.Readlink(from)
+	} else {
+		err = move(claimed, from, claimed, e.file())
+	}
+	if absent(err) {
+		return fail(boot.Taken, "the order was confirmed or given back meanwhile", err)
+	} else if err != nil {
+		return fail(boot.Failed, "the order cannot be sent again", err)
+	}
+	e.s.at("resent")
+	// The request that claimed it may not have come so far.
+	if err := errors.Join(claimed.Sync(), once.Sync()); err != nil {
+		return fail(boot.Failed, "the claim cannot be made to last", err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(boot.Canceled, "the time for the answer was over", err)
+	}
 	return &grant{s: e.s, claim: e.claim, file: e.file(), again: true}, loaded, nil
 }
 

@@ -1,0 +1,529 @@
+//go:build linux
+
+package order
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/lab"
+)
+
+// ledger is what the machines of a test say: how often each order was answered, by its text, and under which entry.
+type ledger struct {
+	mu      sync.Mutex
+	placed  []string
+	granted map[string][]string // text → entries
+}
+
+func (l *ledger) grant(a boot.Answer) {
+	text := strings.TrimSuffix(strings.TrimPrefix(string(a.Script.Body), "#!ipxe\n# "), "\n")
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.granted == nil {
+		l.granted = map[string][]string{}
+	}
+	l.granted[text] = append(l.granted[text], a.Grant.Trace())
+}
+
+// balance checks the accounts: each order was answered at most once; each that was answered has exactly one entry in the
+// journal that says so, the one that the answer named, and waits no more; each that was not is somewhere, too. It returns
+// the number of orders by state, answered ones as "open" and "served", others as "pending" and "kept".
+func (l *ledger) balance(t *testing.T, dir string) map[string]int {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := places(t, dir)
+	sum := map[string]int{}
+	for _, text := range l.placed {
+		traces, found := l.granted[text], all[text]
+		delete(all, text)
+		var pending, sent, kept []place
+		for _, p := range found {
+			switch {
+			case p.state == "pending":
+				pending = append(pending, p)
+			case p.claim.Addr.IsValid() && p.claim.End != Superseded:
+				sent = append(sent, p)
+			default:
+				kept = append(kept, p)
+			}
+		}
+		switch {
+		case len(traces) > 1:
+			t.Errorf("%s was granted %d times: %q", text, len(traces), traces)
+		case len(traces) == 1 && (len(pending) > 0 || len(sent) != 1):
+			t.Errorf("%s was granted as %s and is at %+v", text, traces[0], found)
+		case len(traces) == 1:
+			if id := sent[0].claim.as(Arrived); id != traces[0] {
+				t.Errorf("%s was granted as %s, and the journal has %s", text, traces[0], id)
+			}
+			sum[sent[0].state]++
+		case len(found) == 0:
+			t.Errorf("%s is lost without a trace", text)
+		case len(pending) > 1 || len(sent) > 1:
+			t.Errorf("%s is at two places: %+v", text, found)
+		case len(pending) == 1 && len(sent) == 1:
+			t.Errorf("%s waits, and a retry would get it as well: %+v", text, found)
+		case len(pending) == 1:
+			sum["pending"]++
+		default:
+			sum["kept"]++
+		}
+	}
+	for text, where := range all {
+		t.Errorf("%s was never placed and is at %+v", text, where)
+	}
+	for text := range l.granted {
+		if !slices.Contains(l.placed, text) {
+			t.Errorf("%s was granted and never placed", text)
+		}
+	}
+	return sum
+}
+
+// faulty is a directory of orders that is reached through a file system with faults.
+type faulty struct {
+	*testing.T
+	*lab.Faults
+	ledger
+	source string // the directory itself
+	s      *Store // on the mount, as all others
+	events map[What]int
+	stores []*Store
+}
+
+func newFaulty(t *testing.T) *faulty {
+	source := t.TempDir()
+	f := &faulty{T: t, source: source, Faults: lab.MountFaults(t, source), events: map[What]int{}}
+	var mu sync.Mutex
+	for i := range 3 {
+		s, _ := newStore(f.Dir)
+		s.Replica = fmt.Sprint("r", i)
+		s.Event = func(e Event) { mu.Lock(); defer mu.Unlock(); f.events[e.What]++ }
+		f.stores = append(f.stores, s)
+	}
+	f.s = f.stores[0]
+	if p := f.s.Check(); len(p) > 0 {
+		t.Fatal(p)
+	}
+	return f
+}
+
+// place places an order directly, without faults. Its text is the name and a number.
+func (f *faulty) place(name string) string {
+	f.Helper()
+	f.mu.Lock()
+	text := fmt.Sprintf("../%s-%d", name, len(f.placed))
+	f.placed = append(f.placed, text)
+	f.mu.Unlock()
+	if err := os.Symlink(text, filepath.Join(f.source, name)); err != nil {
+		f.Fatal(err)
+	}
+	return text
+}
+
+// asks asks one store, and settles what is granted. ok: an order was granted.
+func (f *faulty) asks(s *Store, c *boot.Client, arrived bool) (a boot.Answer, granted bool) {
+	a, err := s.ask(context.Background(), c)
+	if err != nil || a.Grant == nil {
+		return a, false
+	}
+	f.grant(a)
+	a.Grant.Settle(arrived)
+	return a, true
+}
+
+// TestFaults lets three daemons with four requests each fight for each of many orders, on a file system that fails now and
+// then, and checks the accounts.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		faults []lab.Fault
+	}{
+		{"healthy", nil},
+		{"replayed", []lab.Fault{lab.Replay(3)}},
+		{"replayed always", []lab.Fault{lab.Replay(1)}},
+		{"EIO", []lab.Fault{lab.EIO(7, 0)}},
+		{"EIO late", []lab.Fault{{Every: 5, Err: unix.EIO, Late: true, Ops: lab.OpRename | lab.OpSymlink | lab.OpUnlink}}},
+		{"ENOSPC", []lab.Fault{lab.NoSpace(3)}},
+		{"fsync", []lab.Fault{lab.FsyncDirFails(4)}},
+		{"fsync, no flags", []lab.Fault{lab.FsyncDirFails(3), lab.NoRenameFlags()}},
+		{"all", []lab.Fault{lab.NoRenameFlags(), lab.Replay(5), lab.EIO(11, 0), lab.FsyncDirFails(3), lab.NoSpace(7)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFaulty(t)
+			f.Set(c.faults...)
+			for i := range 40 {
+				name := fmt.Sprint("m", i)
+				f.place(name)
+				var wg sync.WaitGroup
+				for j := range 12 {
+					wg.Go(func() { f.asks(f.stores[j%3], client("10.0.0.1", 0, name), j%2 == 0) })
+				}
+				wg.Wait()
+			}
+			f.Set()
+			t.Logf("%d faults: %v", f.Injected(), f.balance(t, f.source))
+			if (f.Injected() > 0) != (c.faults != nil) {
+				t.Errorf("%d faults were injected", f.Injected())
+			}
+			// What waits is granted now, once; what is open can be had by nobody.
+			for i := range 40 {
+				f.asks(f.s, client("10.0.0.1", 0, fmt.Sprint("m", i)), true)
+			}
+			if sum := f.balance(t, f.source); sum["pending"] > 0 {
+				t.Errorf("after the repair: %v", sum)
+			}
+		})
+	}
+}
+
+// Row 15: a reply was lost, and the repeated rename says that there is no such order. The winner finds out.
+func TestRow15_ReplayedRename(t *testing.T) {
+	f := newFaulty(t)
+	f.Set(lab.Replay(1))
+	for i := range 20 {
+		name := fmt.Sprint("m", i)
+		text := f.place(name)
+		if a, ok := f.asks(f.stores[i%3], client("10.0.0.1", 0, name), true); !ok || a.Script.From != text {
+			t.Fatalf("the winner was sent %q; %+v", a.Script.Body, a.Trace.Findings)
+		}
+		if a, ok := f.asks(f.stores[(i+1)%3], client("10.0.0.1", 0, name), true); ok {
+			t.Fatalf("%s was granted again: %+v", name, a)
+		}
+	}
+	if sum := f.balance(t, f.source); sum["served"] != 20 {
+		t.Error(sum)
+	}
+	// The same for what people do, and for what is given back.
+	if _, err := f.s.Place("m20", "../m20-20"); err != nil {
+		t.Errorf("place: %v", err)
+	}
+	f.placed = append(f.placed, "../m20-20")
+	a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m20"))
+	if err != nil || a.Grant == nil {
+		t.Fatal(a, err)
+	}
+	a.Grant.GiveBack("")
+	if f.events[GivenBack] != 1 {
+		t.Errorf("events %v", f.events)
+	}
+	if sum := f.balance(t, f.source); sum["pending"] != 1 {
+		t.Error(sum)
+	}
+	f.asks(f.s, client("10.0.0.1", 0, "m20"), false)
+	if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m20")); !ok || a.Entry.Step != boot.Retry {
+		t.Errorf("a retry: %+v", a)
+	}
+	if _, err := f.s.Again("m20"); err != nil {
+		t.Errorf("again: %v", err)
+	}
+	if got, err := f.s.Cancel("m20"); err != nil || len(got) != 1 {
+		t.Errorf("cancel: %v, %v", got, err)
+	}
+}
+
+// asks0 asks without an account, for retries.
+func (f *faulty) asks0(s *Store, c *boot.Client) (boot.Answer, bool) {
+	a, err := s.ask(context.Background(), c)
+	if err != nil || a.Grant == nil {
+		return a, false
+	}
+	a.Grant.Settle(false)
+	return a, true
+}
+
+// Row 16: every 7th call of the file system fails.
+func TestRow16_EIO(t *testing.T) {
+	f := newFaulty(t)
+	// Also at each single call of a whole way, one after the other.
+	for nth := 1; nth <= 40; nth++ {
+		name := fmt.Sprint("m", nth)
+		f.place(name)
+		f.Set(lab.EIO(nth, 0))
+		f.asks(f.s, client("10.0.0.1", 0, name), true)
+		f.Set()
+	}
+	f.balance(t, f.source)
+	f.Set(lab.EIO(7, 0))
+	for i := 100; i < 200; i++ {
+		name := fmt.Sprint("m", i)
+		f.place(name)
+		for j := range 3 {
+			f.asks(f.stores[j], client("10.0.0.1", 0, name), j == 0)
+		}
+	}
+	f.Set()
+	sum := f.balance(t, f.source)
+	if sum["served"]+sum["open"] == 0 {
+		t.Errorf("nothing was granted: %v", sum)
+	}
+	t.Log(sum)
+}
+
+// Row 17: what cannot be made to last is not sent.
+func TestRow17_FsyncFails(t *testing.T) {
+	for _, flags := range []bool{true, false} {
+		f := newFaulty(t)
+		faults := []lab.Fault{lab.FsyncDirFails(1)}
+		if !flags {
+			faults = append(faults, lab.NoRenameFlags())
+		}
+		text := f.place("m1")
+		f.Set(faults...)
+		for range 3 {
+			a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+			if ok || a.Entry.Step != boot.Default || len(a.Trace.Findings) != 2 || a.Trace.Findings[0].Code != boot.Failed {
+				t.Fatalf("answered %+v", a)
+			}
+		}
+		wantPlaces(t, f.source, text+" pending")
+		if f.events[GivenBack] != 3 || f.events[Granted] != 0 {
+			t.Errorf("events %v", f.events)
+		}
+		// And it cannot be given back either: then it is open, and sent to nobody.
+		f.Set(lab.FsyncDirFails(1), lab.Fault{Ops: lab.OpRename2 | lab.OpSymlink, Err: unix.EIO})
+		if _, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); ok {
+			t.Error("granted, though nothing lasts")
+		}
+		f.Set()
+		wantPlaces(t, f.source, text+" open")
+		if f.events[Lost] != 1 {
+			t.Errorf("events %v", f.events)
+		}
+		f.balance(t, f.source)
+		// A retry cannot be made to last either.
+		f.place("m2")
+		f.asks(f.s, client("10.0.0.1", 0, "m2"), false)
+		f.Set(lab.FsyncDirFails(1))
+		if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m2")); ok {
+			t.Errorf("sent again: %+v", a)
+		}
+		f.Set()
+		if _, ok := f.asks0(f.s, client("10.0.0.1", 1, "m2")); !ok {
+			t.Error("not sent again after the repair")
+		}
+		f.balance(t, f.source)
+	}
+}
+
+// Row 14: a disk that is full or read only keeps orders from being granted; the machine gets what it would get without, and
+// the order is granted after the repair.
+func TestRow14_FullAndReadOnly(t *testing.T) {
+	for name, fault := range map[string]lab.Fault{
+		"ENOSPC": lab.NoSpace(1), "EROFS": lab.ReadOnly(), "EACCES": {Ops: lab.OpModify, Err: unix.EACCES}, "EPERM": {Ops: lab.OpRename, Err: unix.EPERM},
+		"ESTALE": {Ops: lab.OpRename, Err: unix.ESTALE},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFaulty(t)
+			text := f.place("m1")
+			f.Set(fault)
+			a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+			if ok || a.Entry.Step != boot.Default || a.Trace.Findings[0].Code != boot.Failed {
+				t.Errorf("answered %+v", a)
+			}
+			wantPlaces(t, f.source, text+" pending")
+			if problems := f.s.Check(); len(problems) == 0 {
+				t.Error("check finds nothing wrong")
+			}
+			// What fails while a claim is under way leaves it open.
+			f.Set()
+			if a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1")); err != nil || a.Grant == nil {
+				t.Fatalf("after the repair: %+v, %v", a, err)
+			} else {
+				f.grant(a)
+				f.Set(fault)
+				a.Grant.Settle(true)
+			}
+			wantPlaces(t, f.source, text+" open")
+			if f.events[Lost] != 1 || f.events[Served] != 0 {
+				t.Errorf("events %v", f.events)
+			}
+			f.Set()
+			f.balance(t, f.source)
+		})
+	}
+}
+
+// A disk that cannot be read says nothing about who is protected or what is ordered.
+func TestUnreadable(t *testing.T) {
+	f := newFaulty(t)
+	text := f.place("m1")
+	f.Set(lab.EIOUnder("m1"))
+	if a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1")); err == nil {
+		t.Errorf("answered %+v", a)
+	}
+	f.Set(lab.EIOUnder(claimedDir))
+	if a, err := f.s.ask(t.Context(), client("10.0.0.1", 1, "m1")); err == nil {
+		t.Errorf("a retry was answered %+v", a)
+	}
+	if a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); ok || a.Entry.Step != boot.Default {
+		t.Errorf("answered %+v", a)
+	}
+	wantPlaces(t, f.source, text+" pending")
+}
+
+// Nothing that is given back replaces a newer order, with flags for rename or without.
+func TestSuperseded(t *testing.T) {
+	for _, faults := range [][]lab.Fault{nil, {lab.NoRenameFlags()}, {lab.NoRenameFlags(), lab.Replay(1)}} {
+		f := newFaulty(t)
+		f.Set(faults...)
+		old := f.place("m1")
+		a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1"))
+		if err != nil || a.Grant == nil {
+			t.Fatal(a, err)
+		}
+		newer := f.place("m1")
+		a.Grant.GiveBack("the client went away")
+		wantPlaces(t, f.source, old+" superseded", newer+" pending")
+		if f.events[Replaced] != 1 || f.events[GivenBack] != 0 {
+			t.Errorf("events %v", f.events)
+		}
+		if n, err := f.stores[1].grants("m1"); n != 0 || err != nil {
+			t.Errorf("%d grants counted, %v", n, err)
+		}
+		if a, ok := f.asks(f.s, client("10.0.0.1", 1, "m1"), true); !ok || a.Script.From != newer {
+			t.Errorf("answered %+v", a)
+		}
+		f.balance(t, f.source)
+	}
+}
+
+// A daemon that dies while it gives an order back leaves nothing that a retry could be sent besides the order that waits.
+func TestKilledWhileGivingBack(t *testing.T) {
+	for _, step := range []string{"give back", "given up", "linked back"} {
+		t.Run(step, func(t *testing.T) {
+			f := newFaulty(t)
+			f.Set(lab.NoRenameFlags())
+			text := f.place("m1")
+			a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1"))
+			if err != nil || a.Grant == nil {
+				t.Fatal(a, err)
+			}
+			f.s.step = func(at string) {
+				if at == step {
+					panic(killed)
+				}
+			}
+			if !dies(func() { a.Grant.GiveBack("") }) {
+				t.Fatal("was not killed")
+			}
+			f.s.step = nil
+			f.balance(t, f.source)
+			want := map[string]int{"give back": 1, "given up": 0, "linked back": 1}[step]
+			got := 0
+			for range 3 {
+				if a, ok := f.asks0(f.stores[1], client("10.0.0.1", 1, "m1")); ok && a.Script.From == text {
+					if got++; a.Entry.Step == boot.Once {
+						break // sent, and open: a retry gets it again
+					}
+				}
+			}
+			if (got > 0) != (want > 0) {
+				t.Errorf("sent %d times", got)
+			}
+			if p := places(t, f.source)[text]; slices.ContainsFunc(p, func(p place) bool { return p.state == "pending" }) {
+				t.Errorf("it was sent, and waits: %+v", p)
+			}
+		})
+	}
+}
+
+// What was claimed is what is answered, whatever was read before.
+func TestReplacedWhileClaimed(t *testing.T) {
+	replace := func(f *faulty, text string) {
+		f.placed = append(f.placed, text)
+		if _, err := f.s.Place("m1", text); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("by another", func(t *testing.T) {
+		f := newFaulty(t)
+		f.place("m1")
+		f.s.step = func(at string) {
+			if at == "claim" {
+				replace(f, "../newer")
+			}
+		}
+		a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+		if !ok || string(a.Script.Body) != string(scriptOf("../newer")) {
+			t.Errorf("answered %q", a.Script.Body)
+		}
+		f.placed = f.placed[1:] // the first was replaced
+		if sum := f.balance(t, f.source); sum["served"] != 1 {
+			t.Error(sum)
+		}
+	})
+	for _, text := range []string{"../missing", "../sick"} {
+		t.Run("by "+text, func(t *testing.T) {
+			f := newFaulty(t)
+			f.place("m1")
+			f.s.step = func(at string) {
+				if at == "claim" {
+					replace(f, text)
+				}
+			}
+			a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+			if ok || a.Entry.Step != boot.Default || f.events[GivenBack] != 1 {
+				t.Errorf("answered %+v, events %v", a, f.events)
+			}
+			wantPlaces(t, f.source, text+" pending")
+		})
+	}
+	t.Run("by a file", func(t *testing.T) {
+		f := newFaulty(t)
+		f.place("m1")
+		path := filepath.Join(f.source, "m1")
+		f.s.step = func(at string) {
+			if at == "claim" {
+				os.Remove(path)
+				os.WriteFile(path, []byte("mine"), 0o644)
+			}
+		}
+		if _, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); ok {
+			t.Error("a file was granted")
+		}
+		if b, err := os.ReadFile(path); string(b) != "mine" {
+			t.Errorf("the file: %q, %v", b, err)
+		}
+	})
+	t.Run("placed again after the claim", func(t *testing.T) {
+		f := newFaulty(t)
+		old := f.place("m1")
+		f.s.step = func(at string) {
+			if at == "claimed" {
+				f.place("m1")
+			}
+		}
+		if a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); !ok || a.Script.From != old {
+			t.Errorf("answered %+v", a)
+		}
+		if sum := f.balance(t, f.source); sum["served"] != 1 || sum["pending"] != 1 {
+			t.Error(sum)
+		}
+	})
+	t.Run("taken by another", func(t *testing.T) {
+		f := newFaulty(t)
+		f.place("m1")
+		f.s.step = func(at string) {
+			if at == "claim" {
+				f.asks(f.stores[1], client("10.0.0.2", 0, "m1"), true)
+			}
+		}
+		a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+		if ok || a.Trace.Findings[0].Code != boot.Taken {
+			t.Errorf("answered %+v", a)
+		}
+		f.balance(t, f.source)
+	})
+}
