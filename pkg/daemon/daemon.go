@@ -21,6 +21,9 @@ import (
 // How long a stopping daemon waits for answers and downloads that are under way.
 const stopWithin = 30 * time.Second
 
+// How long it then waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up.
+const settleWithin = 5 * time.Second
+
 // Run serves c until ctx ends. It returns nil after an orderly stop.
 func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
 	s, err := site.New(c)
@@ -78,7 +81,13 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
 		server.Close()
 		log.Warn("stopped with downloads under way")
 	}
-	handler.Wait()
+	settled := make(chan struct{})
+	go func() { handler.Wait(); close(settled) }()
+	select {
+	case <-settled:
+	case <-time.After(c.OnceConfirm + settleWithin):
+		log.Warn("stopped while the disk hangs: what was being claimed stays in the journal as open")
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}

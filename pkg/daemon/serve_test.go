@@ -1,5 +1,3 @@
-//go:build linux
-
 package daemon
 
 import (
@@ -117,10 +115,15 @@ func serveAt(t *testing.T, root string, set ...func(*config.Config)) *client {
 	for _, f := range set {
 		f(&cfg)
 	}
-	c := &client{t: t, root: root, from: "127.0.0.1", log: &logBook{}}
+	return start(t, cfg, Run)
+}
+
+func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {
+	t.Helper()
+	c := &client{t: t, root: cfg.Root, from: "127.0.0.1", log: &logBook{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, cfg, c.log.logger()) }()
+	go func() { ended <- run(ctx, cfg, c.log.logger()) }()
 	c.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
@@ -342,7 +345,7 @@ func (c *client) wantKept(name string, why ...string) {
 	c.wantLog(append([]string{"msg=redirect", "once/" + c.from}, why...)...)
 }
 
-// wantOrder waits until the order of a name is in these states and no other: pending, open, served, in this order.
+// wantOrder waits until the order of a name is in these states and no other: open, pending, served, in this order.
 func (c *client) wantOrder(name string, states ...string) {
 	c.t.Helper()
 	want := strings.Join(states, " ")
@@ -369,15 +372,7 @@ func (c *client) order(name string) string {
 		}
 	}
 	slices.Sort(states)
-	return strings.Join(slices.DeleteFunc(append(pick(states, "pending"), append(pick(states, "open"), others(states)...)...), func(s string) bool { return s == "" }), " ")
-}
-
-func pick(states []string, one string) []string {
-	return slices.DeleteFunc(slices.Clone(states), func(s string) bool { return s != one })
-}
-
-func others(states []string) []string {
-	return slices.DeleteFunc(slices.Clone(states), func(s string) bool { return s == "pending" || s == "open" })
+	return strings.Join(states, " ")
 }
 
 // wantLog waits for a log line that has all the parts in it, and returns it.

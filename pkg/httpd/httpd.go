@@ -46,19 +46,29 @@ type Server struct {
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
 
 	stuck    atomic.Int32   // workers whose request was given up
+	leaving  sync.WaitGroup // the same: they give back what they claim
 	settling sync.WaitGroup // deliveries that wait to be confirmed
 }
 
 // maxStuck is how many workers may hang on a disk before new requests are turned away at once.
 const maxStuck = 256
 
+// answerWithin is how long a client may take to be answered, but for files. One that reads nothing of a long script would
+// hold its connection, and the end of its order, for ever.
+const answerWithin = 40 * time.Second
+
 const textPlain = "text/plain; charset=utf-8"
 
-// Wait returns when no delivery waits for its confirmation any more.
-func (s *Server) Wait() { s.settling.Wait() }
+// Wait returns when no delivery waits for its confirmation any more, and no order that was claimed too late to be given
+// back. On a disk that hangs that may be never.
+func (s *Server) Wait() {
+	s.settling.Wait()
+	s.leaving.Wait()
+}
 
 // ServeHTTP routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWithin))
 	name, ok := decodedPath(r.URL)
 	if !ok {
 		notFound(w)
@@ -168,6 +178,10 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		s.Log.Warn("redirect", append(line, "status", 404)...)
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
 		return
+	case err != nil && r.Context().Err() != nil:
+		s.Log.Warn("redirect", append(line, "status", 503, "error", "the client went away before its answer was found")...)
+		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
+		return
 	case err != nil:
 		s.Log.Error("redirect", append(line, "status", 503, "error", short(err.Error()))...)
 		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
@@ -232,6 +246,7 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 		case <-left:
 			undo(value)
 			s.stuck.Add(-1)
+			s.leaving.Done()
 		}
 	}()
 	select {
@@ -239,6 +254,7 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 		return r.value, r.err
 	case <-ctx.Done():
 		s.stuck.Add(1)
+		s.leaving.Add(1)
 		close(left)
 		return none, ctx.Err()
 	}
@@ -325,6 +341,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a large file on a slow line takes its time
 	s.Log.Info("file", "peer", r.RemoteAddr, "path", short(name), "size", info.Size())
 	http.ServeContent(w, r, "", info.ModTime(), f)
 }
