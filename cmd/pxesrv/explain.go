@@ -12,14 +12,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/config"
 	"pxesrv/pkg/site"
 )
 
 // runExplain says what a machine would get, by the very code that answers it, and uses nothing up.
 func runExplain(ctx context.Context, io streams, args []string) error {
-	c := config.Default()
-	f := flags(io, "explain", "NAME…", &c, false)
+	var l layers
+	f := flags(io, "explain", "NAME…", &l, false)
 	var (
 		claims        boot.Claims
 		query, ip     string
@@ -46,13 +45,13 @@ A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any
   pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
 `)
 	}
-	if err := parse(io, f, &c, args); err != nil {
+	c, err := parse(io, f, &l, args)
+	if err != nil {
 		return err
 	}
 	claims.MACs = macs
 	var addr netip.Addr
 	if ip != "" {
-		var err error
 		if addr, err = netip.ParseAddr(ip); err != nil {
 			return usagef("--ip %q is not an address", ip)
 		}

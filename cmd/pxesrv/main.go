@@ -30,6 +30,7 @@ func commands() []subcommand {
 	return []subcommand{
 		{"serve", "", "the daemon; what pxesrv without a command does", runServe},
 		{"explain", "NAME…", "what a machine would get, and why; uses nothing up", runExplain},
+		{"check", "[DIR]", "find what is wrong with the tree; for CI and pre-commit", runCheck},
 		{"once", "COMMAND …", "place, list, cancel, retry, release one-time orders", runOnce},
 		{"version", "", "print the version", runVersion},
 	}
@@ -93,17 +94,26 @@ func help(io streams) {
 	fmt.Fprint(io.out, "\npxesrv COMMAND --help lists the flags of a command.\n")
 }
 
-// flags makes the flags of a command, with the settings of c among them.
-func flags(io streams, name, args string, c *config.Config, daemon bool) *pflag.FlagSet {
+// layers is where a configuration comes from: the defaults, then the file, the environment and the flags, each stronger.
+type layers struct {
+	file  *string
+	given map[string][]string // what each flag was given, in order
+}
+
+// flags makes the flags of a command. With layers, every setting that the command needs is among them.
+func flags(io streams, name, args string, l *layers, daemon bool) *pflag.FlagSet {
 	f := pflag.NewFlagSet("pxesrv "+name, pflag.ContinueOnError)
 	f.SortFlags = false
 	f.SetOutput(io.err)
-	if c != nil {
-		for _, s := range c.Settings() {
+	if l != nil {
+		l.given = map[string][]string{}
+		l.file = f.String("config", "", "configuration file, YAML ["+config.FileEnv+"]")
+		trial := config.Default()
+		for _, s := range trial.Settings() {
 			if s.Serve && !daemon {
 				continue
 			}
-			f.VarP(s.Value, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
+			f.VarP(&settingFlag{s.Value, s.Key, l}, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
 		}
 	}
 	f.Usage = func() {
@@ -112,24 +122,57 @@ func flags(io streams, name, args string, c *config.Config, daemon bool) *pflag.
 	return f
 }
 
-// parse reads the environment and then the flags, which win, and checks the configuration.
-func parse(io streams, f *pflag.FlagSet, c *config.Config, args []string) error {
-	if c != nil {
-		warnings, err := c.Environ(os.Environ())
-		if err != nil {
-			return usageError{err}
-		}
-		for _, w := range warnings {
-			fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
-		}
-	}
+// settingFlag checks a value at once, and keeps it until the weaker sources are read.
+type settingFlag struct {
+	config.Value
+	key string
+	l   *layers
+}
+
+func (f *settingFlag) Set(text string) error {
+	f.l.given[f.key] = append(f.l.given[f.key], text)
+	return f.Value.Set(text)
+}
+
+// parse reads the flags and returns the whole configuration, checked.
+func parse(io streams, f *pflag.FlagSet, l *layers, args []string) (config.Config, error) {
 	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return err
+		return config.Config{}, err
 	} else if err != nil {
-		return usagef("%v; see %s --help", err, f.Name())
+		return config.Config{}, usagef("%v; see %s --help", err, f.Name())
 	}
-	if c == nil {
-		return nil
+	c, warnings, err := l.load()
+	for _, w := range warnings {
+		fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
 	}
-	return c.Check()
+	return c, err
+}
+
+// load reads all layers anew.
+func (l *layers) load() (c config.Config, warnings []string, err error) {
+	c = config.Default()
+	file := *l.file
+	if file == "" {
+		file = os.Getenv(config.FileEnv)
+	}
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return c, nil, fmt.Errorf("the configuration cannot be read: %w", err)
+		}
+		if err := c.YAML(file, text); err != nil {
+			return c, nil, err
+		}
+	}
+	if warnings, err = c.Environ(os.Environ()); err != nil {
+		return c, warnings, usageError{err}
+	}
+	for _, s := range c.Settings() {
+		for _, text := range l.given[s.Key] {
+			if err := s.Value.Set(text); err != nil {
+				return c, warnings, usagef("--%s: %v", s.Flag(), err)
+			}
+		}
+	}
+	return c, warnings, c.Check()
 }

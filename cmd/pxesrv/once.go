@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/config"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/site"
 )
@@ -41,9 +40,9 @@ func runOnce(ctx context.Context, io streams, args []string) error {
 	if !ok {
 		return usagef("there is no command \"once %s\"; pxesrv once --help lists them", args[0])
 	}
-	c := config.Default()
+	var l layers
 	d := &onceDesk{}
-	d.flags = flags(io, "once "+args[0], strings.TrimPrefix(onceArgs[args[0]], " "), &c, false)
+	d.flags = flags(io, "once "+args[0], strings.TrimPrefix(onceArgs[args[0]], " "), &l, false)
 	switch args[0] {
 	case "list":
 		d.flags.BoolVar(&d.json, "json", false, "print the list as JSON")
@@ -51,14 +50,14 @@ func runOnce(ctx context.Context, io streams, args []string) error {
 	case "place":
 		d.flags.BoolVar(&d.force, "force", false, "place the order even if its script cannot be served now")
 	}
-	if err := parse(io, d.flags, &c, args[1:]); err != nil {
+	c, err := parse(io, d.flags, &l, args[1:])
+	if err != nil {
 		return err
 	}
 	want := strings.Count(onceArgs[args[0]], " ")
 	if n := d.flags.NArg(); n != want && !(args[0] == "list" && n == 0) {
 		return usagef("once %s takes%s", args[0], onceArgs[args[0]])
 	}
-	var err error
 	if d.site, err = site.New(c); err != nil {
 		return err
 	}

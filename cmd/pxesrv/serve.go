@@ -3,39 +3,56 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/daemon"
 )
 
-func runServe(ctx context.Context, io streams, args []string) error {
-	c := config.Default()
-	f := flags(io, "serve", "", &c, true)
-	if err := parse(io, f, &c, args); err != nil {
+func runServe(ctx context.Context, std streams, args []string) error {
+	var l layers
+	f := flags(std, "serve", "", &l, true)
+	c, err := parse(std, f, &l, args)
+	if err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
 		return usagef("serve takes no arguments, and %q is one", f.Arg(0))
 	}
-	out := io.err
-	if c.Log != "" {
-		file, err := os.OpenFile(c.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
-		}
-		defer file.Close()
-		out = file
+	lines, err := daemon.OpenLog(c.Log, std.err)
+	if err != nil {
+		return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
 	}
-	return daemon.Run(ctx, c, slog.New(slog.NewTextHandler(out, nil)))
+	defer lines.Close()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	d := &daemon.Daemon{
+		Config: c, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
+		Reload: func() (config.Config, error) {
+			c, _, err := l.load()
+			return c, err
+		},
+	}
+	return d.Run(ctx)
+}
+
+func handler(format string, w io.Writer) slog.Handler {
+	if format == "json" {
+		return slog.NewJSONHandler(w, nil)
+	}
+	return slog.NewTextHandler(w, nil)
 }
 
 // release is the version of a release build, set by the linker.
 var release = "dev"
 
-func runVersion(_ context.Context, io streams, args []string) error {
+func runVersion(_ context.Context, std streams, args []string) error {
 	if len(args) > 0 {
 		return usagef("version takes no arguments")
 	}
@@ -48,6 +65,6 @@ func runVersion(_ context.Context, io streams, args []string) error {
 		}
 		text += ", " + info.GoVersion
 	}
-	fmt.Fprintln(io.out, text)
+	fmt.Fprintln(std.out, text)
 	return nil
 }

@@ -2,6 +2,7 @@ package boot
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,8 +57,13 @@ func ParseQuery(raw string) Claims {
 			c.MACs = append(c.MACs, strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;", r) })...)
 			continue
 		}
+		plain, isHex := strings.CutSuffix(p.key, "x")
+		isHex = isHex && free[plain] != nil
+		if !isHex && free[p.key] == nil && !slices.Contains([]string{"uuid", "arch", "platform", "try"}, p.key) {
+			continue // not for us
+		}
 		if first, twice := seen[p.key]; twice {
-			if first != value {
+			if first != value && !slices.Contains(c.Twice, p.key) {
 				c.Twice = append(c.Twice, p.key)
 			}
 			continue
@@ -75,15 +81,14 @@ func ParseQuery(raw string) Claims {
 				c.Try = int(n)
 			}
 		default:
-			plain, isHex := strings.CutSuffix(p.key, "x")
-			if to := free[p.key]; to != nil && !exact[p.key] {
-				*to = value
-			} else if to := free[plain]; isHex && to != nil {
+			if isHex {
 				if b, err := hex.DecodeString(value); err == nil {
 					if text := strings.Trim(string(b), " \t\r\n\x00"); text != "" {
-						*to, exact[plain] = text, true
+						*free[plain], exact[plain] = text, true
 					}
 				}
+			} else if !exact[p.key] {
+				*free[p.key] = value
 			}
 		}
 	}
@@ -95,17 +100,19 @@ type pair struct{ key, value string }
 // pairs cuts a query at "&". A piece without "=" goes to the value before it, if that is a free-form text.
 func pairs[T any](raw string, free map[string]T) []pair {
 	var all []pair
-	for raw != "" {
-		var piece string
-		piece, raw, _ = strings.Cut(raw, "&")
-		key, value, ok := strings.Cut(piece, "=")
-		if ok {
+	began := 0 // where in raw the last value begins
+	for at := 0; at < len(raw); {
+		piece, _, _ := strings.Cut(raw[at:], "&")
+		end := at + len(piece)
+		if key, value, ok := strings.Cut(piece, "="); ok {
+			began = end - len(value)
 			all = append(all, pair{strings.ToLower(unescape(key)), value})
 		} else if n := len(all); n > 0 {
 			if _, isFree := free[all[n-1].key]; isFree {
-				all[n-1].value += "&" + piece
+				all[n-1].value = raw[began:end]
 			}
 		}
+		at = end + 1
 	}
 	return all
 }

@@ -1,8 +1,11 @@
 // Package config is what a site sets: a checked, typed Config, and the table of settings from which flags, environment
 // variables and documentation are made.
 //
-// A flag wins over its environment variable, and that over the default. The setting once.max-per-day is the flag
-// --once-max-per-day and the variable PXESRV_ONCE_MAX_PER_DAY.
+// A flag wins over its environment variable, that over the configuration file, and that over the default. The setting
+// once.max-per-day is the flag --once-max-per-day, the variable PXESRV_ONCE_MAX_PER_DAY, and in the file
+//
+//	once:
+//	  max-per-day: 10
 package config
 
 import (
@@ -20,16 +23,18 @@ import (
 
 // Config is a checked configuration. Start from Default.
 type Config struct {
-	Root    string   // the document root
-	Listen  []string // addresses to listen on; empty: Address and Port
-	Address string
-	Port    int
-	Log     string // file to log to; "": standard error
+	Root      string   // the document root
+	Listen    []string // addresses to listen on; empty: Address and Port
+	Address   string
+	Port      int
+	Log       string // file to log to; "": standard error
+	LogFormat string // text or json
 
 	Identify     bool           // plain iPXE requests are first asked who they are
 	NoAddress    []netip.Prefix // networks whose addresses are no names
 	Placeholders string         // file with more values that name no machine
 	Trusted      []netip.Prefix // proxies whose X-Forwarded-For counts
+	Clients      []netip.Prefix // who is answered at all; empty: everyone
 
 	Allow []string // directories outside the root that links may lead to
 	Show  []string // dot names that are served as files
@@ -40,6 +45,22 @@ type Config struct {
 	OnceMaxPerDay int
 	OnceKeep      time.Duration
 	OnceKeepMax   int
+
+	Limits Limits
+}
+
+// Limits keep one client, or one bad day, from taking everything.
+type Limits struct {
+	Connections   int           // in all; more wait in the kernel's queue
+	PerAddress    int           // from one address, loopback and trusted proxies excepted; more are closed
+	HeaderTimeout time.Duration // for the head of a request
+	ReadTimeout   time.Duration // for a whole request
+	IdleTimeout   time.Duration // between two requests of a connection
+	WriteTimeout  time.Duration // for the next 60 KiB of an answer to get through
+	HeaderBytes   int           // of a request's head
+	Decision      time.Duration // for one decision, or the opening of a file
+	Hanging       int           // decisions that hang on a disk before no new one is begun
+	Stop          time.Duration // for answers under way when the daemon ends
 }
 
 // Default is the configuration of somebody who set nothing.
@@ -54,6 +75,13 @@ func Default() Config {
 		OnceMaxPerDay: 10,
 		OnceKeep:      90 * 24 * time.Hour,
 		OnceKeepMax:   10000,
+
+		LogFormat: "text",
+		Limits: Limits{
+			Connections: 12000, PerAddress: 256, HeaderBytes: 16 << 10, Hanging: 256,
+			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
+			WriteTimeout: 60 * time.Second, Decision: 5 * time.Second, Stop: 30 * time.Second,
+		},
 	}
 }
 
@@ -85,31 +113,46 @@ type Value interface {
 func (c *Config) Settings() []Setting {
 	return []Setting{
 		{"root", "", "document root: the tree of default, once/, static/, protect/", &text{&c.Root, "dir"}, false},
-		{"listen", "", "address to listen on, host:port; may be given several times (instead of --address and --port)", &list{to: &c.Listen, kind: "addr", check: checkAddress}, true},
+		{"listen", "", "address to listen on, host:port or unix:/path; may be given several times (instead of --address and --port)", &list{to: &c.Listen, kind: "addr", check: checkAddress}, true},
 		{"port", "p", "port to listen on", &number{&c.Port, 0, 65535}, true},
 		{"address", "o", "address to listen on; empty means every address, IPv4 and IPv6", &text{&c.Address, "ip"}, true},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
+		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
+		{"clients.allow", "", "network that is answered at all; may be given several times; empty means everyone", &prefixes{to: &c.Clients}, true},
 		{"identify", "", "ask iPXE who it is when its request says nothing", &boolean{&c.Identify}, true},
 		{"identity.no-ip", "", "network (NAT) whose addresses are no names; may be given several times", &prefixes{to: &c.NoAddress}, false},
 		{"identity.placeholders", "", "file with more values that name no machine, one a line", &text{&c.Placeholders, "file"}, false},
 		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
-		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name", defaulted: true}, true},
+		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, true},
 		{"once.dir", "", "directory of the one-time orders and their journal; empty means once/ in the root", &text{&c.OnceDir, "dir"}, false},
 		{"once.regrant", "", "how long an order that did not arrive is sent again to the machine that retries; 0: never", &duration{&c.OnceRegrant}, false},
 		{"once.confirm", "", "how long to wait for the client's TCP to acknowledge an order", &duration{&c.OnceConfirm}, true},
 		{"once.max-per-day", "", "orders of one name in 24 h before it is held; 0: never held", &number{&c.OnceMaxPerDay, 0, 1 << 30}, false},
 		{"once.keep", "", "how long served orders stay in the journal; 0: for ever", &duration{&c.OnceKeep}, true},
 		{"once.keep-max", "", "how many served orders older than a day stay in the journal; 0: all", &number{&c.OnceKeepMax, 0, 1 << 30}, true},
+		{"limits.connections", "", "connections in all; more wait in the kernel's queue", &number{&c.Limits.Connections, 1, 1 << 20}, true},
+		{"limits.per-address", "", "connections from one address, loopback and trusted proxies excepted; more are closed", &number{&c.Limits.PerAddress, 1, 1 << 20}, true},
+		{"limits.header-timeout", "", "time for the head of a request", &duration{&c.Limits.HeaderTimeout}, true},
+		{"limits.read-timeout", "", "time for a whole request", &duration{&c.Limits.ReadTimeout}, true},
+		{"limits.idle-timeout", "", "time between two requests of a connection", &duration{&c.Limits.IdleTimeout}, true},
+		{"limits.write-timeout", "", "time for the next 60 KiB of an answer to get through", &duration{&c.Limits.WriteTimeout}, true},
+		{"limits.header-bytes", "", "bytes of a request's head", &number{&c.Limits.HeaderBytes, 4096, 1 << 20}, true},
+		{"limits.decision", "", "time for a decision, or for opening a file; then the answer is 503", &duration{&c.Limits.Decision}, true},
+		{"limits.hanging", "", "decisions that hang on a disk before no new one is begun", &number{&c.Limits.Hanging, 1, 1 << 20}, true},
+		{"limits.stop", "", "time for answers under way when the daemon ends", &duration{&c.Limits.Stop}, true},
 	}
 }
+
+// FileEnv is the variable that names the configuration file, as the flag --config does.
+const FileEnv = "PXESRV_CONFIG"
 
 // Environ reads the variables PXESRV_* of an environment into c. It returns warnings about variables that set nothing here.
 func (c *Config) Environ(environ []string) (warnings []string, err error) {
 	settings := c.Settings()
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, "PXESRV_") || strings.HasPrefix(name, "PXESRV_TEST_") || name == "PXESRV_CACHE" {
+		if !strings.HasPrefix(name, "PXESRV_") || strings.HasPrefix(name, "PXESRV_TEST_") || name == "PXESRV_CACHE" || name == FileEnv {
 			continue
 		}
 		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Env() == name })
@@ -160,8 +203,11 @@ func (c *Config) Addresses() []string {
 }
 
 func checkAddress(s string) error {
+	if name, isUnix := strings.CutPrefix(s, "unix:"); isUnix {
+		return checkAbsolute(name)
+	}
 	if _, _, err := net.SplitHostPort(s); err != nil {
-		return fmt.Errorf("%q is not an address to listen on: write host:port, [2001:db8::1]:port or :port", s)
+		return fmt.Errorf("%q is not an address to listen on: write host:port, [2001:db8::1]:port, :port or unix:/path", s)
 	}
 	return nil
 }
@@ -205,6 +251,22 @@ func (v *boolean) String() string {
 
 func (v *boolean) Type() string { return "on|off" }
 
+type choice struct {
+	to  *string
+	all []string
+}
+
+func (v *choice) Set(s string) error {
+	if !slices.Contains(v.all, s) {
+		return fmt.Errorf("%q is none of %s", s, strings.Join(v.all, ", "))
+	}
+	*v.to = s
+	return nil
+}
+
+func (v *choice) String() string { return *v.to }
+func (v *choice) Type() string   { return strings.Join(v.all, "|") }
+
 type number struct {
 	to       *int
 	min, max int
@@ -239,17 +301,18 @@ func (v *duration) Set(s string) error {
 func (v *duration) String() string { return v.to.String() }
 func (v *duration) Type() string   { return "duration" }
 
-// list takes several values, each by a flag of its own or all in one text with commas. The first value replaces the default.
+// list takes several values, each by a flag of its own or all in one text with commas. The first value that is set through
+// one table of Settings replaces what was there before: the default, or a weaker source.
 type list struct {
-	to        *[]string
-	kind      string
-	check     func(string) error
-	defaulted bool
+	to    *[]string
+	kind  string
+	check func(string) error
+	begun bool
 }
 
 func (v *list) Set(s string) error {
-	if v.defaulted {
-		*v.to, v.defaulted = nil, false
+	if !v.begun {
+		*v.to, v.begun = nil, true
 	}
 	for one := range strings.SplitSeq(s, ",") {
 		if one = strings.TrimSpace(one); one == "" {
@@ -268,9 +331,15 @@ func (v *list) Set(s string) error {
 func (v *list) String() string { return strings.Join(*v.to, ",") }
 func (v *list) Type() string   { return v.kind }
 
-type prefixes struct{ to *[]netip.Prefix }
+type prefixes struct {
+	to    *[]netip.Prefix
+	begun bool
+}
 
 func (v *prefixes) Set(s string) error {
+	if !v.begun {
+		*v.to, v.begun = nil, true
+	}
 	for one := range strings.SplitSeq(s, ",") {
 		if one = strings.TrimSpace(one); one == "" {
 			continue
@@ -282,6 +351,9 @@ func (v *prefixes) Set(s string) error {
 				return fmt.Errorf("%q is neither a network like 10.0.0.0/8 nor an address", one)
 			}
 			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 		*v.to = append(*v.to, p.Masked())
 	}

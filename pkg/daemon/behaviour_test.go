@@ -519,7 +519,7 @@ func TestCase41_EveryAddress(t *testing.T) {
 		if err := network.enter(); err != nil {
 			return err
 		}
-		return Run(ctx, cfg, log) // it listens in this goroutine
+		return run(ctx, cfg, log) // it listens in this goroutine
 	})
 	_, port, err := net.SplitHostPort(c.addr)
 	if err != nil {

@@ -1,15 +1,21 @@
 // Package daemon runs the servers of a site: it opens everything, then serves, and ends when it is told to or the first
-// server fails.
+// server fails. A reload replaces the site and its settings whole, or leaves the old ones when the new ones are wrong.
 package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"pxesrv/pkg/config"
@@ -18,80 +24,188 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// How long a stopping daemon waits for answers and downloads that are under way.
-const stopWithin = 30 * time.Second
+// Daemon is a program that serves one configuration at a time. Fill in Config and Log.
+type Daemon struct {
+	Config config.Config
+	Log    *slog.Logger
+	Lines  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
 
-// How long it then waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up.
+	// Hangup asks for a reload with each value; nil: never. Reload then reads the configuration anew.
+	Hangup <-chan os.Signal
+	Reload func() (config.Config, error)
+
+	gate    httpd.Gate
+	metrics *metrics
+	serving atomic.Pointer[serving]
+	retired sync.WaitGroup // deliveries of configurations that were replaced
+	ready   readiness
+}
+
+// serving is one configuration in force.
+type serving struct {
+	config  config.Config
+	site    *site.Site
+	handler *httpd.Server
+}
+
+// How long a stopping daemon waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up.
 const settleWithin = 5 * time.Second
 
-// Run serves c until ctx ends. It returns nil after an orderly stop.
-func Run(ctx context.Context, c config.Config, log *slog.Logger) error {
-	s, err := site.New(c)
+// Run serves until ctx ends. It returns nil after an orderly stop.
+func (d *Daemon) Run(ctx context.Context) error {
+	d.metrics = newMetrics(&d.gate, d.Lines)
+	if err := d.use(d.Config); err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			d.serving.Load().handler.ServeHTTP(w, r)
+		}),
+		ConnContext:       httpd.ConnContext,
+		ReadHeaderTimeout: d.Config.Limits.HeaderTimeout,
+		ReadTimeout:       d.Config.Limits.ReadTimeout,
+		IdleTimeout:       d.Config.Limits.IdleTimeout,
+		MaxHeaderBytes:    d.Config.Limits.HeaderBytes,
+		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
+	}
+	listeners, err := d.listen()
 	if err != nil {
 		return err
 	}
-	s.Orders().Event = func(e order.Event) { logOrder(log, e) }
-	for _, w := range s.Warnings() {
-		log.Warn(w)
-	}
-
-	handler := &httpd.Server{Site: s, Log: log, Identify: c.Identify, Trusted: c.Trusted, Confirm: c.OnceConfirm}
-	server := &http.Server{
-		Handler:           handler,
-		ConnContext:       httpd.ConnContext,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       30 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	var listeners []net.Listener
-	for _, addr := range c.Addresses() {
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			for _, l := range listeners {
-				l.Close()
-			}
-			return listenError(addr, err)
-		}
-		listeners = append(listeners, httpd.Listener(l))
-	}
 	for _, l := range listeners {
-		log.Info("listening", "address", l.Addr().String(), "root", c.Root)
+		d.Log.Info("listening", "address", l.Addr().String(), "root", d.Config.Root)
 	}
-
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
 	}
-	sweeping, stopSweeping := context.WithCancel(ctx)
-	swept := make(chan struct{})
-	go func() { defer close(swept); sweep(sweeping, s.Orders(), log) }()
-	defer func() { stopSweeping(); <-swept }()
+	var background sync.WaitGroup
+	working, stopWorking := context.WithCancel(ctx)
+	background.Go(func() { d.sweep(working) })
+	background.Go(func() { d.reloads(working) })
+	background.Go(func() { d.ready.watch(working, d) })
+	defer background.Wait()
+	defer stopWorking()
 
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		log.Info("stopping: answers under way are finished first", "at most", stopWithin)
+		d.ready.stop()
+		d.Log.Info("stopping: answers under way are finished first", "at most", d.serving.Load().config.Limits.Stop)
 	}
-	// Not ctx: it has ended, and would end the waiting as well.
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
-	defer cancel()
-	if serr := server.Shutdown(stop); serr != nil {
-		server.Close()
-		log.Warn("stopped with downloads under way")
-	}
-	settled := make(chan struct{})
-	go func() { handler.Wait(); close(settled) }()
-	select {
-	case <-settled:
-	case <-time.After(c.OnceConfirm + settleWithin):
-		log.Warn("stopped while the disk hangs: what was being claimed stays in the journal as open")
-	}
+	d.shutdown(ctx, server)
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
 	return err
+}
+
+// shutdown ends the server, in order for as long as the limits say.
+func (d *Daemon) shutdown(ctx context.Context, server *http.Server) {
+	c := d.serving.Load().config
+	// Not ctx: it has ended, and would end the waiting as well.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Limits.Stop)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		server.Close()
+		d.Log.Warn("stopped with downloads under way")
+	}
+	settled := make(chan struct{})
+	go func() {
+		d.serving.Load().handler.Wait()
+		d.retired.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+	case <-time.After(c.OnceConfirm + settleWithin):
+		d.Log.Warn("stopped while the disk hangs: what was being claimed stays in the journal as open")
+	}
+}
+
+// use puts a configuration in force.
+func (d *Daemon) use(c config.Config) error {
+	s, err := site.New(c)
+	if err != nil {
+		return err
+	}
+	s.Orders().Event = d.orderEvent
+	for _, w := range s.Warnings() {
+		d.Log.Warn(w)
+	}
+	d.gate.Set(httpd.GateLimits{
+		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
+		Exempt: func(a netip.Addr) bool {
+			return a.IsLoopback() || slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+		},
+	})
+	next := &serving{config: c, site: s, handler: &httpd.Server{
+		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics,
+		Routes: map[string]http.Handler{
+			"/metrics": d.metrics.handler(),
+			"/healthz": http.HandlerFunc(healthz),
+			"/readyz":  &d.ready,
+		},
+	}}
+	if old := d.serving.Swap(next); old != nil {
+		d.retired.Go(old.handler.Wait)
+	}
+	return nil
+}
+
+// reserved are descriptors for everything that is not a connection: the tree, the log, the journal.
+const reserved = 512
+
+// connections is how many connections the process can hold, at most as many as c wants.
+func (d *Daemon) connections(c config.Config) int {
+	want := c.Limits.Connections
+	if limit := descriptors(); limit > 0 && want > limit-reserved {
+		// A request may hold a file or a directory open beside its connection.
+		can := max(limit-reserved, limit/2)
+		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+			"limits.connections", want, "connections", can, "files", limit)
+		return can
+	}
+	return want
+}
+
+func (d *Daemon) listen() (all []net.Listener, err error) {
+	for _, addr := range d.Config.Addresses() {
+		l, err := listenOn(addr)
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+			return nil, err
+		}
+		all = append(all, d.gate.Listener(l))
+	}
+	return all, nil
+}
+
+func listenOn(addr string) (net.Listener, error) {
+	name, isUnix := strings.CutPrefix(addr, "unix:")
+	if !isUnix {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, listenError(addr, err)
+		}
+		return l, nil
+	}
+	// A socket that a killed daemon left behind is in the way; one that answers belongs to a daemon that runs.
+	if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSocket != 0 {
+		if c, err := net.Dial("unix", name); err == nil {
+			c.Close()
+			return nil, fmt.Errorf("cannot listen on %s: another program does already", addr)
+		}
+		os.Remove(name)
+	}
+	l, err := net.Listen("unix", name)
+	if err != nil {
+		return nil, listenError(addr, err)
+	}
+	return l, nil
 }
 
 func listenError(addr string, err error) error {
@@ -99,36 +213,71 @@ func listenError(addr string, err error) error {
 	case strings.Contains(text, "address already in use"):
 		return fmt.Errorf("cannot listen on %s: another program does already; stop it, or choose another port with -p", addr)
 	case strings.Contains(text, "permission denied"):
-		return fmt.Errorf("cannot listen on %s: ports below 1024 need the right to; choose another with -p", addr)
+		return fmt.Errorf("cannot listen on %s: this user may not; ports below 1024 need the right to, choose another with -p", addr)
 	}
 	return fmt.Errorf("cannot listen on %s: %w", addr, err)
 }
 
-func logOrder(log *slog.Logger, e order.Event) {
+func (d *Daemon) orderEvent(e order.Event) {
+	d.metrics.orders.WithLabelValues(string(e.What)).Inc()
 	level := slog.LevelInfo
-	args := []any{"state", string(e.What), "name", e.Claim.Name, "order", e.Claim.String()}
 	switch e.What {
 	case order.Open, order.GivenBack, order.Replaced, order.Repeats:
 		level = slog.LevelWarn
 	case order.Lost:
 		level = slog.LevelError
 	}
+	args := []any{"state", string(e.What), "name", e.Claim.Name, "order", e.Claim.String()}
 	if e.Err != nil {
 		args = append(args, "why", e.Err.Error())
 	}
-	log.Log(context.Background(), level, "order", args...)
+	d.Log.Log(context.Background(), level, "order", args...)
+}
+
+// reloads reads the configuration anew at each hangup.
+func (d *Daemon) reloads(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.Hangup:
+		}
+		if d.Lines != nil {
+			d.Lines.Reopen()
+		}
+		if d.Reload == nil {
+			continue
+		}
+		c, err := d.Reload()
+		if err == nil {
+			err = d.use(c)
+		}
+		if err != nil {
+			d.metrics.reloads.WithLabelValues("refused").Inc()
+			d.Log.Error("the configuration is not reloaded, the old one stays", "error", err.Error())
+			continue
+		}
+		d.metrics.reloads.WithLabelValues("done").Inc()
+		d.Log.Info("reloaded", "root", c.Root)
+		if !slices.Equal(c.Addresses(), d.Config.Addresses()) || c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat {
+			d.Log.Warn("addresses, log and log-format stay as they are until the daemon is started again")
+		}
+	}
 }
 
 // sweep keeps the journal in order, at once and each minute.
-func sweep(ctx context.Context, orders *order.Store, log *slog.Logger) {
+func (d *Daemon) sweep(ctx context.Context) {
 	open := 0
 	for {
-		st, err := orders.Sweep()
+		st, err := d.serving.Load().site.Orders().Sweep()
 		if err != nil {
-			log.Warn("the journal of orders cannot be swept", "error", err.Error())
-		} else if st.Open != open {
-			open = st.Open
-			log.Warn("orders that were sent and never confirmed: see pxesrv once list", "open", open)
+			d.Log.Warn("the journal of orders cannot be swept", "error", err.Error())
+		} else {
+			d.metrics.swept(st)
+			if st.Open != open {
+				open = st.Open
+				d.Log.Warn("orders that were sent and never confirmed: see pxesrv once list", "open", open)
+			}
 		}
 		select {
 		case <-ctx.Done():

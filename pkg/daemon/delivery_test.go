@@ -7,18 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/lab"
-	"pxesrv/pkg/site"
 )
 
 // How an order ends: served when the client's TCP acknowledged all of it, open when it did not, pending when not one byte
@@ -152,68 +147,6 @@ func TestDelivery_SilentReader(t *testing.T) {
 	io.WriteString(conn, request("GET", "/redirect"))
 	c.wantLog("msg=order", "state=open", "name=127.0.0.1")
 	c.wantOrder(me, "open")
-}
-
-// deadlines notes what the handler sets.
-type deadlines struct {
-	*httptest.ResponseRecorder
-	set []time.Time
-}
-
-func (d *deadlines) SetWriteDeadline(t time.Time) error { d.set = append(d.set, t); return nil }
-
-// However large the buffers are: a client that reads nothing holds an answer for a bounded time. A file may take long.
-func TestDelivery_WriteDeadline(t *testing.T) {
-	t.Parallel()
-	cfg := config.Default()
-	cfg.Root = plant(t, installOrder())
-	s, err := site.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &httpd.Server{Site: s, Log: (&logBook{}).logger()}
-	for path, bounded := range map[string]bool{"/redirect": true, "/local.ipxe": true, "/nothing": true, "/default": false} {
-		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-		server.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		if len(w.set) == 0 || w.set[len(w.set)-1].IsZero() == bounded {
-			t.Errorf("%s is written with the deadlines %v", path, w.set)
-		}
-	}
-	server.Wait()
-}
-
-// The client goes away while the decision hangs: nothing is claimed, then or later.
-func TestDelivery_GoneBeforeTheClaim(t *testing.T) {
-	files := installOrder()
-	faults := lab.MountFaults(t, plant(t, files))
-	c := serveAt(t, faults.Dir)
-	c.rest()
-	for i, op := range []lab.Op{lab.OpOpen, lab.OpReadlink} {
-		faults.Set(lab.Hang(op))
-		conn := c.dial()
-		io.WriteString(conn, request("GET", "/redirect"))
-		if !eventually(func() bool { return faults.Hanging() > 0 }) {
-			t.Fatal("the decision does not look at the order")
-		}
-		conn.Close()
-		if !eventually(func() bool { return strings.Count(c.log.String(), "status=503") > i }) {
-			t.Fatal("the request did not end")
-		}
-		faults.Set()
-		if !eventually(func() bool { return working() == 0 }) {
-			t.Fatal("the decision did not end")
-		}
-		c.wantOrder(me, "pending")
-	}
-	if line := c.log.find("state=granted"); line != "" {
-		t.Errorf("granted to nobody: %s", line)
-	}
-	entries, err := os.ReadDir(filepath.Join(c.root, "once/.claimed"))
-	if err != nil || len(entries) != 0 {
-		t.Errorf("the journal has %v, %v", entries, err)
-	}
-	c.wantScript("install")
-	c.wantOrder(me, "served")
 }
 
 // The client goes away while the claim is made: it is given back, because nothing was sent.

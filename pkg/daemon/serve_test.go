@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -22,9 +21,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/order"
-	"pxesrv/pkg/site"
 )
 
 // The tests of this package ask a daemon that runs on a free port of this machine, as a client would, with raw bytes and
@@ -115,7 +112,11 @@ func serveAt(t *testing.T, root string, set ...func(*config.Config)) *client {
 	for _, f := range set {
 		f(&cfg)
 	}
-	return start(t, cfg, Run)
+	return start(t, cfg, run)
+}
+
+func run(ctx context.Context, c config.Config, log *slog.Logger) error {
+	return (&Daemon{Config: c, Log: log}).Run(ctx)
 }
 
 func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {
@@ -131,7 +132,7 @@ func start(t *testing.T, cfg config.Config, run func(context.Context, config.Con
 			if err != nil {
 				t.Errorf("the daemon ended with: %v", err)
 			}
-		case <-time.After(stopWithin + patience):
+		case <-time.After(cfg.Limits.Stop + patience):
 			t.Error("the daemon did not stop")
 		}
 	})
@@ -147,32 +148,10 @@ func start(t *testing.T, cfg config.Config, run func(context.Context, config.Con
 	return c
 }
 
-// serveWithin runs the handler of the daemon with another deadline for its decisions.
+// serveWithin runs a daemon with another deadline for its decisions.
 func serveWithin(t *testing.T, root string, deadline time.Duration) *client {
 	t.Helper()
-	cfg := config.Default()
-	cfg.Root = root
-	s, err := site.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &client{t: t, root: root, from: "127.0.0.1", log: &logBook{}}
-	s.Orders().Event = func(e order.Event) { logOrder(c.log.logger(), e) }
-	s.Warnings() // makes the journal, as the daemon does
-	handler := &httpd.Server{Site: s, Log: c.log.logger(), Identify: true, Confirm: cfg.OnceConfirm, Deadline: deadline}
-	server := httptest.NewUnstartedServer(handler)
-	server.Listener = httpd.Listener(server.Listener)
-	server.Config.ConnContext = httpd.ConnContext
-	server.Start()
-	c.addr = server.Listener.Addr().String()
-	c.stop = sync.OnceFunc(func() { server.Close(); handler.Wait() })
-	t.Cleanup(func() {
-		c.stop()
-		if t.Failed() {
-			t.Logf("the server's log:\n%s", c.log)
-		}
-	})
-	return c
+	return serveAt(t, root, func(c *config.Config) { c.Limits.Decision = deadline })
 }
 
 // as is the same daemon asked from another address.

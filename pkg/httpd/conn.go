@@ -3,29 +3,176 @@ package httpd
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/netip"
+	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
-// Listener wraps a TCP listener so that the server can see whether a client has got what it was sent.
-func Listener(l net.Listener) net.Listener { return listener{l} }
-
-type listener struct{ net.Listener }
-
-func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if t, ok := c.(*net.TCPConn); ok {
-		return &conn{TCPConn: t}, nil
-	}
-	return c, err
+// Gate limits the connections of all listeners together. Set it before the first Accept; it may be set again at any time.
+type Gate struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	limits  GateLimits
+	open    int
+	per     map[netip.Addr]int
+	refused atomic.Int64
 }
 
-// conn is a TCP connection that remembers a reset. The kernel tells of one only once, to whoever reads or writes next, and
-// that is mostly the HTTP server. Embedding keeps ReadFrom, and with it sendfile.
+// GateLimits are the limits of a Gate. Zero means none.
+type GateLimits struct {
+	Connections int // in all; more wait in the kernel's queue
+	PerAddress  int // from one address; more are closed at once
+	Exempt      func(netip.Addr) bool
+	Write       time.Duration // for the next 60 KiB to get through
+}
+
+// Set puts new limits in force. Connections that are open stay.
+func (g *Gate) Set(l GateLimits) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limits = l
+	g.init()
+	g.changed.Broadcast()
+}
+
+func (g *Gate) init() {
+	if g.per == nil {
+		g.per, g.changed.L = map[netip.Addr]int{}, &g.mu
+	}
+}
+
+// Open is how many connections are open now, and Refused how many were closed because their address had too many.
+func (g *Gate) Open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.open
+}
+
+// Refused is how many connections were closed because their address had too many.
+func (g *Gate) Refused() int64 { return g.refused.Load() }
+
+// Listener wraps a listener: its connections count in the gate, their writes have a time limit that moves on with what gets
+// through, and the server can see whether a client has got what it was sent.
+func (g *Gate) Listener(l net.Listener) net.Listener { return &listener{Listener: l, gate: g} }
+
+type listener struct {
+	net.Listener
+	gate   *Gate
+	closed atomic.Bool
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	for {
+		if !l.wait() {
+			return nil, net.ErrClosed
+		}
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		addr := addrOf(c.RemoteAddr())
+		if !l.gate.enter(addr) {
+			c.Close()
+			continue
+		}
+		t, ok := c.(*net.TCPConn)
+		if !ok {
+			return &plainConn{Conn: c, gate: l.gate}, nil
+		}
+		return &conn{TCPConn: t, gate: l.gate, addr: addr}, nil
+	}
+}
+
+func (l *listener) Close() error {
+	l.closed.Store(true)
+	l.gate.mu.Lock()
+	l.gate.init()
+	l.gate.changed.Broadcast()
+	l.gate.mu.Unlock()
+	return l.Listener.Close()
+}
+
+// wait returns when there is room for one connection more, or false when the listener was closed.
+func (l *listener) wait() bool {
+	g := l.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.init()
+	for g.limits.Connections > 0 && g.open >= g.limits.Connections && !l.closed.Load() {
+		g.changed.Wait()
+	}
+	return !l.closed.Load()
+}
+
+func (g *Gate) enter(a netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if max := g.limits.PerAddress; max > 0 && a.IsValid() && g.per[a] >= max && !(g.limits.Exempt != nil && g.limits.Exempt(a)) {
+		g.refused.Add(1)
+		return false
+	}
+	g.open++
+	if a.IsValid() {
+		g.per[a]++
+	}
+	return true
+}
+
+func (g *Gate) leave(a netip.Addr) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	if a.IsValid() {
+		if g.per[a]--; g.per[a] == 0 {
+			delete(g.per, a)
+		}
+	}
+	g.changed.Broadcast()
+}
+
+func (g *Gate) writeLimit() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limits.Write
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// plainConn is a connection that is not TCP: a Unix socket.
+type plainConn struct {
+	net.Conn
+	gate *Gate
+	once sync.Once
+}
+
+func (c *plainConn) Close() error {
+	c.once.Do(func() { c.gate.leave(netip.Addr{}) })
+	return c.Conn.Close()
+}
+
+// conn is a TCP connection that counts in its gate, and remembers a reset. The kernel tells of one only once, to whoever reads
+// or writes next, and that is mostly the HTTP server. ReadFrom keeps sendfile.
 type conn struct {
 	*net.TCPConn
+	gate  *Gate
+	addr  netip.Addr
 	reset atomic.Bool
+	once  sync.Once
+}
+
+func (c *conn) Close() error {
+	c.once.Do(func() { c.gate.leave(c.addr) })
+	return c.TCPConn.Close()
 }
 
 func (c *conn) Read(p []byte) (int, error) {
@@ -35,9 +182,37 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.TCPConn.Write(p)
-	c.note(err)
-	return n, err
+	n, err := c.write(func() (int64, error) {
+		n, err := c.TCPConn.Write(p)
+		p = p[n:]
+		return int64(n), err
+	})
+	return int(n), err
+}
+
+// ReadFrom sends from a file without copying it through this program.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	return c.write(func() (int64, error) { return c.TCPConn.ReadFrom(r) })
+}
+
+// progress is what has to get through within the time limit for writes: about 1 KiB/s with the usual minute.
+const progress = 60 << 10
+
+// write sends until it is done, as long as at least progress bytes get through within each time limit.
+func (c *conn) write(send func() (int64, error)) (sent int64, err error) {
+	limit := c.gate.writeLimit()
+	for {
+		if limit > 0 {
+			c.TCPConn.SetWriteDeadline(time.Now().Add(limit))
+		}
+		n, err := send()
+		sent += n
+		if limit > 0 && n >= progress && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		c.note(err)
+		return sent, err
+	}
 }
 
 func (c *conn) note(err error) {

@@ -42,20 +42,38 @@ type Server struct {
 	Log      *slog.Logger
 	Identify bool           // iPXE without a query gets the identification script
 	Trusted  []netip.Prefix // proxies whose X-Forwarded-For counts; none
+	Clients  []netip.Prefix // who is answered at all; empty means everyone
 	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
+	Hanging  int            // how many decisions may hang on a disk before no new one is begun; 0 means 256
+
+	Routes  map[string]http.Handler // more exact paths
+	Observe Observer                // told of every answer; nil: nobody
 
 	stuck    atomic.Int32   // workers whose request was given up
 	leaving  sync.WaitGroup // the same: they give back what they claim
 	settling sync.WaitGroup // deliveries that wait to be confirmed
 }
 
-// maxStuck is how many workers may hang on a disk before new requests are turned away at once.
-const maxStuck = 256
+// Observer is told of everything that was answered. Its methods do not wait.
+type Observer interface {
+	// Redirect: an answer of /redirect; result is script, nothing, unsure or identification, c is nil for the last.
+	Redirect(a *boot.Answer, c *boot.Client, result string, took time.Duration)
+	// File: a file was asked for, and so many bytes of it were sent.
+	File(status int, sent int64)
+}
 
-// answerWithin is how long a client may take to be answered, but for files. One that reads nothing of a long script would
-// hold its connection, and the end of its order, for ever.
-const answerWithin = 40 * time.Second
+type nobody struct{}
+
+func (nobody) Redirect(*boot.Answer, *boot.Client, string, time.Duration) {}
+func (nobody) File(int, int64)                                            {}
+
+func (s *Server) observe() Observer {
+	if s.Observe != nil {
+		return s.Observe
+	}
+	return nobody{}
+}
 
 const textPlain = "text/plain; charset=utf-8"
 
@@ -68,7 +86,10 @@ func (s *Server) Wait() {
 
 // ServeHTTP routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWithin))
+	if !s.admits(r) {
+		fail(w, http.StatusForbidden, "this address is not answered here")
+		return
+	}
 	name, ok := decodedPath(r.URL)
 	if !ok {
 		notFound(w)
@@ -87,8 +108,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/local.ipxe":
 		s.script(w, r, "local boot", ipxe.Local())
 	default:
+		if h := s.Routes[name]; h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
 		s.file(w, r, name)
 	}
+}
+
+// admits reports whether the client, and the proxy it comes through, is answered at all. A Unix socket admits everyone: its
+// file's rights decide.
+func (s *Server) admits(r *http.Request) bool {
+	if len(s.Clients) == 0 {
+		return true
+	}
+	peer, source := s.source(r)
+	return !peer.IsValid() || source.IsValid() && contains(s.Clients, source)
 }
 
 // decodedPath returns the path of a request with "." and ".." and doubled slashes resolved. It is false for a path that
@@ -121,9 +156,9 @@ func decodedPath(u *url.URL) (string, bool) {
 	return name, true
 }
 
-func notFound(w http.ResponseWriter) {
-	fail(w, http.StatusNotFound, "there is nothing under this name")
-}
+const nothingThere = "there is nothing under this name"
+
+func notFound(w http.ResponseWriter) { fail(w, http.StatusNotFound, nothingThere) }
 
 // fail answers with one line of text, never with the words of an error or a path of this machine.
 func fail(w http.ResponseWriter, status int, text string) {
@@ -139,10 +174,11 @@ func fail(w http.ResponseWriter, status int, text string) {
 // redirect answers what this machine boots.
 func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	peer, source := s.source(r)
+	_, source := s.source(r)
 	userAgent := r.UserAgent()
 	if s.Identify && r.URL.RawQuery == "" && strings.HasPrefix(userAgent, "iPXE/") {
 		// A plain DHCP boot says nothing of the machine. The script asks again with all that SMBIOS knows.
+		s.observe().Redirect(&boot.Answer{}, nil, "identification", time.Since(began))
 		s.script(w, r, "identification", ipxe.Identify())
 		return
 	}
@@ -157,10 +193,11 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		c.NoOrders = "the request is conditional"
 	}
 	a, err := s.resolve(r.Context(), &c, r.Method == http.MethodGet)
+	took := time.Since(began)
 
-	line := []any{"peer", peer, "method", r.Method, "names", names(c), "duration", time.Since(began).Round(time.Microsecond)}
-	if source != peer {
-		line = append(line, "source", source)
+	line := append(s.client(r), "names", names(c), "duration", took.Round(time.Microsecond))
+	if c.Try > 0 {
+		line = append(line, "try", c.Try)
 	}
 	if c.Conflict != "" {
 		line = append(line, "conflict", short(c.Conflict))
@@ -168,42 +205,66 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	for _, d := range c.Dropped {
 		line = append(line, "dropped", short(fmt.Sprintf("%s %q %s", d.Kind, d.Value, d.Why)))
 	}
+	level := slog.LevelInfo
 	for _, f := range a.Trace.Findings {
-		if f.Outcome != boot.Answered {
-			line = append(line, string(f.Outcome), short(f.Path+": "+f.Why))
+		if f.Outcome == boot.Answered {
+			continue
+		}
+		what := f.Path
+		if f.Target != "" {
+			what += " -> " + f.Target
+		}
+		if f.Why != "" {
+			what += ": " + f.Why
+		}
+		if line = append(line, string(f.Outcome), short(what)); f.Outcome == boot.Skipped {
+			level = slog.LevelWarn // somebody has to mend it
 		}
 	}
 	switch {
 	case errors.Is(err, boot.ErrNothing):
+		s.observe().Redirect(&a, &c, "nothing", took)
 		s.Log.Warn("redirect", append(line, "status", 404)...)
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
 		return
-	case err != nil && r.Context().Err() != nil:
-		s.Log.Warn("redirect", append(line, "status", 503, "error", "the client went away before its answer was found")...)
-		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
-		return
 	case err != nil:
-		s.Log.Error("redirect", append(line, "status", 503, "error", short(err.Error()))...)
+		s.observe().Redirect(&a, &c, "unsure", took)
+		if r.Context().Err() != nil {
+			s.Log.Warn("redirect", append(line, "status", 503, "error", "the client went away before its answer was found")...)
+		} else {
+			s.Log.Error("redirect", append(line, "status", 503, "error", short(err.Error()))...)
+		}
 		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
 		return
 	}
+	s.observe().Redirect(&a, &c, "script", took)
 	line = append(line, "step", a.Entry.Step, "entry", a.Entry.Path)
 	if a.Entry.Target != "" {
 		line = append(line, "target", short(a.Entry.Target))
 	}
 	line = append(line, "file", a.Script.From, "bytes", len(a.Script.Body), "status", 200)
 	if a.Grant == nil {
-		s.Log.Info("redirect", line...)
+		s.Log.Log(r.Context(), level, "redirect", line...)
 		s.send(w, r, a.Script.Body)
 		return
 	}
+	line = append(line, "order", a.Grant.Trace())
 	if r.Context().Err() != nil {
 		a.Grant.GiveBack("the client went away before the first byte")
-		s.Log.Warn("redirect", append(line, "order", a.Grant.Trace(), "delivery", "client gone, given back")...)
+		s.Log.Warn("redirect", append(line, "delivery", "client gone, given back")...)
 		return
 	}
-	s.Log.Info("redirect", append(line, "order", a.Grant.Trace())...)
-	s.deliver(w, r, a)
+	s.deliver(w, r, a, line)
+}
+
+// client says in a log line who asked.
+func (s *Server) client(r *http.Request) []any {
+	peer, source := s.source(r)
+	line := []any{"peer", peer}
+	if source != peer {
+		line = append(line, "source", source)
+	}
+	return append(line, "method", r.Method)
 }
 
 // resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
@@ -229,8 +290,12 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 		err   error
 	}
 	var none T
-	if s.stuck.Load() >= maxStuck {
-		return none, fmt.Errorf("%d requests hang on the disk already", maxStuck)
+	most := int32(s.Hanging)
+	if most == 0 {
+		most = 256
+	}
+	if s.stuck.Load() >= most {
+		return none, fmt.Errorf("%d requests hang on the disk already", most)
 	}
 	deadline := s.Deadline
 	if deadline == 0 {
@@ -260,8 +325,8 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 	}
 }
 
-// deliver sends an order and settles it when the client's TCP has acknowledged it, or has not.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer) {
+// deliver sends an order, settles it when the client's TCP has acknowledged it, or has not, and writes the log line then.
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, line []any) {
 	conn := connOf(r.Context())
 	watch := conn.watch()
 	w.Header().Set("Connection", "close")
@@ -275,14 +340,19 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer) 
 	}
 	s.settling.Go(func() {
 		defer watch.close()
-		a.Grant.Settle(err == nil && watch.arrived(limit))
+		if err == nil && watch.arrived(limit) {
+			a.Grant.Settle(true)
+			s.Log.Info("redirect", append(line, "delivery", "acknowledged")...)
+		} else {
+			a.Grant.Settle(false)
+			s.Log.Warn("redirect", append(line, "delivery", "not acknowledged, the order is open")...)
+		}
 	})
 }
 
 // script answers with a script of our own.
 func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, body []byte) {
-	peer, _ := s.source(r)
-	s.Log.Info(what, "peer", peer, "method", r.Method, "path", short(r.URL.Path), "bytes", len(body))
+	s.Log.Info(what, append(s.client(r), "path", short(r.URL.Path), "bytes", len(body), "status", 200)...)
 	s.send(w, r, body)
 }
 
@@ -322,17 +392,17 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	case errors.Is(err, fs.ErrNotExist) && name == "/ipxe/autoexec.ipxe":
 		s.script(w, r, "identification", ipxe.Identify())
 		return
-	case errors.Is(err, fs.ErrNotExist):
-		s.Log.Info("file", "peer", r.RemoteAddr, "path", short(name), "status", 404, "why", short(err.Error()))
-		notFound(w)
-		return
-	case errors.Is(err, fs.ErrPermission):
-		s.Log.Warn("file", "peer", r.RemoteAddr, "path", short(name), "status", 403, "error", short(err.Error()))
-		fail(w, http.StatusForbidden, "the boot server may not read this file")
-		return
 	case err != nil:
-		s.Log.Error("file", "peer", r.RemoteAddr, "path", short(name), "status", 503, "error", short(err.Error()))
-		fail(w, http.StatusServiceUnavailable, "the boot server cannot read this file at the moment")
+		status, text, level := http.StatusServiceUnavailable, "the boot server cannot read this file at the moment", slog.LevelError
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			status, text, level = http.StatusNotFound, nothingThere, slog.LevelInfo
+		case errors.Is(err, fs.ErrPermission):
+			status, text, level = http.StatusForbidden, "the boot server may not read this file", slog.LevelWarn
+		}
+		s.observe().File(status, 0)
+		s.Log.Log(r.Context(), level, "file", append(s.client(r), "path", short(name), "status", status, "error", short(err.Error()))...)
+		fail(w, status, text)
 		return
 	}
 	kind := types[strings.ToLower(path.Ext(name))]
@@ -341,9 +411,35 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a large file on a slow line takes its time
-	s.Log.Info("file", "peer", r.RemoteAddr, "path", short(name), "size", info.Size())
-	http.ServeContent(w, r, "", info.ModTime(), f)
+	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
+	http.ServeContent(rec, r, "", info.ModTime(), f)
+	s.observe().File(rec.status, rec.sent)
+	s.Log.Info("file", append(s.client(r), "path", short(name), "size", info.Size(), "status", rec.status, "bytes", rec.sent,
+		"duration", time.Since(began).Round(time.Microsecond))...)
+}
+
+// recorder keeps the status and the bytes of an answer. ReadFrom passes the file on, and with it sendfile.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	sent   int64
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(p)
+	r.sent += int64(n)
+	return n, err
+}
+
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	n, err := io.Copy(r.ResponseWriter, src)
+	r.sent += n
+	return n, err
 }
 
 // source returns the peer of the connection and the client that it speaks for: the peer itself or, when the peer is a
@@ -386,8 +482,10 @@ func parseHop(hop string) (netip.Addr, error) {
 	return a.Unmap().WithZone(""), err
 }
 
-func (s *Server) trusts(a netip.Addr) bool {
-	for _, p := range s.Trusted {
+func (s *Server) trusts(a netip.Addr) bool { return contains(s.Trusted, a) }
+
+func contains(networks []netip.Prefix, a netip.Addr) bool {
+	for _, p := range networks {
 		if p.Contains(a) {
 			return true
 		}

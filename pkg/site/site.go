@@ -105,12 +105,19 @@ func (s *Site) Target(ctx context.Context, script string) (text string, err erro
 	if dir, err := filepath.EvalSymlinks(filepath.Dir(name)); err == nil {
 		name = filepath.Join(dir, filepath.Base(name))
 	}
+	// From outside the root the way leads through the root's own name: when that is a link and is swapped, the order means
+	// the script of the new release, and does not lead out of the root.
+	if root, err := filepath.EvalSymlinks(s.tree.Path); err == nil && !within(root, from) && within(root, name) {
+		name = s.tree.Path + strings.TrimPrefix(name, root)
+	}
 	if text, err = filepath.Rel(from, name); err != nil {
 		return "", err
 	}
 	_, err = s.orders.Load(ctx, text)
 	return text, err
 }
+
+func within(dir, name string) bool { return strings.HasPrefix(name+"/", dir+"/") }
 
 // Warnings says what will not work as people expect, for start-up.
 func (s *Site) Warnings() []string {

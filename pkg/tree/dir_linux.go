@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 
@@ -182,10 +181,10 @@ func (t *Tree) open(dir, text string, use Use) (*file, error) {
 	f, root, err := t.openOnce(dir, text, use)
 	var r *Refusal
 	if isRefusal(err, &r) && (r.Kind == Outside || r.Kind == Missing) {
-		// The root may have been swapped, or the file replaced, in between. The second look decides.
+		// The root may have been swapped, or the file or a folder on the way replaced, in between. The second look decides.
 		if now, err2 := realRoot(t.Path); err2 != nil {
 			return nil, err2
-		} else if now != root || r.Kind == Missing && strings.Contains(r.Why, "was removed") {
+		} else if now != root || r.Kind == Missing {
 			f, _, err = t.openOnce(dir, text, use)
 		}
 	}
@@ -198,19 +197,32 @@ func isRefusal(err error, r **Refusal) bool {
 	return ok
 }
 
+// openRoot opens the root. A link may be swapped, and what it led to removed, just while it is followed: then the next look
+// finds the new root.
+func openRoot(path string) (fd int, err error) {
+	for range 3 {
+		if fd, err = openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY); err == nil {
+			return fd, nil
+		} else if !absent(err) {
+			break
+		}
+	}
+	return -1, &fs.PathError{Op: "open root", Path: path, Err: err}
+}
+
 func realRoot(path string) (string, error) {
-	fd, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY)
+	fd, err := openRoot(path)
 	if err != nil {
-		return "", &fs.PathError{Op: "open root", Path: path, Err: err}
+		return "", err
 	}
 	defer unix.Close(fd)
 	return realPath(fd)
 }
 
 func (t *Tree) openOnce(dir, text string, use Use) (f *file, root string, err error) {
-	rootFD, err := openat(unix.AT_FDCWD, t.Path, unix.O_PATH|unix.O_DIRECTORY)
+	rootFD, err := openRoot(t.Path)
 	if err != nil {
-		return nil, "", &fs.PathError{Op: "open root", Path: t.Path, Err: err}
+		return nil, "", err
 	}
 	defer unix.Close(rootFD)
 	if root, err = realPath(rootFD); err != nil {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -375,16 +376,22 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 	}
 	var found []Entry
 	err := t.patient(ctx, dir, func(d *Dir) (bool, error) {
-		found = found[:0]
+		var now []Entry
 		for _, name := range names {
 			e, err := d.Entry(name)
-			if err != nil && !absent(err) {
+			switch {
+			case err == nil:
+				now = append(now, e)
+			case !absent(err):
 				return false, fmt.Errorf("%s: %w", path.Join(dir, name), err)
-			}
-			if err == nil {
-				found = append(found, e)
+			default:
+				// What an earlier look saw may be away for the moment in which an edit replaces it.
+				if i := slices.IndexFunc(found, func(e Entry) bool { return e.Name == name }); i >= 0 {
+					now = append(now, found[i])
+				}
 			}
 		}
+		found = now
 		return len(found) > 0 && found[0].Name == names[0], nil
 	})
 	return found, err
@@ -411,6 +418,8 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, e
 			info, err := os.Stat(t.Path)
 			if err != nil {
 				return err
+			} else if !info.IsDir() {
+				return &fs.PathError{Op: "open root", Path: t.Path, Err: syscall.ENOTDIR}
 			}
 			changed = changeTime(info)
 		}

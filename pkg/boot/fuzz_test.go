@@ -1,0 +1,122 @@
+package boot
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzParseQuery: whatever comes, the values are made of bytes that came, and the names are names.
+func FuzzParseQuery(f *testing.F) {
+	for query := range queryTable {
+		f.Add(query, []byte{10, 0, 0, 7})
+	}
+	f.Add("serial=a", []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 7})
+	f.Fuzz(func(t *testing.T, query string, from []byte) {
+		c := ParseQuery(query)
+		for _, value := range append([]string{c.UUID, c.Manufacturer, c.Product, c.Serial, c.Asset, c.Board, c.Host, c.Hostname, c.Arch, c.Platform}, c.MACs...) {
+			if strings.Trim(value, " \t\r\n\x00") != value {
+				t.Errorf("%q has blanks at its ends", value)
+			}
+			// Each byte came as it is, as %XX, or as hex digits.
+			lower := strings.ToLower(query)
+			for i := range len(value) {
+				if !strings.Contains(query, value[i:i+1]) && !strings.Contains(lower, hex.EncodeToString([]byte{value[i]})) {
+					t.Fatalf("%q has %q, which is not in the query", value, value[i])
+				}
+			}
+			if len(value) > len(query) {
+				t.Errorf("%q is longer than the query", value)
+			}
+		}
+		addr, _ := netip.AddrFromSlice(from)
+		cl := c.Client(addr, Identity{})
+		checkNames(t, cl)
+		if addr.IsValid() && !slices.Contains(cl.Names, Name{addr.Unmap().String(), Address}) {
+			t.Errorf("the address %v is not among %v", addr, cl.Names)
+		}
+		if (len(c.Twice) > 0) != (cl.Conflict != "") {
+			t.Errorf("twice %q, conflict %q", c.Twice, cl.Conflict)
+		}
+	})
+}
+
+func checkNames(t *testing.T, cl Client) {
+	t.Helper()
+	if len(cl.Names) > MaxNames {
+		t.Errorf("%d names", len(cl.Names))
+	}
+	seen := map[string]bool{}
+	for _, n := range cl.Names {
+		if !IsName(n.Text) {
+			t.Errorf("%s %q is no name", n.Kind, n.Text)
+		}
+		if seen[n.Text] {
+			t.Errorf("%q twice", n.Text)
+		}
+		seen[n.Text] = true
+		again, err := Canonical(n.Text)
+		kind := n.Kind
+		switch kind {
+		case ManufacturerSerial, Serial, Asset, Host:
+			kind = Typed // and not UUID, MAC or Address: no text is taken for another machine's
+		}
+		if err != nil || again != (Name{n.Text, kind}) {
+			t.Errorf("%s %q typed again is %s %q, error %v", n.Kind, n.Text, again.Kind, again, err)
+		}
+		if !slices.Contains(Spellings(n.Text), strings.ToLower(n.Text)) {
+			t.Errorf("the file %q does not guard its machine", n.Text)
+		}
+	}
+}
+
+// FuzzCanonical: a canonical spelling is a name, is its own canonical spelling, and a file of either spelling guards it.
+func FuzzCanonical(f *testing.F) {
+	for text := range canonicalTable {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		n, err := Canonical(text)
+		if err != nil {
+			if n.Text != "" {
+				t.Errorf("%q and error %v", n.Text, err)
+			}
+			return
+		}
+		if !IsName(n.Text) {
+			t.Errorf("%q is no name", n.Text)
+		}
+		if again, err := Canonical(n.Text); err != nil || again != n {
+			t.Errorf("%s %q typed again is %s %q, error %v", n.Kind, n, again.Kind, again, err)
+		}
+		for _, entry := range []string{text, n.Text} {
+			if !slices.Contains(Spellings(entry), strings.ToLower(n.Text)) {
+				t.Errorf("protect/%q does not guard %s %q but %q", entry, n.Kind, n, Spellings(entry))
+			}
+		}
+	})
+}
+
+// FuzzFreeForm: what comes out is a name, and comes out again when it goes in.
+func FuzzFreeForm(f *testing.F) {
+	for text := range canonicalTable {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		name, err := FreeForm(text)
+		if err != nil {
+			return
+		}
+		if !IsName(name) {
+			t.Errorf("%q is no name", name)
+		}
+		if again, err := FreeForm(name); err != nil || again != name {
+			t.Errorf("%q becomes %q, error %v", name, again, err)
+		}
+		if n, err := Canonical(name); err != nil || n != (Name{name, Typed}) {
+			t.Errorf("%q typed is %s %q, error %v", name, n.Kind, n, err)
+		}
+	})
+}

@@ -1,0 +1,210 @@
+package check
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"pxesrv/pkg/boot"
+)
+
+// meaning is whom the name of an entry means.
+type meaning struct {
+	entry string
+	key   string   // the same for all entries that mean the same machine
+	names []string // the names of the machine that lead to this entry, in lower case; none: nothing does
+	right string   // the right spelling, where that is another one
+	fault fault    // what is wrong with the name
+}
+
+// fault is what is wrong with a name: a sentence without a subject, and what to do.
+type fault struct {
+	level    Level
+	code     string
+	what, do string
+}
+
+// endings are those of file names. No machine is called so; a file that an editor or a person left is.
+var endings = []string{".ipxe", ".gpxe", ".txt", ".cfg", ".bak", ".orig", ".old", ".save", ".swp", ".rej", "~"}
+
+var (
+	dottedNumbers = regexp.MustCompile(`^[0-9]+(\.[0-9]+){3}$`)
+	almostMAC     = regexp.MustCompile(`^[0-9A-Za-z]{1,2}([-:][0-9A-Za-z]{1,2}){4,7}$`)
+	almostUUID    = regexp.MustCompile(`^[0-9A-Za-z]{4,12}(-[0-9A-Za-z]{2,6}){3}-[0-9A-Za-z]{8,14}$`)
+	bareMAC       = regexp.MustCompile(`^[0-9A-Fa-f]{12}$`)
+)
+
+// mean says whom an entry called name means, and what is wrong with the name. dir is for the advice.
+func (l *lint) mean(dir, name string) meaning {
+	m := meaning{entry: name, key: strings.ToLower(name)}
+	for _, ending := range endings {
+		base, has := strings.CutSuffix(name, ending)
+		if !has || base == "" {
+			continue
+		}
+		if n, err := boot.Canonical(base); err == nil {
+			m.right = n.Text
+			m.fault = fault{Warning, Extension, fmt.Sprintf("ends in %q, and no machine is called so", ending),
+				rename(dir, name, n.Text) + ", or take it away"}
+			return m
+		}
+	}
+	n, err := boot.Canonical(name)
+	if err != nil {
+		m.fault = fault{Error, NoName, "names no machine: the name " + err.Error(), "call it like a machine, or take it away"}
+		return m
+	}
+	m.key = strings.ToLower(n.Text)
+	client := l.identify(n)
+	for _, d := range client.Dropped {
+		m.fault = fault{Error, NoName, "names no machine: " + d.Value + " " + d.Why, "call it by another name of the machine"}
+		if d.Placeholder {
+			m.fault = fault{Warning, Placeholder, "is a value that boards carry when nobody filled in the real one; many machines have it, so it names none",
+				"call it by another name of the machine"}
+		}
+		return m
+	}
+	for _, n := range client.Names {
+		m.names = append(m.names, strings.ToLower(n.Text))
+		m.key = min(m.key, strings.ToLower(n.Text)) // a uuid and the same in the other byte order
+	}
+	switch {
+	case n.Text != name:
+		m.names, m.right = nil, n.Text
+		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(n.Kind), n.Text), rename(dir, name, n.Text)}
+	case n.Kind != boot.Typed:
+	case bareMAC.MatchString(name):
+		mac := strings.ToLower(fmt.Sprintf("%s-%s-%s-%s-%s-%s", name[0:2], name[2:4], name[4:6], name[6:8], name[8:10], name[10:12]))
+		m.right = mac
+		m.fault = fault{Warning, LooksLike, "is taken for a serial; a MAC is written " + mac, rename(dir, name, mac) + ", if a MAC is meant"}
+	case dottedNumbers.MatchString(name):
+		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no address", "correct the address"}
+		if right := withoutZeros(name); right != "" {
+			m.right = right
+			m.fault = fault{Warning, LooksLike, "is taken for a serial; an address is written " + right, rename(dir, name, right)}
+		}
+	case almostMAC.MatchString(name):
+		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no MAC", "write six pairs of hex digits, if a MAC is meant"}
+	case almostUUID.MatchString(name):
+		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no uuid", "write 8-4-4-4-12 hex digits, if a uuid is meant"}
+	}
+	return m
+}
+
+// identify returns the client that has just this name.
+func (l *lint) identify(n boot.Name) boot.Client {
+	switch n.Kind {
+	case boot.UUID:
+		return l.site.Identify(boot.Claims{UUID: n.Text}, netip.Addr{})
+	case boot.MAC:
+		return l.site.Identify(boot.Claims{MACs: []string{n.Text}}, netip.Addr{})
+	case boot.Address:
+		return l.site.Identify(boot.Claims{}, netip.MustParseAddr(n.Text))
+	}
+	return l.site.Identify(boot.Claims{Serial: n.Text}, netip.Addr{})
+}
+
+func aName(k boot.Kind) string {
+	switch k {
+	case boot.UUID:
+		return "this uuid"
+	case boot.MAC:
+		return "this MAC"
+	case boot.Address:
+		return "this address"
+	}
+	return "this name"
+}
+
+func rename(dir, from, to string) string {
+	return fmt.Sprintf("mv %s %s", quote(dir+"/"+from), dir+"/"+to)
+}
+
+// quote is a path as a shell takes it.
+func quote(name string) string {
+	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/") == "" {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+// withoutZeros is an IPv4 address without leading zeros, or "".
+func withoutZeros(text string) string {
+	parts := strings.Split(text, ".")
+	for i, p := range parts {
+		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" {
+			parts[i] = "0"
+		}
+	}
+	a, err := netip.ParseAddr(strings.Join(parts, "."))
+	if err != nil {
+		return ""
+	}
+	return a.String()
+}
+
+// protect checks the names in protect/, where any spelling counts, and keeps them for the entries that they hide.
+func (l *lint) protect() error {
+	for _, e := range l.list("protect") {
+		if err := l.tick("protect"); err != nil {
+			return err
+		}
+		spellings := boot.Spellings(e.Name())
+		for _, s := range spellings {
+			l.guards[s] = e.Name()
+		}
+		m := l.mean("protect", e.Name())
+		file := "protect/" + e.Name()
+		switch {
+		case m.fault.code == "":
+		case m.right != "" && slices.Contains(spellings, strings.ToLower(m.right)):
+			l.add(file, 0, Note, Misspelt, "guards its machine, and is usually written "+m.right, m.fault.do)
+		case m.fault.code == LooksLike:
+			l.add(file, 0, Warning, LooksLike, strings.Replace(m.fault.what, "is taken for a serial", "guards only a machine of this serial", 1), m.fault.do)
+		default:
+			l.add(file, 0, Warning, m.fault.code, "guards nobody: "+m.fault.what, m.fault.do)
+		}
+	}
+	return nil
+}
+
+// names checks the names of the entries of static/ or once/, each by itself and all together.
+func (l *lint) names(dir string, entries []fs.DirEntry) {
+	all := make([]meaning, len(entries))
+	same := map[string][]int{}
+	for i, e := range entries {
+		all[i] = l.mean(dir, e.Name())
+		same[all[i].key] = append(same[all[i].key], i)
+	}
+	for i, m := range all {
+		file := dir + "/" + m.entry
+		twins := same[m.key]
+		first := slices.IndexFunc(twins, func(t int) bool { return len(all[t].names) > 0 })
+		switch {
+		case len(twins) > 1 && first >= 0 && twins[first] != i && m.fault.code == Misspelt:
+			l.add(file, 0, Warning, Twice, "means the same machine as "+dir+"/"+all[twins[first]].entry+", which is spelt right and counts", "remove one of them")
+		case m.fault.code != "":
+			l.add(file, 0, m.fault.level, m.fault.code, m.fault.what, m.fault.do)
+		case len(twins) > 1 && first >= 0 && twins[first] != i:
+			other := all[twins[first]].entry
+			what := "differs from " + dir + "/" + other + " in capitals only, and a machine has one of the names"
+			if !strings.EqualFold(other, m.entry) {
+				what = "is the uuid of " + dir + "/" + other + " in the other byte order: both lead to the same machine, and one of them counts"
+			}
+			l.add(file, 0, Warning, Twice, what, "remove the one that pxesrv explain does not show first")
+		}
+		for _, n := range m.names {
+			if guard, ok := l.guards[n]; ok {
+				what := "is not asked"
+				if dir == "once" {
+					what = "waits"
+				}
+				l.add(file, 0, Note, Protected, what+": the machine is protected by protect/"+guard, "remove protect/"+guard+" when the machine is to boot this")
+				break
+			}
+		}
+	}
+}

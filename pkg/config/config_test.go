@@ -1,0 +1,149 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestReference parses the reference file in examples: it names every setting, with its default.
+func TestReference(t *testing.T) {
+	const file = "../../examples/pxesrv.yaml"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The settings without a default stand there as comments, with an example: without the # they are read, too.
+	whole := ""
+	for line := range strings.Lines(string(text)) {
+		whole += strings.TrimPrefix(line, "#: ")
+	}
+	c := Default()
+	if err := c.YAML(file, text); err != nil {
+		t.Error(err)
+	}
+	if want := Default(); !reflect.DeepEqual(c, want) {
+		t.Errorf("the reference file does not set the defaults:\n%+v\nwant\n%+v", c, want)
+	}
+	full := Default()
+	if err := full.YAML(file, []byte(whole)); err != nil {
+		t.Error(err)
+	}
+	for _, s := range full.Settings() {
+		last := s.Key[strings.LastIndex(s.Key, ".")+1:]
+		if !strings.Contains(whole, "\n"+last+":") && !strings.Contains(whole, "\n  "+last+":") {
+			t.Errorf("%s is not in the reference file", s.Key)
+		}
+	}
+}
+
+func TestYAML(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{"", ""},
+		{"# nothing\n", ""},
+		{"once:\n", ""},
+		{"port: 80\nonce:\n  regrant: 5s\n  max-per-day: 0\n", ""},
+		{"proxies:\n  trusted: [10.0.0.0/8, 192.0.2.1]\n", ""},
+		{"a: &x 80\n", "file:1: a is no setting; pxesrv serve --help lists them"},
+		{"port: &x 80\nonce: {max-per-day: *x}\n", ""},
+		{"prot: 80\n", "file:1: prot is no setting; pxesrv serve --help lists them"},
+		{"once:\n  max_per_day: 3\n", "file:2: once.max_per_day is no setting; did you mean once.max-per-day?"},
+		{"regrant: 3s\n", "file:1: regrant is no setting; did you mean once.regrant?"},
+		{"port: 80\nport: 81\n", "file:2: port was set in line 1 already"},
+		{"port: many\n", `file:1: port: "many" is not a number from 0 to 65535`},
+		{"port: [1, 2]\n", "file:1: port takes one value, not a list"},
+		{"port:\n  is: 80\n", "file:2: port takes a value, not more keys"},
+		{"port:\n", `file:1: port: "" is not a number from 0 to 65535`},
+		{"- port\n", `file:1: there must be lines "key: value" here`},
+		{"once: yes\n", `file:1: once: there must be lines "key: value" here`},
+		{"once:\n  regrant: soon\nport: x\n", "file:2: once.regrant: \"soon\" is not a duration: write 60s, 5m, 2160h or 0\n" +
+			`file:3: port: "x" is not a number from 0 to 65535`},
+		{"port: 1\n---\nport: 2\n", "file: there is more than one document; remove the line ---"},
+		{"port: 'x\n", "file: line 2: found unexpected end of stream"},
+		{"paths:\n  allow: [usr]\n", `file:2: paths.allow: "usr" is not an absolute directory`},
+		{"paths:\n  show: [[a]]\n", "file:2: paths.show takes a plain value"},
+	} {
+		c := Default()
+		got := ""
+		if err := c.YAML("file", []byte(test.text)); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%q\n got %s\nwant %s", test.text, got, test.want)
+		}
+	}
+}
+
+// TestLayers sets one list in every source: each replaces the weaker one whole, and within one source values add up.
+func TestLayers(t *testing.T) {
+	c := Default()
+	show := func() string { return strings.Join(c.Show, " ") }
+	if err := c.YAML("file", []byte("paths: {show: [.a, .b]}\nonce: {regrant: 7s}\n")); err != nil || show() != ".a .b" {
+		t.Errorf("file: %q, %v", show(), err)
+	}
+	if _, err := c.Environ([]string{"PXESRV_PATHS_SHOW=.c,.d", "HOME=/"}); err != nil || show() != ".c .d" {
+		t.Errorf("environment: %q, %v", show(), err)
+	}
+	for _, s := range c.Settings() {
+		if s.Key == "paths.show" {
+			s.Value.Set(".e")
+			s.Value.Set(".f")
+		}
+	}
+	if show() != ".e .f" || c.OnceRegrant != 7*time.Second {
+		t.Errorf("flags: %q, %v", show(), c.OnceRegrant)
+	}
+	if err := c.YAML("file", []byte("paths: {show: []}")); err != nil || len(c.Show) != 0 {
+		t.Errorf("an empty list: %q, %v", show(), err)
+	}
+}
+
+func TestEnviron(t *testing.T) {
+	c := Default()
+	warnings, err := c.Environ([]string{"PXESRV_PORT=tcp://10.0.0.1:4567", "PXESRV_RUOT=x", "PXESRV_TEST_IPXE=/x", "PXESRV_CONFIG=f"})
+	if err != nil || len(warnings) != 2 || c.Port != 4567 {
+		t.Errorf("%q, %v, port %d", warnings, err, c.Port)
+	}
+	if _, err := c.Environ([]string{"PXESRV_PORT=http"}); err == nil || err.Error() != `PXESRV_PORT=http: "http" is not a number from 0 to 65535` {
+		t.Error(err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for root, want := range map[string]string{
+		dir:  "",
+		"":   "no document root: name it with --root DIR or PXESRV_ROOT=DIR",
+		file: "the document root " + file + " is not a directory",
+	} {
+		c := Default()
+		c.Root = root
+		if err := c.Check(); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: %v", root, err)
+		}
+	}
+}
+
+// FuzzYAML holds that no file makes the reader panic, and that what it accepts it accepts again, with the same result.
+func FuzzYAML(f *testing.F) {
+	f.Add("port: 80\nonce: {regrant: 5s}\n")
+	f.Add("paths:\n  show: [.a, .b]\n")
+	f.Add("a: &x [*x]\n")
+	f.Add("? [a]\n: b\n")
+	f.Add("!!binary x: y\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		a, b := Default(), Default()
+		if a.YAML("f", []byte(text)) == nil {
+			if err := b.YAML("f", []byte(text)); err != nil || !reflect.DeepEqual(a, b) {
+				t.Errorf("read twice, different: %v", err)
+			}
+		}
+	})
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// healthz says that the process lives. It touches no disk: a daemon whose file server hangs must not be killed for it.
+func healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") }
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, text)
+}
+
+// readiness says whether machines would get their answers, and if not, why. The zero value is not ready yet.
+type readiness struct {
+	mu       sync.Mutex
+	reasons  []string // why not; empty: ready
+	warnings []string // what does not work, though machines are answered
+	looked   time.Time
+	stopping bool
+}
+
+// lookEach is how often the tree is looked at for readiness, and how old a look may get before the disk counts as hanging.
+const (
+	lookEach = 5 * time.Second
+	lookAge  = 15 * time.Second
+)
+
+func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	reasons, warnings := r.reasons, r.warnings
+	switch {
+	case r.stopping:
+		reasons = []string{"the daemon is stopping"}
+	case r.looked.IsZero():
+		reasons = []string{"the tree was not looked at yet"}
+	case time.Since(r.looked) > lookAge:
+		reasons = []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.looked).Round(time.Second))}
+	}
+	r.mu.Unlock()
+	text := ""
+	for _, w := range warnings {
+		text += "warning: " + w + "\n"
+	}
+	if len(reasons) > 0 {
+		plain(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(reasons, "\nnot ready: ")+"\n"+text)
+		return
+	}
+	plain(w, http.StatusOK, "ready\n"+text)
+}
+
+func (r *readiness) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopping = true
+}
+
+// watch looks at the tree every few seconds. On a disk that hangs one look stays under way, and the answer says so.
+func (r *readiness) watch(ctx context.Context, d *Daemon) {
+	looks := make(chan struct{}, 1)
+	tick := time.NewTicker(lookEach)
+	defer tick.Stop()
+	for {
+		select {
+		case looks <- struct{}{}:
+			go func() {
+				defer func() { <-looks }()
+				s := d.serving.Load()
+				reasons, warnings := look(s)
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.reasons, r.warnings, r.looked = reasons, warnings, time.Now()
+			}()
+		default: // the last look is still under way
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look reads what every answer needs. The reasons name no path: whoever can reach the port can read them.
+func look(s *serving) (reasons, warnings []string) {
+	root := s.config.Root
+	if _, err := os.ReadDir(root); err != nil {
+		return []string{"the document root cannot be read"}, nil
+	}
+	for _, dir := range []string{"protect", "static"} {
+		f, err := os.Open(filepath.Join(root, dir))
+		if err == nil {
+			_, err = f.Readdirnames(1)
+			f.Close()
+		}
+		if err != nil && err != io.EOF && !os.IsNotExist(err) {
+			reasons = append(reasons, dir+"/ cannot be read")
+		}
+	}
+	if len(s.site.Orders().Check()) > 0 {
+		warnings = append(warnings, "orders cannot be granted or confirmed; the log of the start says why")
+	}
+	return reasons, warnings
+}

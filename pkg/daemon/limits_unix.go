@@ -1,0 +1,14 @@
+//go:build unix
+
+package daemon
+
+import "golang.org/x/sys/unix"
+
+// descriptors is how many files the process may open, or 0 when nobody can tell.
+func descriptors() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > 1<<30 {
+		return 0
+	}
+	return int(l.Cur)
+}

@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/order"
+)
+
+// metrics counts what the daemon does. No label has a value that a client, or a file name, can make: what machines send
+// never grows memory.
+type metrics struct {
+	registry     *prometheus.Registry
+	answers      *prometheus.CounterVec
+	skipped      *prometheus.CounterVec
+	conflicts    prometheus.Counter
+	placeholders prometheus.Counter
+	decision     prometheus.Histogram
+	orders       *prometheus.CounterVec
+	pending      prometheus.Gauge
+	open         prometheus.Gauge
+	served       prometheus.Gauge
+	files        *prometheus.CounterVec
+	bytes        prometheus.Counter
+	reloads      *prometheus.CounterVec
+}
+
+func newMetrics(gate *httpd.Gate, lines *LogWriter) *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
+	}
+	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "pxesrv_" + name, Help: help})
+	}
+	m := &metrics{
+		registry:     prometheus.NewRegistry(),
+		answers:      vector("answers_total", "Answers of /redirect, by the step that answered and the result: script, nothing (404), unsure (503), identification.", "step", "result"),
+		skipped:      vector("skipped_total", "Entries that could not be served, by step and reason.", "step", "reason"),
+		conflicts:    counter("conflicts_total", "Requests that contradict themselves and get no order."),
+		placeholders: counter("placeholders_total", "Claims that name nobody because boards carry them unfilled."),
+		decision: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pxesrv_decision_seconds", Help: "Time for one decision.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .3, .5, 1, 5},
+		}),
+		orders:  vector("order_events_total", "What happened to one-time orders.", "event"),
+		pending: gauge("orders_pending", "Orders that wait for their machine."),
+		open:    gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
+		served:  gauge("orders_served", "Served orders in the journal."),
+		files:   vector("files_total", "Requests for files, by status.", "status"),
+		bytes:   counter("file_bytes_total", "Bytes of files that were sent."),
+		reloads: vector("reloads_total", "Reloads of the configuration, by result.", "result"),
+	}
+	// Every series is there from the start, so that an alert sees the first increase.
+	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
+		m.answers.WithLabelValues(string(s), "script")
+	}
+	m.answers.WithLabelValues("", "nothing")
+	m.answers.WithLabelValues("", "unsure")
+	m.answers.WithLabelValues("", "identification")
+	for _, w := range []order.What{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats} {
+		m.orders.WithLabelValues(string(w))
+	}
+	m.registry.MustRegister(m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
+		m.files, m.bytes, m.reloads,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_connections", Help: "Connections that are open."},
+			func() float64 { return float64(gate.Open()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_connections_refused_total", Help: "Connections closed because their address had too many."},
+			func() float64 { return float64(gate.Refused()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_log_dropped_total", Help: "Log lines that were lost."},
+			func() float64 {
+				if lines == nil {
+					return 0
+				}
+				return float64(lines.Dropped())
+			}),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Redirect implements httpd.Observer.
+func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took time.Duration) {
+	m.answers.WithLabelValues(string(a.Entry.Step), result).Inc()
+	m.decision.Observe(took.Seconds())
+	if c == nil {
+		return
+	}
+	if c.Conflict != "" {
+		m.conflicts.Inc()
+	}
+	for _, d := range c.Dropped {
+		if d.Placeholder {
+			m.placeholders.Inc()
+		}
+	}
+	for _, f := range a.Trace.Findings {
+		if f.Outcome == boot.Skipped {
+			m.skipped.WithLabelValues(string(f.Step), string(f.Code)).Inc()
+		}
+	}
+}
+
+// File implements httpd.Observer.
+func (m *metrics) File(status int, sent int64) {
+	m.files.WithLabelValues(statusText[status]).Inc()
+	m.bytes.Add(float64(sent))
+}
+
+// statusText keeps the label to the statuses that a file can have.
+var statusText = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404", 412: "412", 416: "416", 503: "503"}
+
+func (m *metrics) swept(s order.Stats) {
+	m.pending.Set(float64(s.Pending))
+	m.open.Set(float64(s.Open))
+	m.served.Set(float64(s.Served))
+}
