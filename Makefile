@@ -5,6 +5,9 @@ PORT   ?= 4567
 # Time-outs are there to end what hangs, not to measure.
 TEST    = $(GO) test -timeout 20m
 
+# What people use on their own machine, whatever that is.
+PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/httpd ./pkg/ipxe ./pkg/order ./pkg/site ./pkg/tree
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -29,8 +32,8 @@ bench: ## benchmarks of the decision
 lint: ## gofmt and vet, for Linux, macOS and Windows
 	@test -z "$$(gofmt -l cmd pkg)" || { echo "gofmt would change:"; gofmt -l cmd pkg; exit 1; }
 	$(GO) vet ./...
-	GOOS=darwin $(GO) vet ./cmd/... ./pkg/boot ./pkg/tree ./pkg/order ./pkg/site ./pkg/daemon
-	GOOS=windows $(GO) vet ./cmd/... ./pkg/boot ./pkg/tree ./pkg/order ./pkg/site ./pkg/daemon
+	GOOS=darwin $(GO) vet $(PORTABLE)
+	GOOS=windows $(GO) vet $(PORTABLE)
 
 fmt: ## format the source
 	gofmt -w cmd pkg

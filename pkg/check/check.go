@@ -472,7 +472,7 @@ func (l *lint) serves(name, from string) error {
 }
 
 // routes are the addresses that the server answers itself, whatever the tree has there.
-var routes = []string{"/redirect", "/boot.ipxe", "/boot.ipxe.0", "/autoexec.ipxe", "/local.ipxe"}
+var routes = []string{"/redirect", "/boot.ipxe", "/boot.ipxe.0", "/autoexec.ipxe", "/local.ipxe", "/healthz", "/readyz", "/metrics"}
 
 // virtual are the addresses that it answers when the tree has nothing there.
 var virtual = []string{"/ipxe/autoexec.ipxe"}

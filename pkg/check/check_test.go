@@ -218,6 +218,9 @@ func TestFaults(t *testing.T) {
 		{file: "boot.ipxe.0", body: good, want: "= warning route"},
 		{file: "autoexec.ipxe", body: good, want: "= warning route"},
 		{file: "local.ipxe", link: "install/good.ipxe", want: "= warning route"},
+		{file: "metrics", body: "x", want: "= warning route"},
+		{file: "healthz", body: "x", want: "= warning route"},
+		{file: "readyz", body: "x", want: "= warning route"},
 		{file: "ipxe/autoexec.ipxe", body: good},
 		{file: "install/redirect", body: good},
 
