@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -145,7 +146,7 @@ func TestIdentify(t *testing.T) {
 // TestCutProxy checks what a client sees of each way to be cut.
 func TestCutProxy(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Write(make([]byte, 10000))
+		io.WriteString(w, strings.Repeat("x", 5000)+"CUT"+strings.Repeat("y", 4997))
 	}))
 	t.Cleanup(s.Close)
 	p := lab.NewCutProxy(t, s.Listener.Addr().String())
@@ -160,14 +161,15 @@ func TestCutProxy(t *testing.T) {
 		return len(b), err
 	}
 
-	p.Cut(1, 5000, lab.FIN)
-	if n, err := get(); n == 0 || n >= 5000 || !errors.Is(err, io.ErrUnexpectedEOF) {
+	p.Cut(1, "CUT", lab.FIN)
+	if n, err := get(); n != 5000 || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("FIN: %d bytes, %v", n, err)
 	}
-	p.Cut(1, 0, lab.RST)
+	p.Cut(1, "HTTP/", lab.RST)
 	if n, err := get(); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("RST: %d bytes, %v", n, err)
 	}
+	p.Cut(1, "not in it", lab.RST)
 	if n, err := get(); n != 10000 || err != nil {
 		t.Errorf("uncut: %d bytes, %v", n, err)
 	}

@@ -1,7 +1,7 @@
 package lab
 
 import (
-	"io"
+	"bytes"
 	"net"
 	"sync"
 	"testing"
@@ -21,8 +21,8 @@ type CutProxy struct {
 	target string
 
 	mu   sync.Mutex
-	left int // connections still to be cut
-	keep int64
+	left int // answers still to be cut
+	at   []byte
 	how  Cut
 	cuts int
 }
@@ -52,36 +52,38 @@ func NewCutProxy(t testing.TB, target string) *CutProxy {
 // Addr returns the proxy's "127.0.0.1:port".
 func (p *CutProxy) Addr() string { return p.ln.Addr().String() }
 
-// Cut makes the proxy cut each of the next n connections when the server has sent more than keep bytes on it:
-// the client gets keep bytes (with RST perhaps less of them), then how.  With keep 0 the server has got the
-// request and begun to answer, but the client hears nothing.
-func (p *CutProxy) Cut(n int, keep int64, how Cut) {
+// Cut makes the proxy cut the next n answers that have the text at in them, on whatever connection they come: the
+// client gets what stands before it (with RST perhaps less), then how.  What the server sent behind it is not read.
+func (p *CutProxy) Cut(n int, at string, how Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.left, p.keep, p.how = n, keep, how
+	p.left, p.at, p.how = n, []byte(at), how
 }
 
-// Cuts returns how many connections were cut so far.
+// Cuts returns how many answers were cut so far.
 func (p *CutProxy) Cuts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cuts
 }
 
-// next tells what happens to a new connection.
-func (p *CutProxy) next() (cut bool, keep int64, how Cut) {
+// cut says where what a server sent is to be cut, or -1.
+func (p *CutProxy) cut(sent []byte) (int, Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.left == 0 {
-		return false, 0, FIN
+		return -1, FIN
 	}
-	p.left--
-	return true, p.keep, p.how
+	i := bytes.Index(sent, p.at)
+	if i >= 0 {
+		p.left--
+		p.cuts++
+	}
+	return i, p.how
 }
 
 func (p *CutProxy) serve(client *net.TCPConn) {
 	defer client.Close()
-	cut, keep, how := p.next()
 	up, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return
@@ -89,23 +91,24 @@ func (p *CutProxy) serve(client *net.TCPConn) {
 	server := up.(*net.TCPConn)
 	defer server.Close()
 	go func() {
-		io.Copy(server, client)
+		server.ReadFrom(client)
 		server.CloseWrite()
 	}()
-	if !cut {
-		io.Copy(client, server)
-		return
-	}
-	if n, _ := io.CopyN(client, server, keep); n < keep {
-		return // a shorter answer: nothing to cut
-	}
-	if n, _ := io.ReadFull(server, make([]byte, 1)); n == 0 {
-		return
-	}
-	p.mu.Lock()
-	p.cuts++
-	p.mu.Unlock()
-	if how == RST {
-		client.SetLinger(0)
+	var tail []byte // the end of what was passed on: the text may begin there
+	buf := make([]byte, 4096)
+	for {
+		n, err := server.Read(buf)
+		sent := append(tail, buf[:n]...)
+		if i, how := p.cut(sent); i >= 0 {
+			client.Write(buf[:max(0, i-len(tail))])
+			if how == RST {
+				client.SetLinger(0)
+			}
+			return
+		}
+		if _, werr := client.Write(buf[:n]); err != nil || werr != nil {
+			return
+		}
+		tail = append([]byte(nil), sent[max(0, len(sent)-100):]...)
 	}
 }
