@@ -70,23 +70,27 @@ A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any
 	if !given && f.NArg() == 0 {
 		return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
 	}
+	if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
+		return usagef("--query says all of the machine; beside it only --ip can be given")
+	}
 	var client boot.Client
 	if query != "" {
-		if _, after, isURL := strings.Cut(query, "?"); isURL {
-			query = after
+		if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
+			query = after // of a whole URL
 		}
 		client = s.Client(query, addr)
 	} else {
 		client = s.Identify(claims, addr)
 	}
 	for _, arg := range f.Args() {
-		n, err := boot.Canonical(arg)
+		named, err := s.Named(arg)
 		if err != nil {
-			return usagef("%q %v, so no file can have its name", arg, err)
+			return usageError{err}
 		}
-		client.Names = append(client.Names, n)
-		if n.Kind == boot.Address && !client.Addr.IsValid() {
-			client.Addr = netip.MustParseAddr(n.Text)
+		client.Names = append(client.Names, named.Names...)
+		client.Dropped = append(client.Dropped, named.Dropped...)
+		if !client.Addr.IsValid() {
+			client.Addr = named.Addr
 		}
 	}
 	a, err := s.Resolve(ctx, &client, false)

@@ -34,6 +34,9 @@ func runOnce(ctx context.Context, io streams, args []string) error {
 		fmt.Fprint(io.out, onceHelp)
 		return nil
 	}
+	if strings.HasPrefix(args[0], "-") {
+		return usagef("flags come after the command: pxesrv once list %s …", args[0])
+	}
 	do, ok := map[string]func(context.Context, streams, *onceDesk) error{
 		"place": oncePlace, "list": onceList, "cancel": onceCancel, "retry": onceRetry, "release": onceRelease,
 	}[args[0]]
@@ -63,9 +66,10 @@ func runOnce(ctx context.Context, io streams, args []string) error {
 	}
 	d.orders = d.site.Orders()
 	if d.flags.NArg() > 0 {
-		if d.name, err = boot.Canonical(d.flags.Arg(0)); err != nil {
-			return usagef("%q %v, so no machine has this name", d.flags.Arg(0), err)
+		if d.client, err = d.site.Named(d.flags.Arg(0)); err != nil {
+			return usageError{err}
 		}
+		d.name, _ = boot.Canonical(d.flags.Arg(0))
 		if d.name.Text != d.flags.Arg(0) {
 			fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", d.flags.Arg(0), d.name.Text)
 		}
@@ -84,13 +88,21 @@ type onceDesk struct {
 	site        *site.Site
 	orders      *order.Store
 	name        boot.Name
+	client      boot.Client // the machine of that name
 	json, force bool
 	served      int
 }
 
 func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 	script := d.flags.Arg(1)
+	if len(d.client.Names) == 0 && !d.force {
+		why := d.client.Dropped[0]
+		return fmt.Errorf("no machine is known by %s %q: it %s; call the machine by another of its names", why.Kind, why.Value, why.Why)
+	}
 	text, err := d.site.Target(ctx, script)
+	if errors.Is(err, fs.ErrNotExist) && text == "" {
+		return fmt.Errorf("there is no directory %s: mkdir it first", d.orders.Dir)
+	}
 	if err != nil && !(d.force && text != "") {
 		return fmt.Errorf("%s is no script that can be served: %w (--force places the order all the same)", script, err)
 	}
@@ -99,11 +111,13 @@ func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 		return err
 	}
 	fmt.Fprintf(io.out, "once/%s -> %s\n", d.name.Text, text)
+	if mac := site.LooksLike(d.name.Text); mac != "" {
+		fmt.Fprintf(io.out, "this is taken for a serial; if a MAC is meant: %s\n", mac)
+	}
 	if replaced != "" {
 		fmt.Fprintf(io.out, "it replaces the order that waited: %s\n", replaced)
 	}
-	c := boot.Client{Names: []boot.Name{d.name}}
-	if a, err := d.site.Resolve(ctx, &c, false); err == nil && a.Entry.Step == boot.Protect {
+	if a, err := d.site.Resolve(ctx, &d.client, false); err == nil && a.Entry.Step == boot.Protect {
 		fmt.Fprintf(io.out, "the machine is protected by %s: the order waits until that is gone\n", a.Entry.Path)
 	} else if err == nil && a.Entry.Step != boot.Once {
 		for _, f := range a.Trace.Findings {
@@ -123,6 +137,11 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 	if d.name.Text != "" {
 		l = l.Of(d.name.Text)
 	}
+	for i, p := range l.Pending {
+		if c, err := d.site.Named(p.Name); err == nil && len(c.Names) == 0 {
+			l.Pending[i].Problem = "matches no machine: " + c.Dropped[0].Why
+		}
+	}
 	if d.served >= 0 && len(l.Served) > d.served {
 		l.Served = l.Served[len(l.Served)-d.served:]
 	}
@@ -130,6 +149,10 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 		e := json.NewEncoder(io.out)
 		e.SetIndent("", "  ")
 		return e.Encode(l)
+	}
+	if len(l.Pending)+len(l.Open)+len(l.Served) == 0 {
+		fmt.Fprintln(io.out, "no orders")
+		return nil
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STATE\tNAME\tTARGET\tSINCE\tSENT TO")
@@ -141,7 +164,7 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", state, p.Name, p.Target, stamp(p.Placed))
 	}
 	row := func(state string, c order.Claim) {
-		to := ""
+		to := "-"
 		if c.Addr.IsValid() {
 			to = c.Addr.String()
 		}

@@ -51,10 +51,10 @@ func ParseQuery(raw string) Claims {
 		}
 		switch p.key {
 		case "mac":
-			c.MACs = append(c.MACs, value)
+			c.addMACs(value)
 			continue
 		case "macs":
-			c.MACs = append(c.MACs, strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;", r) })...)
+			c.addMACs(strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;", r) })...)
 			continue
 		}
 		plain, isHex := strings.CutSuffix(p.key, "x")
@@ -93,6 +93,11 @@ func ParseQuery(raw string) Claims {
 		}
 	}
 	return c
+}
+
+// addMACs keeps the first 32: no machine has more cards, and a query can name thousands.
+func (c *Claims) addMACs(all ...string) {
+	c.MACs = append(c.MACs, all[:min(len(all), 32-len(c.MACs))]...)
 }
 
 type pair struct{ key, value string }

@@ -12,8 +12,12 @@ import (
 // MaxNames is the largest number of names a client has.
 const MaxNames = 16
 
-// maxMACs leaves room for every other kind of name in MaxNames.
-const maxMACs = 8
+// maxMACs is the eight cards that the identification script names, and the one that booted. It leaves room for every other
+// kind of name in MaxNames.
+const maxMACs = 9
+
+// maxDropped is how many of the claims that became no name are kept: a client can make thousands.
+const maxDropped = 16
 
 // Kind says which claim a name comes from.
 type Kind string
@@ -47,7 +51,7 @@ type Client struct {
 	Try      int        // how often this boot has asked before
 	Conflict string     // why it is not certain who is asking; then no order is granted
 	NoOrders string     // why this kind of request takes no order, whoever asks
-	Dropped  []Dropped  // claims that became no name
+	Dropped  []Dropped  // claims that became no name, the first 16
 }
 
 // Dropped is a claim that became no name, and why.
@@ -76,14 +80,17 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 	if len(c.Twice) > 0 {
 		cl.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
 	}
-	drop := func(k Kind, value, why string) {
-		cl.Dropped = append(cl.Dropped, Dropped{Kind: k, Value: value, Why: why})
+	note := func(d Dropped) {
+		if len(cl.Dropped) < maxDropped {
+			cl.Dropped = append(cl.Dropped, d)
+		}
 	}
+	drop := func(k Kind, value, why string) { note(Dropped{Kind: k, Value: value, Why: why}) }
 	placeholder := func(k Kind, value string) bool {
 		if value == "" || !id.Placeholders.match(value) {
 			return value == ""
 		}
-		cl.Dropped = append(cl.Dropped, Dropped{Kind: k, Value: value, Why: "is a placeholder", Placeholder: true})
+		note(Dropped{Kind: k, Value: value, Why: "is a placeholder", Placeholder: true})
 		return true
 	}
 	add := func(k Kind, text string) {
@@ -175,12 +182,42 @@ func Spellings(entry string) []string {
 		if m, err := parseMAC(text); err == nil {
 			add(m)
 		}
-		if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+		if a, err := netip.ParseAddr(withoutZeros(strings.Trim(text, "[]"))); err == nil {
 			add(a.Unmap().WithZone("").String())
 		}
 		add(squash(text))
+		// Twelve hex digits, grouped in whatever way.
+		digits := strings.TrimPrefix(strings.ToLower(text), "0x")
+		if m, err := parseMAC(strings.NewReplacer("-", "", ":", "", ".", "", "_", "", " ", "").Replace(digits)); err == nil {
+			add(m)
+		}
+		// Six groups of one or two (0:1:a:2b:3:4).
+		if groups := strings.FieldsFunc(digits, func(r rune) bool { return strings.ContainsRune("-:._ ", r) }); len(groups) == 6 {
+			for i, g := range groups {
+				if len(g) == 1 {
+					groups[i] = "0" + g
+				}
+			}
+			if m, err := parseMAC(strings.Join(groups, "-")); err == nil {
+				add(m)
+			}
+		}
 	}
 	return all
+}
+
+// withoutZeros cuts the leading zeros of the numbers of an IPv4 address (010.000.000.007).
+func withoutZeros(text string) string {
+	parts := strings.Split(text, ".")
+	if len(parts) != 4 {
+		return text
+	}
+	for i, p := range parts {
+		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" && p != "" {
+			parts[i] = "0"
+		}
+	}
+	return strings.Join(parts, ".")
 }
 
 // FreeForm returns the canonical spelling of a serial, asset tag or host name: each run of characters other than

@@ -240,8 +240,8 @@ func TestMaxNames(t *testing.T) {
 	if len(got) > MaxNames || got[len(got)-1] != "10.0.0.7" || !slices.Contains(got, "Web-1") || !slices.Contains(got, "52-54-00-00-00-00") {
 		t.Errorf("%d names: %q", len(got), got)
 	}
-	if len(cl.Dropped) != 100-maxMACs {
-		t.Errorf("%d cards dropped, want %d", len(cl.Dropped), 100-maxMACs)
+	if len(cl.Dropped) != maxDropped {
+		t.Errorf("%d dropped cards are kept, want %d", len(cl.Dropped), maxDropped)
 	}
 	// A card that is named again is no card more.
 	c.MACs = append(c.MACs[:maxMACs:maxMACs], "52-54-00-00-00-00", "52-54-00-00-00-01")
@@ -338,6 +338,11 @@ func TestSpellings(t *testing.T) {
 		"5254.00ab.cd01":                   {mac},
 		"525400ABCD01":                     {mac, "525400abcd01"}, // a card, or a serial
 		"01-52-54-00-AB-CD-01":             {mac},
+		"525400-abcd01":                    {mac},
+		"52_54_00_AB_CD_01":                {mac},
+		"0x525400abcd01":                   {mac},
+		"52-54-0-ab-cd-1":                  {mac},
+		"010.000.000.007":                  {"10.0.0.7"},
 		"52%3A54%3A00%3AAB%3Acd%3a01":      {mac},
 		uuid:                               {uuid, swapped},
 		strings.ToUpper(swapped):           {uuid, swapped},

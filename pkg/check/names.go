@@ -58,7 +58,7 @@ func (l *lint) mean(dir, name string) meaning {
 		return m
 	}
 	m.key = strings.ToLower(n.Text)
-	client := l.identify(n)
+	client, _ := l.site.Named(n.Text)
 	for _, d := range client.Dropped {
 		m.fault = fault{Error, NoName, "names no machine: " + d.Value + " " + d.Why, "call it by another name of the machine"}
 		if d.Placeholder {
@@ -92,19 +92,6 @@ func (l *lint) mean(dir, name string) meaning {
 		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no uuid", "write 8-4-4-4-12 hex digits, if a uuid is meant"}
 	}
 	return m
-}
-
-// identify returns the client that has just this name.
-func (l *lint) identify(n boot.Name) boot.Client {
-	switch n.Kind {
-	case boot.UUID:
-		return l.site.Identify(boot.Claims{UUID: n.Text}, netip.Addr{})
-	case boot.MAC:
-		return l.site.Identify(boot.Claims{MACs: []string{n.Text}}, netip.Addr{})
-	case boot.Address:
-		return l.site.Identify(boot.Claims{}, netip.MustParseAddr(n.Text))
-	}
-	return l.site.Identify(boot.Claims{Serial: n.Text}, netip.Addr{})
 }
 
 func aName(k boot.Kind) string {

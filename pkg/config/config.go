@@ -124,7 +124,7 @@ func (c *Config) Settings() []Setting {
 		{"identity.placeholders", "", "file with more values that name no machine, one a line", &text{&c.Placeholders, "file"}, false},
 		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
-		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, true},
+		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
 		{"once.dir", "", "directory of the one-time orders and their journal; empty means once/ in the root", &text{&c.OnceDir, "dir"}, false},
 		{"once.regrant", "", "how long an order that did not arrive is sent again to the machine that retries; 0: never", &duration{&c.OnceRegrant}, false},
 		{"once.confirm", "", "how long to wait for the client's TCP to acknowledge an order", &duration{&c.OnceConfirm}, true},

@@ -90,9 +90,7 @@ func (s *Store) count() (map[string][]time.Time, error) {
 			continue
 		}
 		seen[c.Name+"~"+c.Random] = true
-		// What was given back or canceled before it was sent was no grant.
-		sent := c.Addr.IsValid() && c.End != Superseded && c.End != Released
-		if sent && c.Time.After(released[c.Name]) {
+		if c.sent() && c.Time.After(released[c.Name]) {
 			grants[c.Name] = append(grants[c.Name], c.Time)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"pxesrv/pkg/boot"
@@ -129,7 +130,7 @@ func (s *Store) Cancel(name string) ([]Claim, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	return s.endOpen(name, Canceled)
+	return s.endOpen(name, Dismissed)
 }
 
 // Again places the newest open order of a name again, and ends its open entries as retried. A pending order is not replaced.
@@ -219,12 +220,15 @@ func (s *Store) Sweep() (Stats, error) {
 		return st, err
 	}
 	for _, n := range names {
-		if isTemporary(n) {
-			if c, ok := ParseClaim(n[len(temporary):]); ok && s.now().Sub(c.Time) > time.Hour {
-				once.Remove(n) // left by a command that was killed
-			}
-		} else if _, err := once.Readlink(n); err == nil && boot.IsName(n) {
+		if _, err := once.Readlink(n); err == nil && boot.IsName(n) {
 			st.Pending++
+		}
+	}
+	s.tidy(once)
+	for _, journal := range []string{claimedDir, servedDir} {
+		if d, err := once.Sub(journal); err == nil {
+			s.tidy(d)
+			d.Close()
 		}
 	}
 	open, err := s.entries(claimedDir)
@@ -262,6 +266,17 @@ func (s *Store) Sweep() (Stats, error) {
 		}
 	}
 	return st, nil
+}
+
+// tidy removes what a command or a trial left that was killed an hour ago or more.
+func (s *Store) tidy(d *tree.Dir) {
+	names, _ := d.Names()
+	for _, n := range names {
+		rest, isTemporary := strings.CutPrefix(n, temporary)
+		if c, ok := ParseClaim(rest); isTemporary && ok && s.now().Sub(c.Time) > time.Hour {
+			d.Remove(n)
+		}
+	}
 }
 
 // Check says what will keep orders from being granted, in sentences for the person who can mend it.

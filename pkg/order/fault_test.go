@@ -52,7 +52,7 @@ func (l *ledger) balance(t *testing.T, dir string) map[string]int {
 			switch {
 			case p.state == "pending":
 				pending = append(pending, p)
-			case p.claim.Addr.IsValid() && p.claim.End != Superseded:
+			case p.claim.sent():
 				sent = append(sent, p)
 			default:
 				kept = append(kept, p)

@@ -16,8 +16,8 @@ import (
 //
 //	<name>~<time>~<replica>~<random>~<source address>[~<end>]
 //
-// "~" cannot occur in any of the fields. An entry in .claimed is open: it was sent, and nobody knows whether it arrived; without
-// an address nobody was sent it. An entry in .served without an end arrived.
+// "~" cannot occur in any of the fields. An entry in .claimed is open: it was sent, and nobody knows whether it arrived. An
+// entry in .served without an end arrived. Without an address it is "-": the client came by a Unix socket, or nobody was sent it.
 const (
 	claimedDir = ".claimed"
 	servedDir  = ".served"
@@ -29,7 +29,9 @@ type End string
 const (
 	Arrived    End = ""           // the client's TCP acknowledged all of it
 	Resent     End = "resent"     // still open, and sent again to the machine that retried
-	Canceled   End = "canceled"   // a person took the order, or the open entry, back
+	GivenUp    End = "given-up"   // still open: not sent, and the daemon was killed while it gave it back
+	Canceled   End = "canceled"   // a person took the pending order back
+	Dismissed  End = "dismissed"  // open, and a person let it be
 	Retried    End = "retried"    // open, and a person placed it again
 	Superseded End = "superseded" // given back, but a newer order had its place
 	Released   End = "released"   // no order: a person allowed the name to be granted again
@@ -41,7 +43,7 @@ type Claim struct {
 	Time    time.Time  `json:"time"`
 	Replica string     `json:"replica"`
 	Random  string     `json:"-"`
-	Addr    netip.Addr `json:"address,omitzero"` // who was sent the order; not valid when nobody was
+	Addr    netip.Addr `json:"address,omitzero"` // who was sent the order; not valid when nobody was, or came by a Unix socket
 	End     End        `json:"end,omitempty"`
 	Target  string     `json:"target,omitempty"` // the text of the order's link; filled in by List
 }
@@ -68,7 +70,12 @@ func (c Claim) as(end End) string {
 }
 
 // open reports whether an entry of .claimed waits for its end.
-func (c Claim) open() bool { return c.End == Arrived || c.End == Resent }
+func (c Claim) open() bool { return c.End == Arrived || c.End == Resent || c.End == GivenUp }
+
+// sent reports whether the order counts as granted.
+func (c Claim) sent() bool {
+	return c.End != GivenUp && c.End != Canceled && c.End != Superseded && c.End != Released
+}
 
 // ParseClaim reads the name of a claim's file. ok is false for files that are none.
 func ParseClaim(file string) (c Claim, ok bool) {

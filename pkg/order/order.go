@@ -19,9 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -313,14 +311,13 @@ func (g *grant) giveBack() (What, error) {
 			}
 			return GivenBack, nil // a replayed rename was carried out all the same
 		}
-		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The address goes from
-		// the claim's name first, so that no retry is sent what is about to be pending, even when we do not get to the end.
-		nobody := g.claim
-		nobody.Addr = netip.Addr{}
-		if err := move(claimed, file, claimed, nobody.String()); err != nil {
+		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The claim is marked as
+		// given up first, so that no retry is sent what is about to be pending, even when we do not get to the end.
+		up := g.claim.as(GivenUp)
+		if err := move(claimed, file, claimed, up); err != nil {
 			return Lost, err
 		}
-		file = nobody.String()
+		file = up
 		g.s.at("given up")
 		text, rerr := readlink(claimed, file)
 		if rerr != nil {
@@ -413,7 +410,7 @@ func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error)
 	var all []*resend
 	for _, claim := range claims {
 		i := slices.IndexFunc(c.Names, func(n boot.Name) bool { return n.Text == claim.Name })
-		if i < 0 || claim.Addr != c.Addr || !claim.open() || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
+		if i < 0 || claim.Addr != c.Addr || !claim.open() || claim.End == GivenUp || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
 			continue
 		}
 		all = append(all, &resend{s: r.s, name: c.Names[i], claim: claim})
@@ -535,5 +532,3 @@ func (s *Store) entries(journal string) ([]Claim, error) {
 
 // temporary is the beginning of names that are no orders yet.
 const temporary = ".new~"
-
-func isTemporary(name string) bool { return strings.HasPrefix(name, temporary) }

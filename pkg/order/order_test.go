@@ -121,7 +121,7 @@ func places(t testing.TB, dir string) map[string][]place {
 				t.Fatal(err)
 			}
 			if journal == "." {
-				if !isTemporary(f.Name()) {
+				if !strings.HasPrefix(f.Name(), temporary) {
 					all[text] = append(all[text], place{"pending", Claim{Name: f.Name()}})
 				}
 				continue
@@ -362,10 +362,10 @@ func TestCancel(t *testing.T) {
 	}
 	wantPlaces(t, dir, "../a open", "../b canceled")
 	c.add(time.Second)
-	if got, err := s.Cancel("m1"); err != nil || len(got) != 1 || got[0].Name != "m1" || got[0].End != Canceled {
+	if got, err := s.Cancel("m1"); err != nil || len(got) != 1 || got[0].Name != "m1" || got[0].End != Dismissed {
 		t.Errorf("%+v, %v", got, err)
 	}
-	wantPlaces(t, dir, "../a canceled", "../b canceled")
+	wantPlaces(t, dir, "../a dismissed", "../b canceled")
 	if _, err := s.Cancel("m1"); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing is left to cancel: %v", err)
 	}
@@ -378,7 +378,7 @@ func TestCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Settle(true)
-	wantPlaces(t, dir, "../a canceled", "../b canceled", "../c canceled")
+	wantPlaces(t, dir, "../a dismissed", "../b canceled", "../c dismissed")
 }
 
 func TestAgain(t *testing.T) {
@@ -696,7 +696,7 @@ func TestRetry(t *testing.T) {
 		return boot.Script{}, &boot.Unservable{Code: boot.Missing, Why: "gone"}
 	}
 	asks(t, s, client("10.0.0.1", 1, "m3"), "default")
-	wantPlaces(t, dir, "../a served", "../b open", "../c canceled", "../gone open")
+	wantPlaces(t, dir, "../a served", "../b open", "../c dismissed", "../gone open")
 }
 
 // A machine that gave up waiting asks again while its first request still prepares the answer. Whatever becomes of the first
@@ -802,4 +802,21 @@ func TestOneWinner(t *testing.T) {
 			t.Fatalf("%s was granted %d times", name, wins)
 		}
 	}
+}
+
+// TestBrakeWithoutAddress counts what was sent to clients that have no address, as behind a Unix socket.
+func TestBrakeWithoutAddress(t *testing.T) {
+	s, _ := newStore(t.TempDir())
+	s.MaxPerDay = 2
+	c := client("10.0.0.1", 0, "m1")
+	c.Addr = netip.Addr{}
+	for range 2 {
+		place1(t, s, "m1", "../a")
+		asks(t, s, c, "../a").Grant.Settle(true)
+	}
+	place1(t, s, "m1", "../a")
+	asks(t, s, c, "default")
+	other, _ := newStore(s.Dir) // and another daemon reads the same from the journal
+	other.MaxPerDay = 2
+	asks(t, other, c, "default")
 }
