@@ -39,6 +39,9 @@ func runServe(ctx context.Context, std streams, args []string) error {
 			return c, err
 		},
 	}
+	lines.Failed = func(err error) {
+		d.Log.Error("the log file cannot be opened again, the old one goes on", "error", err.Error())
+	}
 	return d.Run(ctx)
 }
 

@@ -35,9 +35,10 @@ type Daemon struct {
 	Reload func() (config.Config, error)
 
 	gate    httpd.Gate
+	pending httpd.Pending // deliveries, also those of configurations that were replaced
+	files   chan struct{}
 	metrics *metrics
 	serving atomic.Pointer[serving]
-	retired sync.WaitGroup // deliveries of configurations that were replaced
 	ready   readiness
 }
 
@@ -48,12 +49,16 @@ type serving struct {
 	handler *httpd.Server
 }
 
-// How long a stopping daemon waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up.
+// How long a stopping daemon waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up,
+// and then for its own looks at the disk.
 const settleWithin = 5 * time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.metrics = newMetrics(&d.gate, d.Lines)
+	if n := descriptors(); n > 0 {
+		d.files = make(chan struct{}, max(n/8, 16))
+	}
 	if err := d.use(d.Config); err != nil {
 		return err
 	}
@@ -84,8 +89,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 	background.Go(func() { d.sweep(working) })
 	background.Go(func() { d.reloads(working) })
 	background.Go(func() { d.ready.watch(working, d) })
-	defer background.Wait()
-	defer stopWorking()
+	defer func() {
+		stopWorking()
+		ended := make(chan struct{})
+		go func() { background.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-time.After(settleWithin): // a look at a disk that hangs
+		}
+	}()
 
 	select {
 	case err = <-failed:
@@ -111,11 +123,7 @@ func (d *Daemon) shutdown(ctx context.Context, server *http.Server) {
 		d.Log.Warn("stopped with downloads under way")
 	}
 	settled := make(chan struct{})
-	go func() {
-		d.serving.Load().handler.Wait()
-		d.retired.Wait()
-		close(settled)
-	}()
+	go func() { d.pending.Wait(); close(settled) }()
 	select {
 	case <-settled:
 	case <-time.After(c.OnceConfirm + settleWithin):
@@ -130,9 +138,6 @@ func (d *Daemon) use(c config.Config) error {
 		return err
 	}
 	s.Orders().Event = d.orderEvent
-	for _, w := range s.Warnings() {
-		d.Log.Warn(w)
-	}
 	d.gate.Set(httpd.GateLimits{
 		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
 		Exempt: func(a netip.Addr) bool {
@@ -141,30 +146,24 @@ func (d *Daemon) use(c config.Config) error {
 	})
 	next := &serving{config: c, site: s, handler: &httpd.Server{
 		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
-		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files,
 		Routes: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  &d.ready,
 		},
 	}}
-	if old := d.serving.Swap(next); old != nil {
-		d.retired.Go(old.handler.Wait)
-	}
+	d.serving.Store(next)
 	return nil
 }
-
-// reserved are descriptors for everything that is not a connection: the tree, the log, the journal.
-const reserved = 512
 
 // connections is how many connections the process can hold, at most as many as c wants.
 func (d *Daemon) connections(c config.Config) int {
 	want := c.Limits.Connections
-	if limit := descriptors(); limit > 0 && want > limit-reserved {
-		// A request may hold a file or a directory open beside its connection.
-		can := max(limit-reserved, limit/2)
+	// A quarter stays for files that are sent (half of it), the tree, the journal and the log.
+	if can := descriptors() / 4 * 3; can > 0 && want > can {
 		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
-			"limits.connections", want, "connections", can, "files", limit)
+			"limits.connections", want, "connections", can)
 		return can
 	}
 	return want
@@ -259,17 +258,38 @@ func (d *Daemon) reloads(ctx context.Context) {
 		}
 		d.metrics.reloads.WithLabelValues("done").Inc()
 		d.Log.Info("reloaded", "root", c.Root)
-		if !slices.Equal(c.Addresses(), d.Config.Addresses()) || c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat {
-			d.Log.Warn("addresses, log and log-format stay as they are until the daemon is started again")
+		for what, differs := range map[string]bool{
+			"addresses":             !slices.Equal(c.Addresses(), d.Config.Addresses()),
+			"log and log-format":    c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat,
+			"limits.header-timeout": c.Limits.HeaderTimeout != d.Config.Limits.HeaderTimeout,
+			"limits.read-timeout":   c.Limits.ReadTimeout != d.Config.Limits.ReadTimeout,
+			"limits.idle-timeout":   c.Limits.IdleTimeout != d.Config.Limits.IdleTimeout,
+			"limits.header-bytes":   c.Limits.HeaderBytes != d.Config.Limits.HeaderBytes,
+		} {
+			if differs {
+				d.Log.Warn("a change waits until the daemon is started again", "setting", what)
+			}
 		}
 	}
 }
 
-// sweep keeps the journal in order, at once and each minute.
+// sweep keeps the journal in order and looks what will not work as people expect, at once and each minute. What is found is
+// said when it begins.
 func (d *Daemon) sweep(ctx context.Context) {
 	open := 0
+	var said []string
 	for {
-		st, err := d.serving.Load().site.Orders().Sweep()
+		s := d.serving.Load().site
+		problems := s.Orders().Check()
+		warnings := append(problems, s.Warnings()...)
+		for _, w := range warnings {
+			if !slices.Contains(said, w) {
+				d.Log.Warn(w)
+			}
+		}
+		said = warnings
+		d.ready.warn(len(problems) > 0)
+		st, err := s.Orders().Sweep()
 		if err != nil {
 			d.Log.Warn("the journal of orders cannot be swept", "error", err.Error())
 		} else {

@@ -26,7 +26,7 @@ func plain(w http.ResponseWriter, status int, text string) {
 type readiness struct {
 	mu       sync.Mutex
 	reasons  []string // why not; empty: ready
-	warnings []string // what does not work, though machines are answered
+	noOrders bool     // orders cannot be granted, though machines are answered
 	looked   time.Time
 	stopping bool
 }
@@ -39,7 +39,10 @@ const (
 
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
-	reasons, warnings := r.reasons, r.warnings
+	reasons, text := r.reasons, ""
+	if r.noOrders {
+		text = "warning: orders cannot be granted or confirmed; the log says why\n"
+	}
 	switch {
 	case r.stopping:
 		reasons = []string{"the daemon is stopping"}
@@ -49,15 +52,18 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		reasons = []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.looked).Round(time.Second))}
 	}
 	r.mu.Unlock()
-	text := ""
-	for _, w := range warnings {
-		text += "warning: " + w + "\n"
-	}
 	if len(reasons) > 0 {
 		plain(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(reasons, "\nnot ready: ")+"\n"+text)
 		return
 	}
 	plain(w, http.StatusOK, "ready\n"+text)
+}
+
+// warn says whether orders do not work, although machines are answered. The log has the words; here they would name paths.
+func (r *readiness) warn(orders bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noOrders = orders
 }
 
 func (r *readiness) stop() {
@@ -77,10 +83,10 @@ func (r *readiness) watch(ctx context.Context, d *Daemon) {
 			go func() {
 				defer func() { <-looks }()
 				s := d.serving.Load()
-				reasons, warnings := look(s)
+				reasons := look(s)
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				r.reasons, r.warnings, r.looked = reasons, warnings, time.Now()
+				r.reasons, r.looked = reasons, time.Now()
 			}()
 		default: // the last look is still under way
 		}
@@ -93,10 +99,10 @@ func (r *readiness) watch(ctx context.Context, d *Daemon) {
 }
 
 // look reads what every answer needs. The reasons name no path: whoever can reach the port can read them.
-func look(s *serving) (reasons, warnings []string) {
+func look(s *serving) (reasons []string) {
 	root := s.config.Root
 	if _, err := os.ReadDir(root); err != nil {
-		return []string{"the document root cannot be read"}, nil
+		return []string{"the document root cannot be read"}
 	}
 	for _, dir := range []string{"protect", "static"} {
 		f, err := os.Open(filepath.Join(root, dir))
@@ -108,8 +114,5 @@ func look(s *serving) (reasons, warnings []string) {
 			reasons = append(reasons, dir+"/ cannot be read")
 		}
 	}
-	if len(s.site.Orders().Check()) > 0 {
-		warnings = append(warnings, "orders cannot be granted or confirmed; the log of the start says why")
-	}
-	return reasons, warnings
+	return reasons
 }

@@ -23,10 +23,17 @@ type LogWriter struct {
 	reopen  chan struct{}
 	done    chan struct{}
 	dropped atomic.Int64
+	queued  atomic.Int64 // bytes that wait
+
+	// Failed is told when the file cannot be opened again; the old one goes on. It may be set before the first Reopen.
+	Failed func(error)
 }
 
-// logQueue is how many lines may wait to be written.
-const logQueue = 10000
+// How many lines, and how many bytes of them, may wait to be written.
+const (
+	logQueue = 10000
+	logBytes = 8 << 20
+)
 
 // OpenLog opens the file for appending, or takes fallback when name is empty.
 func OpenLog(name string, fallback io.Writer) (*LogWriter, error) {
@@ -62,11 +69,15 @@ func (w *LogWriter) Write(line []byte) (int, error) {
 	if w.closed {
 		return len(line), nil
 	}
-	select {
-	case w.lines <- append([]byte(nil), line...):
-	default:
-		w.dropped.Add(1)
+	if w.queued.Add(int64(len(line))) <= logBytes {
+		select {
+		case w.lines <- append([]byte(nil), line...):
+			return len(line), nil
+		default:
+		}
 	}
+	w.queued.Add(-int64(len(line)))
+	w.dropped.Add(1)
 	return len(line), nil
 }
 
@@ -110,9 +121,13 @@ func (w *LogWriter) write() {
 			if _, err := w.out.Write(line); err != nil {
 				w.dropped.Add(1)
 			}
+			w.queued.Add(-int64(len(line)))
 		case <-w.reopen:
-			if w.name != "" {
-				w.open() // on an error the old file goes on to be written
+			if w.name == "" {
+				continue
+			}
+			if err := w.open(); err != nil && w.Failed != nil {
+				w.Failed(err)
 			}
 		}
 	}

@@ -47,12 +47,69 @@ type Server struct {
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
 	Hanging  int            // how many decisions may hang on a disk before no new one is begun; 0 means 256
 
+	// FileSlots has room for as many files as may be sent at once; one more waits, for at most Deadline. nil: no limit.
+	FileSlots chan struct{}
+
 	Routes  map[string]http.Handler // more exact paths
 	Observe Observer                // told of every answer; nil: nobody
 
-	stuck    atomic.Int32   // workers whose request was given up
-	leaving  sync.WaitGroup // the same: they give back what they claim
-	settling sync.WaitGroup // deliveries that wait to be confirmed
+	// Pending counts what outlives its request: deliveries that wait to be confirmed, and work that was left behind and gives
+	// back what it claims. Servers that follow each other share one; nil: the server has its own.
+	Pending *Pending
+	own     Pending
+
+	decisions, opens hanging // by what hangs: a disk with files must not keep machines from their scripts
+}
+
+// hanging counts the workers of one kind whose request was given up.
+type hanging struct{ n atomic.Int32 }
+
+// Pending counts work that outlives its request. Unlike a sync.WaitGroup it may be waited for while more begins. The zero value
+// counts none.
+type Pending struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when n is 0 again; nil when nobody waits
+}
+
+// Go runs work in a goroutine of its own.
+func (p *Pending) Go(work func()) {
+	p.add(1)
+	go func() {
+		defer p.add(-1)
+		work()
+	}()
+}
+
+func (p *Pending) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.n += n; p.n == 0 && p.idle != nil {
+		close(p.idle)
+		p.idle = nil
+	}
+}
+
+// Wait returns when nothing is pending.
+func (p *Pending) Wait() {
+	p.mu.Lock()
+	if p.n == 0 {
+		p.mu.Unlock()
+		return
+	}
+	if p.idle == nil {
+		p.idle = make(chan struct{})
+	}
+	idle := p.idle
+	p.mu.Unlock()
+	<-idle
+}
+
+func (s *Server) pending() *Pending {
+	if s.Pending != nil {
+		return s.Pending
+	}
+	return &s.own
 }
 
 // Observer is told of everything that was answered. Its methods do not wait.
@@ -80,14 +137,19 @@ const textPlain = "text/plain; charset=utf-8"
 // Wait returns when no delivery waits for its confirmation any more, and no order that was claimed too late to be given
 // back. On a disk that hangs that may be never.
 func (s *Server) Wait() {
-	s.settling.Wait()
-	s.leaving.Wait()
+	s.pending().Wait()
 }
 
 // ServeHTTP routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if len(r.TransferEncoding) > 0 {
+		// Nobody who boots sends a body in chunks. With a length beside it, it may be two requests to somebody in between.
+		w.Header().Set("Connection", "close")
+		fail(w, http.StatusBadRequest, "a body in chunks is not taken here")
+		return
+	}
 	if !s.admits(r) {
-		fail(w, http.StatusForbidden, "this address is not answered here")
+		s.refuse(w, r, http.StatusForbidden, "this address is not answered here")
 		return
 	}
 	name, ok := decodedPath(r.URL)
@@ -97,7 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		fail(w, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
+		s.refuse(w, r, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
 		return
 	}
 	switch name {
@@ -116,14 +178,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admits reports whether the client, and the proxy it comes through, is answered at all. A Unix socket admits everyone: its
-// file's rights decide.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
+	s.Log.Warn("refused", append(s.client(r), "path", short(r.URL.Path), "status", status)...)
+	fail(w, status, text)
+}
+
+// admits reports whether the client is answered at all. A Unix socket without X-Forwarded-For admits everyone: its file's
+// rights decide.
 func (s *Server) admits(r *http.Request) bool {
 	if len(s.Clients) == 0 {
 		return true
 	}
 	peer, source := s.source(r)
-	return !peer.IsValid() || source.IsValid() && contains(s.Clients, source)
+	if !peer.IsValid() && r.Header.Get("X-Forwarded-For") == "" {
+		return true
+	}
+	return source.IsValid() && contains(s.Clients, source)
 }
 
 // decodedPath returns the path of a request with "." and ".." and doubled slashes resolved. It is false for a path that
@@ -202,8 +272,8 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	if c.Conflict != "" {
 		line = append(line, "conflict", short(c.Conflict))
 	}
-	for _, d := range c.Dropped {
-		line = append(line, "dropped", short(fmt.Sprintf("%s %q %s", d.Kind, d.Value, d.Why)))
+	if len(c.Dropped) > 0 {
+		line = append(line, "dropped", dropped(c.Dropped))
 	}
 	level := slog.LevelInfo
 	for _, f := range a.Trace.Findings {
@@ -252,7 +322,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Err() != nil {
 		a.Grant.GiveBack("the client went away before the first byte")
 		s.Log.Warn("redirect", append(line, "delivery", "client gone, given back")...)
-		return
+		panic(http.ErrAbortHandler) // not an empty answer with status 200
 	}
 	s.deliver(w, r, a, line)
 }
@@ -269,7 +339,7 @@ func (s *Server) client(r *http.Request) []any {
 
 // resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
 func (s *Server) resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
-	a, err := bounded(s, ctx, func(ctx context.Context) (boot.Answer, error) {
+	a, err := bounded(s, &s.decisions, ctx, func(ctx context.Context) (boot.Answer, error) {
 		return s.Site.Resolve(ctx, c, take)
 	}, func(a boot.Answer) {
 		if a.Grant != nil {
@@ -284,7 +354,7 @@ func (s *Server) resolve(ctx context.Context, c *boot.Client, take bool) (boot.A
 
 // bounded runs work that may hang on a disk, for at most Deadline. Work that takes longer is left behind: its result goes to
 // undo when it comes. With too many left behind nothing new is begun.
-func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
+func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -294,14 +364,10 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 	if most == 0 {
 		most = 256
 	}
-	if s.stuck.Load() >= most {
+	if stuck.n.Load() >= most {
 		return none, fmt.Errorf("%d requests hang on the disk already", most)
 	}
-	deadline := s.Deadline
-	if deadline == 0 {
-		deadline = 5 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, deadline)
+	ctx, cancel := context.WithTimeout(ctx, s.deadline())
 	defer cancel()
 	done, left := make(chan result), make(chan struct{})
 	go func() {
@@ -310,19 +376,26 @@ func bounded[T any](s *Server, ctx context.Context, work func(context.Context) (
 		case done <- result{value, err}:
 		case <-left:
 			undo(value)
-			s.stuck.Add(-1)
-			s.leaving.Done()
+			stuck.n.Add(-1)
+			s.pending().add(-1)
 		}
 	}()
 	select {
 	case r := <-done:
 		return r.value, r.err
 	case <-ctx.Done():
-		s.stuck.Add(1)
-		s.leaving.Add(1)
+		stuck.n.Add(1)
+		s.pending().add(1)
 		close(left)
 		return none, ctx.Err()
 	}
+}
+
+func (s *Server) deadline() time.Duration {
+	if s.Deadline == 0 {
+		return 5 * time.Second
+	}
+	return s.Deadline
 }
 
 // deliver sends an order, settles it when the client's TCP has acknowledged it, or has not, and writes the log line then.
@@ -338,7 +411,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, 
 	if limit == 0 {
 		limit = 2 * time.Second
 	}
-	s.settling.Go(func() {
+	s.pending().Go(func() {
 		defer watch.close()
 		if err == nil && watch.arrived(limit) {
 			a.Grant.Settle(true)
@@ -378,7 +451,21 @@ var types = map[string]string{
 
 // file answers with a file of the tree.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
-	f, err := bounded(s, r.Context(), func(context.Context) (*os.File, error) { return s.Site.Open(name) }, func(f *os.File) {
+	if s.FileSlots != nil {
+		late := time.NewTimer(s.deadline())
+		defer late.Stop()
+		select {
+		case s.FileSlots <- struct{}{}:
+			defer func() { <-s.FileSlots }()
+		case <-late.C:
+			s.observe().File(http.StatusServiceUnavailable, 0)
+			s.refuse(w, r, http.StatusServiceUnavailable, "too many files are being sent")
+			return
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
+	}
+	f, err := bounded(s, &s.opens, r.Context(), func(context.Context) (*os.File, error) { return s.Site.Open(name) }, func(f *os.File) {
 		if f != nil {
 			f.Close()
 		}
@@ -411,6 +498,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// No inode in it: a download goes on at another server with the same file.
+	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(rec, r, "", info.ModTime(), f)
 	s.observe().File(rec.status, rec.sent)
@@ -443,14 +532,14 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 }
 
 // source returns the peer of the connection and the client that it speaks for: the peer itself or, when the peer is a
-// trusted proxy, the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names
+// trusted proxy or comes by a Unix socket, which only those can reach that its file's rights let, the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names
 // nobody. Forwarded, X-Real-IP and Client-IP never count.
 func (s *Server) source(r *http.Request) (peer, source netip.Addr) {
 	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = ap.Addr().Unmap().WithZone("")
 	}
 	source = peer
-	if !s.trusts(peer) {
+	if peer.IsValid() && !s.trusts(peer) {
 		return peer, source
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -499,6 +588,22 @@ func names(c boot.Client) string {
 		all[i] = n.Text
 	}
 	return strings.Join(all, " ")
+}
+
+// dropped says which claims became no name, within a line.
+func dropped(all []boot.Dropped) string {
+	var b strings.Builder
+	for i, d := range all {
+		if b.Len() > 512 {
+			fmt.Fprintf(&b, "; and %d more", len(all)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		fmt.Fprintf(&b, "%s %q %s", d.Kind, short(d.Value), d.Why)
+	}
+	return b.String()
 }
 
 // short cuts what came from outside, so that a log line stays one that people can read.

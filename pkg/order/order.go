@@ -113,10 +113,8 @@ type onceRule struct{ s *Store }
 func (r onceRule) Step() boot.Step { return boot.Once }
 
 func (r onceRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error) {
-	d, err := tree.OpenDir(r.s.Dir)
-	if absent(err) {
-		return nil, nil
-	} else if err != nil {
+	d, err := tree.OpenOptional(r.s.Dir)
+	if d == nil {
 		return nil, err
 	}
 	defer d.Close()

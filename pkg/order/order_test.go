@@ -286,7 +286,9 @@ func TestUnservableOrders(t *testing.T) {
 	none, _ := newStore(filepath.Join(dir, "nowhere"))
 	asks(t, none, client("10.0.0.1", 1, "m1"), "default")
 	file, _ := newStore(filepath.Join(dir, "m3"))
-	asks(t, file, client("10.0.0.1", 1, "m1"), "default")
+	if _, err := file.ask(t.Context(), client("10.0.0.1", 1, "m1")); !errors.Is(err, boot.ErrUnsure) {
+		t.Errorf("a file in the place of the directory of orders: %v", err)
+	}
 }
 
 func TestPlace(t *testing.T) {

@@ -39,6 +39,9 @@ func New(c config.Config) (*Site, error) {
 		s.identity.Placeholders = s.identity.Placeholders.With(string(text))
 	}
 	onceDir, onceFrom := c.OnceDir, c.OnceDir
+	if onceDir != "" {
+		s.tree.Hide = []string{onceDir}
+	}
 	if onceDir == "" {
 		onceDir, onceFrom = filepath.Join(c.Root, "once"), "once"
 	}
@@ -119,9 +122,9 @@ func (s *Site) Target(ctx context.Context, script string) (text string, err erro
 
 func within(dir, name string) bool { return strings.HasPrefix(name+"/", dir+"/") }
 
-// Warnings says what will not work as people expect, for start-up.
+// Warnings says what will not work as people expect, beside what Orders().Check says.
 func (s *Site) Warnings() []string {
-	all := s.orders.Check()
+	var all []string
 	if info, err := os.Lstat(s.tree.Path); err == nil && info.Mode()&os.ModeSymlink != 0 && s.config.OnceDir == "" {
 		all = append(all, fmt.Sprintf("the root %s is a link and once/ lies inside it: when the link is swapped, orders and their journal "+
 			"stay behind; set once.dir to a directory outside", s.tree.Path))

@@ -2,11 +2,7 @@ package tree
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,7 +24,6 @@ type Index struct {
 // Find returns the first of keys that an entry has, with that entry. ok is false when there is none, because the directory
 // is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
 func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int, ok bool, err error) {
-	at := filepath.Join(x.Tree.Path, x.Dir)
 	err = x.Tree.patient(ctx, x.Dir, func(d *Dir) (bool, error) {
 		byKey, err := x.names(d)
 		if err != nil {
@@ -42,18 +37,6 @@ func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int,
 		}
 		return false, nil
 	})
-	if err == nil && !ok {
-		// Nothing was found: only a directory that really is there, or no entry of its name at all, may say so.
-		if info, lerr := os.Lstat(at); lerr == nil && !info.IsDir() {
-			if info, serr := os.Stat(at); serr != nil {
-				err = serr
-			} else if !info.IsDir() {
-				err = &os.PathError{Op: "open", Path: at, Err: syscall.ENOTDIR}
-			}
-		} else if lerr != nil && !errors.Is(lerr, os.ErrNotExist) {
-			err = lerr
-		}
-	}
 	return entry, key, ok, err
 }
 

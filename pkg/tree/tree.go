@@ -30,7 +30,8 @@ import (
 type Tree struct {
 	Path  string   // the root as configured
 	Allow []string // directories outside the root that links may lead to
-	Deny  []string // directories that are never read from, wherever they lie (journals, state)
+	Deny  []string // directories that nothing is read from, wherever they lie
+	Hide  []string // directories whose files are boot answers, but are not served as files
 	Show  []string // dot names that are served as files all the same (.treeinfo)
 }
 
@@ -188,7 +189,11 @@ func inventory(parts []string) bool {
 // judge decides by the real path of an opened object whether it may be given out, and returns that path relative to the
 // root where it lies below it.
 func (t *Tree) judge(root, real string, use Use) (string, error) {
-	for _, dir := range t.Deny {
+	deny := t.Deny
+	if use == Serve && len(t.Hide) > 0 {
+		deny = slices.Concat(deny, t.Hide)
+	}
+	for _, dir := range deny {
 		if resolved, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = resolved
 		}
@@ -400,10 +405,11 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 // patient runs look on the directory until it is satisfied, the directory is at rest, or settle is over.
 func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, error)) error {
 	for waited := time.Duration(0); ; waited += between {
-		d, err := OpenDir(inRoot(t.Path, dir))
+		d, err := OpenOptional(inRoot(t.Path, dir))
 		var changed time.Time
+		var wrong *NoDirectory
 		switch {
-		case err == nil:
+		case d != nil:
 			var done bool
 			if changed, err = d.Changed(); err == nil {
 				done, err = look(d)
@@ -412,7 +418,7 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, e
 			if err != nil || done {
 				return err
 			}
-		case !absent(err):
+		case err != nil && !errors.As(err, &wrong):
 			return err
 		default:
 			info, err := os.Stat(t.Path)
@@ -424,11 +430,38 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, e
 			changed = changeTime(info)
 		}
 		if waited >= settle || ageOf(changed) >= recent {
-			return nil
+			return err
 		}
 		if err := sleep(ctx, between); err != nil {
 			return err
 		}
+	}
+}
+
+// NoDirectory is the error for a name under which a directory is expected, and something else is: a file, or a link to a
+// place that is not there, as on a file server that is not mounted. Nobody can know what the directory would say.
+type NoDirectory struct{ Path string }
+
+func (e *NoDirectory) Error() string {
+	return e.Path + " is there, but is no directory or leads to none"
+}
+
+// OpenOptional opens a directory that need not exist: it is nil when nothing has its name.
+func OpenOptional(path string) (*Dir, error) {
+	d, err := OpenDir(path)
+	if err == nil {
+		return d, nil
+	}
+	if !absent(err) {
+		return nil, err
+	}
+	switch _, lerr := os.Lstat(path); {
+	case lerr == nil:
+		return nil, &NoDirectory{path}
+	case absent(lerr):
+		return nil, nil
+	default:
+		return nil, lerr
 	}
 }
 
