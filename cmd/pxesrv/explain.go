@@ -25,7 +25,7 @@ func runExplain(ctx context.Context, io streams, args []string) error {
 		macs          []string
 		asJSON, print bool
 	)
-	f.StringVar(&query, "query", "", "the query of a request, or its whole URL, as the log has it")
+	f.StringVar(&query, "query", "", "the query of a request, or its whole URL")
 	f.StringVar(&ip, "ip", "", "the address the machine asks from")
 	f.StringVar(&claims.UUID, "uuid", "", "SMBIOS uuid")
 	f.StringVar(&claims.Manufacturer, "manufacturer", "", "SMBIOS manufacturer")
