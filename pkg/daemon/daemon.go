@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -273,6 +275,14 @@ func (d *Daemon) reloads(ctx context.Context) {
 	}
 }
 
+// giveMemoryBack returns what thousands of machines at once needed, when they have gone.
+func giveMemoryBack() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapIdle-m.HeapReleased+m.StackSys-m.StackInuse > 32<<20 {
+		debug.FreeOSMemory()
+	}
+}
+
 // sweep keeps the journal in order and looks what will not work as people expect, at once and each minute. What is found is
 // said when it begins.
 func (d *Daemon) sweep(ctx context.Context) {
@@ -299,6 +309,7 @@ func (d *Daemon) sweep(ctx context.Context) {
 				d.Log.Warn("orders that were sent and never confirmed: see pxesrv once list", "open", open)
 			}
 		}
+		giveMemoryBack()
 		select {
 		case <-ctx.Done():
 			return

