@@ -26,8 +26,8 @@ soak: deps ## the long loops: 100000 orders, 1000 kills; about half an hour
 fuzz: ## every fuzz target for 30 s (FUZZTIME=...)
 	@bash .ci/fuzz $(or $(FUZZTIME),30s)
 
-bench: ## benchmarks of the decision
-	$(GO) test -run '^$$' -bench . -benchmem ./pkg/...
+bench: ## the figures of docs/speed.md, beside a constant handler and nginx; about ten minutes
+	@bash .ci/bench
 
 lint: ## gofmt and vet, for Linux, macOS and Windows
 	@test -z "$$(gofmt -l cmd pkg)" || { echo "gofmt would change:"; gofmt -l cmd pkg; exit 1; }

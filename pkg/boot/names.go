@@ -2,7 +2,7 @@ package boot
 
 import (
 	_ "embed"
-	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -231,7 +231,10 @@ func FreeForm(text string) (string, error) {
 	case len(name) > maxName:
 		return "", fmt.Errorf("is longer than %d characters", maxName)
 	}
-	for _, s := range []string{text, name} {
+	for i, s := range []string{text, name} {
+		if i > 0 && s == text {
+			break
+		}
 		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 			return "", fmt.Errorf("looks like an address")
 		}
@@ -294,21 +297,34 @@ func squash(text string) string {
 	return strings.TrimRight(strings.TrimLeft(string(out), "-._:"), "-")
 }
 
+var (
+	errUUID = errors.New("is not a uuid")
+	errMAC  = errors.New("is not a MAC address")
+)
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if !isHexDigit(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // parseUUID returns a uuid in lower case with hyphens. It takes any case, with or without hyphens, in braces or as a URN.
 func parseUUID(text string) (string, error) {
-	bad := fmt.Errorf("is not a uuid")
 	s := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"))
 	s = strings.TrimPrefix(s, "urn:uuid:")
 	if len(s) == 36 {
 		for _, i := range []int{8, 13, 18, 23} {
 			if s[i] != '-' {
-				return "", bad
+				return "", errUUID
 			}
 		}
 		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
 	}
-	if _, err := hex.DecodeString(s); err != nil || len(s) != 32 {
-		return "", bad
+	if len(s) != 32 || !isHex(s) {
+		return "", errUUID
 	}
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
 }
@@ -333,7 +349,6 @@ func swapUUID(u string) string {
 // takes colons or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX
 // writes it (01-aa-bb-cc-dd-ee-ff).
 func parseMAC(text string) (string, error) {
-	bad := fmt.Errorf("is not a MAC address")
 	sep, group := "", 2
 	switch {
 	case strings.Contains(text, ":"):
@@ -351,17 +366,17 @@ func parseMAC(text string) (string, error) {
 		}
 		for _, g := range groups {
 			if len(g) != group {
-				return "", bad
+				return "", errMAC
 			}
 		}
 		digits = strings.Join(groups, "")
 	}
-	b, err := hex.DecodeString(digits)
-	if err != nil || len(b) != 6 && len(b) != 8 && len(b) != 20 || sep == "" && len(b) != 6 {
-		return "", bad
+	n := len(digits)
+	if n != 12 && (sep == "" || n != 16 && n != 40) || !isHex(digits) {
+		return "", errMAC
 	}
-	out := make([]byte, 0, 3*len(b))
-	for i := range b {
+	out := make([]byte, 0, n+n/2)
+	for i := range n / 2 {
 		out = append(out, '-', digits[2*i], digits[2*i+1])
 	}
 	return string(out[1:]), nil

@@ -49,6 +49,7 @@ type Store struct {
 
 	step   func(name string) // tests stop here between two steps of a claim
 	counts counts
+	known  tree.Known // of Dir
 }
 
 // Event is something that happened to an order.
@@ -113,21 +114,21 @@ type onceRule struct{ s *Store }
 func (r onceRule) Step() boot.Step { return boot.Once }
 
 func (r onceRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error) {
-	d, err := tree.OpenOptional(r.s.Dir)
-	if d == nil {
+	names := make([]string, len(c.Names))
+	for i, n := range c.Names {
+		names[i] = n.Text
+	}
+	found, err := r.s.known.Look(r.s.Dir, names)
+	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
 	var all []boot.Entry
-	for _, n := range c.Names {
-		e, err := d.Entry(n.Text)
-		switch {
-		case absent(err):
-		case err != nil:
-			return nil, err
-		default:
-			all = append(all, &pending{r.s, n, e})
+	at := 0
+	for _, e := range found {
+		for c.Names[at].Text != e.Name {
+			at++
 		}
+		all = append(all, &pending{r.s, c.Names[at], e})
 	}
 	return all, nil
 }

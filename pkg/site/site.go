@@ -71,6 +71,8 @@ func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Client {
 
 // Resolve decides what c boots. See boot.Resolve.
 func (s *Site) Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
+	ctx, leave := s.tree.Visit(ctx)
+	defer leave()
 	return boot.Resolve(ctx, c, s.rules, take)
 }
 
@@ -137,7 +139,11 @@ func (s *Site) Warnings() []string {
 
 // load reads a boot script of the tree and says in the words of boot what is wrong with it.
 func (s *Site) load(ctx context.Context, dir, text string) (boot.Script, error) {
-	t, err := s.tree.Read(ctx, dir, text, boot.MaxScript)
+	return script(s.tree.Read(ctx, dir, text, boot.MaxScript))
+}
+
+// script is a text of the tree as a boot script.
+func script(t tree.Text, err error) (boot.Script, error) {
 	var r *tree.Refusal
 	switch {
 	case errors.As(err, &r):
@@ -153,14 +159,16 @@ func (s *Site) load(ctx context.Context, dir, text string) (boot.Script, error) 
 
 // file is an entry of the tree that answers every time.
 type file struct {
-	s    *Site
-	info boot.Info
+	s     *Site
+	info  boot.Info
+	dir   string
+	entry tree.Entry
 }
 
 func (f file) Info() boot.Info { return f.info }
 
 func (f file) Load(ctx context.Context) (boot.Script, error) {
-	script, err := f.s.load(ctx, ".", f.info.Path)
+	script, err := script(f.s.tree.ReadEntry(ctx, f.dir, f.entry, boot.MaxScript))
 	if u := (*boot.Unservable)(nil); f.info.Target != "" && errors.As(err, &u) && u.Code == boot.Missing {
 		// The entry was just seen: it is the end of its link that is missing.
 		err = &boot.Unservable{Code: u.Code, Why: f.info.Target + " is not there"}
@@ -188,7 +196,7 @@ func (r static) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) 
 		for c.Names[at].Text != e.Name {
 			at++
 		}
-		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: c.Names[at], Target: e.Link}})
+		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: c.Names[at], Target: e.Link}, "static", e})
 	}
 	return all, nil
 }
@@ -203,7 +211,7 @@ func (r fallback) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}}}, nil
+	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}, ".", found[0]}}, nil
 }
 
 // protect is the rule of protect/<name>: whatever has that name in any spelling, the machine boots its own disk.

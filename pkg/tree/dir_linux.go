@@ -1,10 +1,14 @@
 package tree
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,6 +50,18 @@ func (d *Dir) err(op, name string, err error) error {
 	return &fs.PathError{Op: op, Path: d.name + "/" + name, Err: err}
 }
 
+// here is where absolute paths are looked up.
+var here = &Dir{fd: unix.AT_FDCWD}
+
+// dir opens a directory that is named relative to this one, or absolute. Symbolic links are followed.
+func (d *Dir) dir(name string) (*Dir, error) {
+	fd, err := openat(d.fd, name, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, d.err("open", name, err)
+	}
+	return &Dir{fd, inRoot(d.name, name)}, nil
+}
+
 // Entry looks at a name without following it.
 func (d *Dir) Entry(name string) (Entry, error) {
 	text, err := d.Readlink(name)
@@ -70,29 +86,37 @@ func (d *Dir) Made(name string) time.Time {
 
 // Readlink returns the text of a symbolic link; EINVAL when name is something else.
 func (d *Dir) Readlink(name string) (string, error) {
-	var buf [unix.PathMax]byte
-	var n int
-	err := retry(func() (err error) { n, err = unix.Readlinkat(d.fd, name, buf[:]); return })
-	if err != nil {
-		return "", d.err("readlink", name, err)
-	}
-	return string(buf[:n]), nil
+	text, err := readlinkat(d.fd, name)
+	return text, d.err("readlink", name, err)
 }
 
-// Names lists the directory, in no order.
-func (d *Dir) Names() ([]string, error) {
+// readlinkat reads into a small buffer first: almost all links are short, and the buffer is garbage afterwards.
+func readlinkat(dir int, name string) (string, error) {
+	for size := 256; ; size = unix.PathMax {
+		buf := make([]byte, size)
+		n, err := unix.Readlinkat(dir, name, buf)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return "", err
+		case n < size || size == unix.PathMax:
+			return string(buf[:n]), nil
+		}
+	}
+}
+
+// open opens the directory for reading.
+func (d *Dir) open() (*os.File, error) {
 	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, d.err("open", ".", err)
 	}
-	f := os.NewFile(uintptr(fd), d.name)
-	defer f.Close()
-	return f.Readdirnames(-1)
+	return os.NewFile(uintptr(fd), d.name), nil
 }
 
 // Changed is when the directory changed last: an entry came, went, or was renamed.
 func (d *Dir) Changed() (time.Time, error) {
-	s, err := d.stat()
+	s, err := d.stat("")
 	return s.ctime, err
 }
 
@@ -102,10 +126,15 @@ type state struct {
 	mtime, ctime time.Time
 }
 
-func (d *Dir) stat() (state, error) {
+// stat looks at a directory that is named relative to this one, or absolute; "" is this one. Symbolic links are followed.
+func (d *Dir) stat(name string) (state, error) {
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstatat(d.fd, "", &st, unix.AT_EMPTY_PATH) }); err != nil {
-		return state{}, d.err("stat", ".", err)
+	err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_EMPTY_PATH) })
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return state{}, d.err("stat", name, err)
 	}
 	return state{uint64(st.Dev), st.Ino, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, nil
 }
@@ -169,7 +198,7 @@ func (f *file) close() { unix.Close(f.fd) }
 
 // reopen opens the very object that was judged.
 func (f *file) reopen() (*os.File, error) {
-	fd, err := openat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.fd), unix.O_RDONLY)
+	fd, err := openat(unix.AT_FDCWD, procName(f.fd), unix.O_RDONLY)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: f.real, Err: err}
 	}
@@ -177,18 +206,27 @@ func (f *file) reopen() (*os.File, error) {
 }
 
 // open follows text from the directory dir of the root and applies the path rule to what it finds there.
-func (t *Tree) open(dir, text string, use Use) (*file, error) {
-	f, root, err := t.openOnce(dir, text, use)
+func (t *Tree) open(ctx context.Context, dir, text string, use Use) (*file, error) {
+	f, root, err := t.openOnce(ctx, dir, text, use)
 	var r *Refusal
 	if isRefusal(err, &r) && (r.Kind == Outside || r.Kind == Missing) {
 		// The root may have been swapped, or the file or a folder on the way replaced, in between. The second look decides.
-		if now, err2 := realRoot(t.Path); err2 != nil {
+		if now, err2 := t.realRoot(); err2 != nil {
 			return nil, err2
 		} else if now != root || r.Kind == Missing {
-			f, _, err = t.openOnce(dir, text, use)
+			f, _, err = t.openOnce(anew(ctx), dir, text, use)
 		}
 	}
 	return f, err
+}
+
+func (t *Tree) realRoot() (string, error) {
+	v, err := t.enter(context.Background())
+	if err != nil {
+		return "", err
+	}
+	defer v.leave()
+	return v.realRoot()
 }
 
 func isRefusal(err error, r **Refusal) bool {
@@ -199,38 +237,39 @@ func isRefusal(err error, r **Refusal) bool {
 
 // openRoot opens the root. A link may be swapped, and what it led to removed, just while it is followed: then the next look
 // finds the new root.
-func openRoot(path string) (fd int, err error) {
+func openRoot(path string) (d *Dir, err error) {
 	for range 3 {
+		var fd int
 		if fd, err = openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_DIRECTORY); err == nil {
-			return fd, nil
+			return &Dir{fd, path}, nil
 		} else if !absent(err) {
 			break
 		}
 	}
-	return -1, &fs.PathError{Op: "open root", Path: path, Err: err}
+	return nil, &fs.PathError{Op: "open root", Path: path, Err: err}
 }
 
-func realRoot(path string) (string, error) {
-	fd, err := openRoot(path)
-	if err != nil {
-		return "", err
+// realRoot is where the root really lies.
+func (v *visit) realRoot() (real string, err error) {
+	if v.real == "" {
+		v.real, err = realPath(v.root.fd)
 	}
-	defer unix.Close(fd)
-	return realPath(fd)
+	return v.real, err
 }
 
-func (t *Tree) openOnce(dir, text string, use Use) (f *file, root string, err error) {
-	rootFD, err := openRoot(t.Path)
+// openOnce also returns where the root was.
+func (t *Tree) openOnce(ctx context.Context, dir, text string, use Use) (f *file, root string, err error) {
+	v, err := t.enter(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	defer unix.Close(rootFD)
-	if root, err = realPath(rootFD); err != nil {
+	defer v.leave()
+	if root, err = v.realRoot(); err != nil {
 		return nil, "", err
 	}
-	from := rootFD
+	from := v.root.fd
 	if dir != "." {
-		if from, err = openat(rootFD, dir, unix.O_PATH|unix.O_DIRECTORY); err != nil {
+		if from, err = openat(v.root.fd, dir, unix.O_PATH|unix.O_DIRECTORY); err != nil {
 			return nil, root, t.openError(dir, err)
 		}
 		defer unix.Close(from)
@@ -264,6 +303,46 @@ func (t *Tree) openOnce(dir, text string, use Use) (f *file, root string, err er
 	return &file{fd, real, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, root, nil
 }
 
+// readPlain reads a file at rest that no link and nothing outside the root is on the way to. The kernel sees to that, so the
+// file really lies where its name says, and /proc need not be asked. Everything else, and all trouble, is not ok: Read decides.
+func (t *Tree) readPlain(ctx context.Context, dir, text string, limit int64) (got Text, ok bool) {
+	name := path.Join(dir, text)
+	if path.IsAbs(dir) || path.IsAbs(text) || len(t.Deny) > 0 || t.hiddenReal(strings.Split(name, "/"), Answer) != "" {
+		return got, false
+	}
+	v, err := t.enter(ctx)
+	if err != nil {
+		return got, false
+	}
+	defer v.leave()
+	// The kernel is given what the link says, not what path.Join made of it: where a folder is a link, ".." leads elsewhere.
+	from := dir + "/" + text
+	var before, after unix.Stat_t
+	// Only a regular file is opened at all.
+	err = unix.Fstatat(v.root.fd, from, &before, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 || before.Size > limit {
+		return got, false
+	}
+	fd, err := unix.Openat2(v.root.fd, from, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	if err != nil {
+		return got, false
+	}
+	defer unix.Close(fd)
+	body := make([]byte, before.Size+1) // a byte more, to see that it did not grow
+	n, err := unix.Read(fd, body)
+	if err != nil || unix.Fstat(fd, &after) != nil {
+		return got, false
+	}
+	same := after.Dev == before.Dev && after.Ino == before.Ino && after.Size == before.Size && after.Mtim == before.Mtim && after.Ctim == before.Ctim
+	if !same || after.Nlink == 0 || int64(n) != after.Size || ageOf(time.Unix(after.Ctim.Unix())) < recent {
+		return got, false
+	}
+	return Text{body[:n], name}, true
+}
+
 func (t *Tree) openError(name string, err error) error {
 	switch {
 	case err == unix.ELOOP:
@@ -292,13 +371,15 @@ func kindOf(mode uint32) string {
 
 // realPath asks the kernel where an opened object lies.
 func realPath(fd int) (string, error) {
-	var buf [unix.PathMax]byte
-	n, err := unix.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd), buf[:])
+	real, err := readlinkat(unix.AT_FDCWD, procName(fd))
 	if err != nil {
 		return "", fmt.Errorf("/proc must be mounted to see where a file really lies: %w", err)
 	}
-	return string(buf[:n]), nil
+	return real, nil
 }
+
+// procName names an open object in the file system.
+func procName(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 func changeTime(info fs.FileInfo) time.Time {
 	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())

@@ -3,6 +3,7 @@
 package tree
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,7 +32,13 @@ func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 // Close does nothing here.
 func (d *Dir) Close() {}
 
-func (d *Dir) at(name string) string { return filepath.Join(d.name, name) }
+func (d *Dir) at(name string) string { return inRoot(d.name, name) }
+
+var here = &Dir{}
+
+func (d *Dir) dir(name string) (*Dir, error) { return OpenDir(d.at(name)) }
+
+func openRoot(path string) (*Dir, error) { return OpenDir(path) }
 
 // Entry looks at a name without following it.
 func (d *Dir) Entry(name string) (Entry, error) {
@@ -53,30 +60,25 @@ func (d *Dir) Made(name string) (made time.Time) {
 // Readlink returns the text of a symbolic link.
 func (d *Dir) Readlink(name string) (string, error) { return os.Readlink(d.at(name)) }
 
-// Names lists the directory, in no order.
-func (d *Dir) Names() ([]string, error) {
-	f, err := os.Open(d.name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Readdirnames(-1)
-}
+func (d *Dir) open() (*os.File, error) { return os.Open(d.name) }
 
 // Changed is when the directory changed last.
 func (d *Dir) Changed() (time.Time, error) {
-	s, err := d.stat()
+	s, err := d.stat("")
 	return s.mtime, err
 }
 
-type state struct{ mtime time.Time }
+type state struct{ mtime, ctime time.Time }
 
-func (d *Dir) stat() (state, error) {
-	info, err := os.Stat(d.name)
+func (d *Dir) stat(name string) (state, error) {
+	info, err := os.Stat(d.at(name))
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "stat", Path: d.at(name), Err: syscall.ENOTDIR}
+	}
 	if err != nil {
 		return state{}, err
 	}
-	return state{info.ModTime()}, nil
+	return state{info.ModTime(), info.ModTime()}, nil
 }
 
 // Rename moves an entry to another directory, and replaces what is there.
@@ -110,7 +112,7 @@ func (f *file) close() {}
 
 func (f *file) reopen() (*os.File, error) { return os.Open(f.path) }
 
-func (t *Tree) open(dir, text string, use Use) (*file, error) {
+func (t *Tree) open(_ context.Context, dir, text string, use Use) (*file, error) {
 	root, err := filepath.EvalSymlinks(t.Path)
 	if err != nil {
 		return nil, err
@@ -137,6 +139,10 @@ func (t *Tree) open(dir, text string, use Use) (*file, error) {
 		return nil, err
 	}
 	return &file{real, rel, info.Size(), info.ModTime(), info.ModTime()}, nil
+}
+
+func (t *Tree) readPlain(context.Context, string, string, int64) (got Text, ok bool) {
+	return got, false
 }
 
 func changeTime(info fs.FileInfo) time.Time { return info.ModTime() }

@@ -24,8 +24,8 @@ type Index struct {
 // Find returns the first of keys that an entry has, with that entry. ok is false when there is none, because the directory
 // is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
 func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int, ok bool, err error) {
-	err = x.Tree.patient(ctx, x.Dir, func(d *Dir) (bool, error) {
-		byKey, err := x.names(d)
+	err = x.Tree.patient(ctx, x.Dir, func(root *Dir, now state) (bool, error) {
+		byKey, err := x.names(root, now)
 		if err != nil {
 			return false, err
 		}
@@ -40,18 +40,24 @@ func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int,
 	return entry, key, ok, err
 }
 
-func (x *Index) names(d *Dir) (map[string]string, error) {
-	before, err := d.stat()
-	if err != nil {
-		return nil, err
-	}
+// names returns the entries by their keys. now is the state of the directory by its name.
+func (x *Index) names(root *Dir, now state) (map[string]string, error) {
 	x.mu.Lock()
-	if x.until && x.of == before {
+	if x.until && x.of == now {
 		defer x.mu.Unlock()
 		return x.byKey, nil
 	}
 	x.mu.Unlock()
 
+	d, err := root.dir(x.Dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	before, err := d.stat("")
+	if err != nil {
+		return nil, err
+	}
 	names, err := d.Names()
 	if err != nil {
 		return nil, err

@@ -21,18 +21,22 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode/utf8"
 )
 
-// Tree is a root and its rules. It holds no descriptor and no cache: create one and keep it.
+// Tree is a root and its rules. It holds no descriptor, and nothing but which names a directory at rest does not have: create
+// one and keep it.
 type Tree struct {
 	Path  string   // the root as configured
 	Allow []string // directories outside the root that links may lead to
 	Deny  []string // directories that nothing is read from, wherever they lie
 	Hide  []string // directories whose files are boot answers, but are not served as files
 	Show  []string // dot names that are served as files all the same (.treeinfo)
+
+	known sync.Map // directory → *Known
 }
 
 // Use is what a file is opened for. The rules about hidden names differ.
@@ -224,9 +228,47 @@ func below(name, dir string) bool {
 	return strings.HasPrefix(name, dir+"/")
 }
 
+// visit is the root, opened once.
+type visit struct {
+	tree *Tree
+	root *Dir
+	real string // where it really lies, once somebody asked
+	kept bool   // by Visit, until the end of the decision
+}
+
+type visitKey struct{}
+
+// Visit opens the root for all that one goroutine does under the returned context, until it calls leave: the steps of a
+// decision see one root. What has to be looked at again is looked up by the root's name anew.
+func (t *Tree) Visit(ctx context.Context) (in context.Context, leave func()) {
+	root, err := openRoot(t.Path)
+	if err != nil {
+		return ctx, func() {} // whoever looks will say it
+	}
+	return context.WithValue(ctx, visitKey{}, &visit{tree: t, root: root, kept: true}), root.Close
+}
+
+// anew is ctx outside of any visit.
+func anew(ctx context.Context) context.Context { return context.WithValue(ctx, visitKey{}, nil) }
+
+// enter returns the visit of ctx, or opens the root.
+func (t *Tree) enter(ctx context.Context) (*visit, error) {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok && v.tree == t {
+		return v, nil
+	}
+	root, err := openRoot(t.Path)
+	return &visit{tree: t, root: root}, err
+}
+
+func (v *visit) leave() {
+	if !v.kept {
+		v.root.Close()
+	}
+}
+
 // Open opens the file that name leads to, for Serve or Answer. name is relative to the root and clean. The caller closes it.
 func (t *Tree) Open(name string, use Use) (*os.File, error) {
-	f, err := t.open(".", name, use)
+	f, err := t.open(context.Background(), ".", name, use)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +296,7 @@ const (
 // What changed within the last 2 s and is missing, empty, or does not end with a line end is looked at again for up to 300 ms.
 func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, error) {
 	for waited := time.Duration(0); ; waited += between {
-		got, age, err := t.readOnce(dir, text, limit)
+		got, age, err := t.readOnce(ctx, dir, text, limit)
 		var r *Refusal
 		switch {
 		case err == nil && (age >= recent || age >= quiet && got.Body[len(got.Body)-1] == '\n'):
@@ -273,12 +315,25 @@ func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, e
 		if err := sleep(ctx, between); err != nil {
 			return got, err
 		}
+		ctx = anew(ctx)
 	}
 }
 
+// ReadEntry reads what an entry of dir leads to, which Find has just returned.
+func (t *Tree) ReadEntry(ctx context.Context, dir string, e Entry, limit int64) (Text, error) {
+	text := e.Link
+	if text == "" {
+		text = e.Name
+	}
+	if got, ok := t.readPlain(ctx, dir, text, limit); ok {
+		return got, nil
+	}
+	return t.Read(ctx, ".", path.Join(dir, e.Name), limit)
+}
+
 // readOnce reads the text whole, and how long nobody has changed it.
-func (t *Tree) readOnce(dir, text string, limit int64) (Text, time.Duration, error) {
-	f, err := t.open(dir, text, Answer)
+func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Text, time.Duration, error) {
+	f, err := t.open(ctx, dir, text, Answer)
 	if err != nil {
 		return Text{}, 0, err
 	}
@@ -292,10 +347,13 @@ func (t *Tree) readOnce(dir, text string, limit int64) (Text, time.Duration, err
 		return Text{}, 0, err
 	}
 	defer file.Close()
-	body, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
+	// A byte more than the file had, to see that it did not grow.
+	body := make([]byte, f.size+1)
+	n, err := io.ReadFull(file, body)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return Text{}, 0, err
 	}
+	body = body[:n]
 	after, err := file.Stat()
 	if err != nil {
 		return Text{}, 0, err
@@ -372,6 +430,16 @@ type Entry struct {
 	Dir  bool   // it is a directory, not a link to one
 }
 
+// Names lists the directory, in no order.
+func (d *Dir) Names() ([]string, error) {
+	f, err := d.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
 // Find returns those of the names that exist in the directory dir of the root, in their order, whatever they are. Names
 // contain no slash. When the directory changed within the last 2 s and the first name is not there, it is looked at again
 // for up to 300 ms.
@@ -379,55 +447,45 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 	if len(names) == 0 {
 		return nil, nil
 	}
+	k, ok := t.known.Load(dir)
+	if !ok {
+		k, _ = t.known.LoadOrStore(dir, new(Known))
+	}
 	var found []Entry
-	err := t.patient(ctx, dir, func(d *Dir) (bool, error) {
-		var now []Entry
-		for _, name := range names {
-			e, err := d.Entry(name)
-			switch {
-			case err == nil:
-				now = append(now, e)
-			case !absent(err):
-				return false, fmt.Errorf("%s: %w", path.Join(dir, name), err)
-			default:
-				// What an earlier look saw may be away for the moment in which an edit replaces it.
-				if i := slices.IndexFunc(found, func(e Entry) bool { return e.Name == name }); i >= 0 {
-					now = append(now, found[i])
-				}
-			}
+	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, error) {
+		seen, err := k.(*Known).look(root, dir, now, names)
+		if err != nil {
+			return false, err
 		}
-		found = now
+		found = merge(names, seen, found)
 		return len(found) > 0 && found[0].Name == names[0], nil
 	})
 	return found, err
 }
 
-// patient runs look on the directory until it is satisfied, the directory is at rest, or settle is over.
-func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, error)) error {
+// merge adds to seen what an earlier look saw: it may be away for the moment in which an edit replaces it.
+func merge(names []string, seen, earlier []Entry) []Entry {
+	if len(earlier) == 0 {
+		return seen
+	}
+	var all []Entry
+	for _, name := range names {
+		is := func(e Entry) bool { return e.Name == name }
+		if i := slices.IndexFunc(seen, is); i >= 0 {
+			all = append(all, seen[i])
+		} else if i := slices.IndexFunc(earlier, is); i >= 0 {
+			all = append(all, earlier[i])
+		}
+	}
+	return all
+}
+
+// patient runs look on the directory dir of the root until it is satisfied, the directory is at rest, or settle is over.
+func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, error)) error {
 	for waited := time.Duration(0); ; waited += between {
-		d, err := OpenOptional(inRoot(t.Path, dir))
-		var changed time.Time
-		var wrong *NoDirectory
-		switch {
-		case d != nil:
-			var done bool
-			if changed, err = d.Changed(); err == nil {
-				done, err = look(d)
-			}
-			d.Close()
-			if err != nil || done {
-				return err
-			}
-		case err != nil && !errors.As(err, &wrong):
+		done, changed, err := t.glance(ctx, dir, look)
+		if wrong := (*NoDirectory)(nil); done || err != nil && !absent(err) && !errors.As(err, &wrong) {
 			return err
-		default:
-			info, err := os.Stat(t.Path)
-			if err != nil {
-				return err
-			} else if !info.IsDir() {
-				return &fs.PathError{Op: "open root", Path: t.Path, Err: syscall.ENOTDIR}
-			}
-			changed = changeTime(info)
 		}
 		if waited >= settle || ageOf(changed) >= recent {
 			return err
@@ -435,7 +493,29 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(*Dir) (bool, e
 		if err := sleep(ctx, between); err != nil {
 			return err
 		}
+		ctx = anew(ctx)
 	}
+}
+
+// glance runs look once, if the directory is there. It also returns when the directory changed or, where there is none, the root.
+func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, error)) (done bool, changed time.Time, err error) {
+	v, err := t.enter(ctx)
+	if err != nil {
+		return false, changed, err
+	}
+	defer v.leave()
+	now, there, err := v.root.statOptional(dir)
+	if there {
+		if done, err = look(v.root, now); absent(err) {
+			now.ctime = time.Now() // it went away under our hands
+		}
+		return done, now.ctime, err
+	}
+	root, rootErr := v.root.stat("")
+	if rootErr != nil {
+		return false, changed, rootErr
+	}
+	return false, root.ctime, err
 }
 
 // NoDirectory is the error for a name under which a directory is expected, and something else is: a file, or a link to a
@@ -446,23 +526,17 @@ func (e *NoDirectory) Error() string {
 	return e.Path + " is there, but is no directory or leads to none"
 }
 
-// OpenOptional opens a directory that need not exist: it is nil when nothing has its name.
-func OpenOptional(path string) (*Dir, error) {
-	d, err := OpenDir(path)
-	if err == nil {
-		return d, nil
+// statOptional is stat for a directory that need not exist: there is false when nothing has its name.
+func (d *Dir) statOptional(name string) (now state, there bool, err error) {
+	if now, err = d.stat(name); err == nil || !absent(err) {
+		return now, err == nil, err
 	}
-	if !absent(err) {
-		return nil, err
+	if _, err = d.Entry(name); err == nil {
+		return now, false, &NoDirectory{inRoot(d.name, name)}
+	} else if absent(err) {
+		return now, false, nil
 	}
-	switch _, lerr := os.Lstat(path); {
-	case lerr == nil:
-		return nil, &NoDirectory{path}
-	case absent(lerr):
-		return nil, nil
-	default:
-		return nil, lerr
-	}
+	return now, false, err
 }
 
 // Is makes what is not there and what is not given out the same to whoever asks from outside.

@@ -471,7 +471,7 @@ func TestSwapRace(t *testing.T) {
 					t.Errorf("read %q", got)
 				}
 				if i%8 == 0 {
-					if text, _, err := tree.readOnce(".", "a", 100); err == nil && string(text.Body) != "inside\n" {
+					if text, _, err := tree.readOnce(t.Context(), ".", "a", 100); err == nil && string(text.Body) != "inside\n" {
 						t.Errorf("read %q", text.Body)
 					}
 				}
