@@ -29,9 +29,10 @@ fuzz: ## every fuzz target for 30 s (FUZZTIME=...)
 bench: ## the figures of docs/speed.md, beside a constant handler and nginx; about ten minutes
 	@bash .ci/bench
 
-lint: ## gofmt and vet, for Linux, macOS and Windows
+lint: ## gofmt, staticcheck, and vet for Linux, macOS and Windows
 	@test -z "$$(gofmt -l cmd pkg)" || { echo "gofmt would change:"; gofmt -l cmd pkg; exit 1; }
 	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
 	GOOS=darwin $(GO) vet $(PORTABLE)
 	GOOS=windows $(GO) vet $(PORTABLE)
 

@@ -137,7 +137,7 @@ var steps = []Step{Protect, Retry, Once, Static, Default}
 // an order and a letter behind it for what is wrong: ":u" unservable, ":e" an error that is none of ours, ":s" unsure,
 // ":h" held, ":t" taken by another, ":f" a claim that fails with an error of the disk, ":r" replaced meanwhile. "!step" is
 // an error of Find.
-func decide(line string, c *Client, take bool) (Answer, error, *world) {
+func decide(line string, c *Client, take bool) (Answer, *world, error) {
 	w := &world{entries: map[Step][]Entry{}, faults: map[Step]error{}}
 	disk := errors.New("input/output error")
 	for word := range strings.FieldsSeq(line) {
@@ -179,7 +179,7 @@ func decide(line string, c *Client, take bool) (Answer, error, *world) {
 		rules = append(rules, fakeRule{w, s})
 	}
 	a, err := Resolve(context.Background(), c, rules, take)
-	return a, err, w
+	return a, w, err
 }
 
 // said is a trace in words.
@@ -257,7 +257,7 @@ func TestResolve(t *testing.T) {
 		{"protect/p +once/o:u", "protect/p", "answer protect/p, waits +once/o", "answer protect/p, waits +once/o (missing)"},
 	} {
 		for _, take := range []bool{true, false} {
-			a, err, w := decide(test.there, &Client{}, take)
+			a, w, err := decide(test.there, &Client{}, take)
 			want, trace := test.answer, test.trace
 			if !take && test.looked != "" {
 				trace = test.looked
@@ -297,7 +297,7 @@ func TestResolve(t *testing.T) {
 
 // TestResolveTrace: the trace names the steps that were asked, and says of each entry where it leads, and why not.
 func TestResolveTrace(t *testing.T) {
-	a, _, w := decide("+once/a:u +once/b:h static/s default/d", &Client{}, true)
+	a, w, _ := decide("+once/a:u +once/b:h static/s default/d", &Client{}, true)
 	if want := []Step{Protect, Retry, Once, Static}; !slices.Equal(a.Trace.Steps, want) {
 		t.Errorf("asked %v, want %v", a.Trace.Steps, want)
 	}
@@ -317,12 +317,12 @@ func TestResolveTrace(t *testing.T) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
 	// A script is loaded before its order is taken, and nothing is asked once there is an answer.
-	_, _, w = decide("+once/a static/s", &Client{}, true)
+	_, w, _ = decide("+once/a static/s", &Client{}, true)
 	asked = []string{"find protect", "find retry", "find once", "load once/a", "may once/a", "take once/a"}
 	if !slices.Equal(w.asked, asked) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
-	a, err, _ := decide("static/s:e", &Client{}, true)
+	a, _, err := decide("static/s:e", &Client{}, true)
 	if f := a.Trace.Findings[0]; f.Why != "input/output error" || !strings.HasPrefix(err.Error(), "static/s: ") {
 		t.Errorf("finding %+v, error %v", f, err)
 	}
@@ -336,7 +336,7 @@ func TestResolveNoOrders(t *testing.T) {
 	}{{Client{Conflict: "two hosts"}, Conflict}, {Client{NoOrders: "HEAD"}, NoOrder}, {Client{Conflict: "two hosts", NoOrders: "HEAD"}, Conflict}} {
 		for _, take := range []bool{true, false} {
 			code := string(test.code)
-			a, err, w := decide("+retry/r +once/a +once/b:e static/s", &test.client, take)
+			a, w, err := decide("+retry/r +once/a +once/b:e static/s", &test.client, take)
 			if err != nil || a.Entry.Path != "static/s" || a.Grant != nil {
 				t.Errorf("%s: answered by %q, error %v", code, a.Entry.Path, err)
 			}
@@ -351,7 +351,7 @@ func TestResolveNoOrders(t *testing.T) {
 					t.Errorf("%s: %s", code, s)
 				}
 			}
-			if a, err, _ := decide("protect/p +once/a", &test.client, take); err != nil || said(a.Trace) != "answer protect/p, waits +once/a" {
+			if a, _, err := decide("protect/p +once/a", &test.client, take); err != nil || said(a.Trace) != "answer protect/p, waits +once/a" {
 				t.Errorf("%s: %s, error %v", code, said(a.Trace), err)
 			}
 		}
@@ -360,7 +360,7 @@ func TestResolveNoOrders(t *testing.T) {
 
 // TestResolveReplaced: the answer is the script of what was claimed.
 func TestResolveReplaced(t *testing.T) {
-	a, err, _ := decide("+once/a:r", &Client{}, true)
+	a, _, err := decide("+once/a:r", &Client{}, true)
 	if err != nil || !bytes.Equal(a.Script.Body, []byte("#!ipxe\n# another\n")) || a.Script.From != "replaced" || a.Grant == nil {
 		t.Errorf("%q from %q, error %v", a.Script.Body, a.Script.From, err)
 	}

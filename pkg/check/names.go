@@ -59,7 +59,8 @@ func (l *lint) mean(dir, name string) meaning {
 	}
 	m.key = strings.ToLower(n.Text)
 	client, _ := l.site.Named(n.Text)
-	for _, d := range client.Dropped {
+	if len(client.Dropped) > 0 {
+		d := client.Dropped[0]
 		m.fault = fault{Error, NoName, "names no machine: " + d.Value + " " + d.Why, "call it by another name of the machine"}
 		if d.Placeholder {
 			m.fault = fault{Warning, Placeholder, "is a value that boards carry when nobody filled in the real one; many machines have it, so it names none",

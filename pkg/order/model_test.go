@@ -62,10 +62,9 @@ type model struct {
 // modelOrder is what was ordered by one text of a link.
 type modelOrder struct {
 	name     string
-	times    int // how often a person ordered it: once, and each time it was placed again
-	sent     int // of these, how often a machine was sent it for the first time
-	gone     int // of these, how many were replaced, or forgotten by the journal
-	arrived  int
+	times    int  // how often a person ordered it: once, and each time it was placed again
+	sent     int  // of these, how often a machine was sent it for the first time
+	gone     int  // of these, how many were replaced, or forgotten by the journal
 	unusable bool // cannot be served
 }
 
