@@ -218,9 +218,8 @@ func TestCase73_StartIsSaid(t *testing.T) {
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
 	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port)
-	if want := "msg=listening address=" + addr + " root=" + root; !strings.Contains(d.output(), want) {
-		t.Errorf("not said: %s\n%s", want, d.output())
-	}
+	want := "msg=listening address=" + addr + " root=" + root
+	d.eventually("it says "+want, func() bool { return strings.Contains(d.output(), want) })
 }
 
 // One line tells who asked, what was decided and why, what was sent, and how the delivery ended.
