@@ -54,7 +54,7 @@ func ParseQuery(raw string) Claims {
 			c.addMACs(value)
 			continue
 		case "macs":
-			c.addMACs(strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;", r) })...)
+			c.addMACs(strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;\t\r\n\x00", r) })...)
 			continue
 		}
 		plain, isHex := strings.CutSuffix(p.key, "x")
