@@ -334,7 +334,7 @@ func (s *Server) client(r *http.Request) []any {
 	if source != peer {
 		line = append(line, "source", source)
 	}
-	return append(line, "method", r.Method)
+	return append(line, "method", short(r.Method))
 }
 
 // resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
