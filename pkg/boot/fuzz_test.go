@@ -20,7 +20,8 @@ func FuzzParseQuery(f *testing.F) {
 			if strings.Trim(value, " \t\r\n\x00") != value {
 				t.Errorf("%q has blanks at its ends", value)
 			}
-			// Each byte came as it is, as %XX, or as hex digits.
+			// Each byte came as it is, as %XX, or as hex digits, which may be escaped themselves.
+			query := query + unescape(query)
 			lower := strings.ToLower(query)
 			for i := range len(value) {
 				if !strings.Contains(query, value[i:i+1]) && !strings.Contains(lower, hex.EncodeToString([]byte{value[i]})) {
