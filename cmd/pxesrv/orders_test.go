@@ -332,6 +332,9 @@ func (y *yard) balance(twice bool) (f figures) {
 				y.Fatal(err)
 			}
 			claim, ok := order.ParseClaim(file.Name())
+			if strings.HasPrefix(file.Name(), ".new~") {
+				continue // the daemon's trial of its rights, killed in the middle; it is swept after an hour
+			}
 			switch state := ""; {
 			case dir == ".":
 				where[text] = append(where[text], "pending")

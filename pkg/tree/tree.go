@@ -529,15 +529,18 @@ func (e *NoDirectory) Error() string {
 
 // statOptional is stat for a directory that need not exist: there is false when nothing has its name.
 func (d *Dir) statOptional(name string) (now state, there bool, err error) {
-	if now, err = d.stat(name); err == nil || !absent(err) {
-		return now, err == nil, err
+	// The second look is for a directory, or a link to one, that came between the two questions.
+	for range 2 {
+		if now, err = d.stat(name); err == nil || !absent(err) {
+			return now, err == nil, err
+		}
+		if _, err = d.Entry(name); absent(err) {
+			return now, false, nil
+		} else if err != nil {
+			return now, false, err
+		}
 	}
-	if _, err = d.Entry(name); err == nil {
-		return now, false, &NoDirectory{inRoot(d.name, name)}
-	} else if absent(err) {
-		return now, false, nil
-	}
-	return now, false, err
+	return now, false, &NoDirectory{inRoot(d.name, name)}
 }
 
 // Is makes what is not there and what is not given out the same to whoever asks from outside.
