@@ -55,6 +55,9 @@ type serving struct {
 // and then for its own looks at the disk.
 const settleWithin = 5 * time.Second
 
+// How long the start waits for the first look at the disk.
+const lookBefore = time.Second
+
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.metrics = newMetrics(&d.gate, d.Lines)
@@ -75,6 +78,24 @@ func (d *Daemon) Run(ctx context.Context) error {
 		MaxHeaderBytes:    d.Config.Limits.HeaderBytes,
 		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
 	}
+	var background sync.WaitGroup
+	working, stopWorking := context.WithCancel(ctx)
+	defer func() {
+		stopWorking()
+		ended := make(chan struct{})
+		go func() { background.Wait(); close(ended) }()
+		select {
+		case <-ended:
+		case <-time.After(settleWithin): // a look at a disk that hangs
+		}
+	}()
+	// What will not work is said before the first machine asks; a disk that hangs keeps nobody from being told so.
+	looked := make(chan struct{})
+	background.Go(func() { d.sweep(working, looked) })
+	select {
+	case <-looked:
+	case <-time.After(lookBefore):
+	}
 	listeners, err := d.listen()
 	if err != nil {
 		return err
@@ -86,20 +107,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
 	}
-	var background sync.WaitGroup
-	working, stopWorking := context.WithCancel(ctx)
-	background.Go(func() { d.sweep(working) })
 	background.Go(func() { d.reloads(working) })
 	background.Go(func() { d.ready.watch(working, d) })
-	defer func() {
-		stopWorking()
-		ended := make(chan struct{})
-		go func() { background.Wait(); close(ended) }()
-		select {
-		case <-ended:
-		case <-time.After(settleWithin): // a look at a disk that hangs
-		}
-	}()
 
 	select {
 	case err = <-failed:
@@ -285,10 +294,11 @@ func giveMemoryBack() {
 
 // sweep keeps the journal in order and looks what will not work as people expect, at once and each minute. What is found is
 // said when it begins.
-func (d *Daemon) sweep(ctx context.Context) {
+// looked is closed after the first look.
+func (d *Daemon) sweep(ctx context.Context, looked chan<- struct{}) {
 	open := 0
 	var said []string
-	for {
+	for first := true; ; first = false {
 		s := d.serving.Load().site
 		problems := s.Orders().Check()
 		warnings := append(problems, s.Warnings()...)
@@ -298,6 +308,9 @@ func (d *Daemon) sweep(ctx context.Context) {
 			}
 		}
 		said = warnings
+		if first {
+			close(looked)
+		}
 		d.ready.warn(len(problems) > 0)
 		st, err := s.Orders().Sweep()
 		if err != nil {
