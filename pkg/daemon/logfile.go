@@ -33,6 +33,9 @@ type LogWriter struct {
 // How many bytes may wait to be written, beside those that are being written.
 const logBytes = 8 << 20
 
+// logPause is how long more lines are waited for after a write, so that thousands of machines do not cost as many writes.
+const logPause = time.Millisecond
+
 // logSpare is the largest buffer that is kept, in bytes.
 const logSpare = 256 << 10
 
@@ -127,7 +130,9 @@ func (w *LogWriter) write() {
 			if spare = lines; cap(spare) > logSpare {
 				spare = nil // of a bad hour
 			}
-			if closed {
+			if !closed {
+				time.Sleep(logPause)
+			} else {
 				if w.file != nil {
 					w.file.Close()
 				}
