@@ -101,7 +101,7 @@ func StartDHCP(t testing.TB, kind string, inside []string, nic string, config []
 		config = bytes.Replace(config, []byte(leases), []byte(leases+`, "persist": false`), 1)
 		args = []string{"-c", dhcpFile(t, config)}
 	default:
-		args = []string{"--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--user=root", "--pid-file", "--no-ping",
+		args = []string{"--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--user=root", "--group=", "--pid-file", "--no-ping",
 			"--no-resolv", "--no-hosts", "--bind-interfaces", "--interface=" + nic, "--except-interface=lo",
 			"--dhcp-leasefile=" + filepath.Join(dir, "leases"), "--conf-file=" + dhcpFile(t, config)}
 	}
