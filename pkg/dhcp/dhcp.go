@@ -48,7 +48,7 @@ type loader struct {
 type page struct {
 	Command  string
 	Notes    []string // what has to be true outside of this server
-	Redirect string // what iPXE boots
+	Redirect string   // what iPXE boots
 	TFTP     netip.Addr
 	Loaders  []loader
 	Shim     bool
