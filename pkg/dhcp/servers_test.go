@@ -355,7 +355,8 @@ func (l *lan) packet(c client, mac net.HardwareAddr, kind byte, xid uint32, to f
 	}
 	m = append(m, 255)
 
-	source, target, port, hardware := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), uint16(67), net.HardwareAddr{255, 255, 255, 255, 255, 255}
+	source, target, port := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), uint16(67)
+	hardware := net.HardwareAddr{255, 255, 255, 255, 255, 255}
 	if to.port != 0 {
 		source, target, port, hardware = to.from, to.to, to.port, l.serverMAC
 		copy(m[12:], source.AsSlice())
