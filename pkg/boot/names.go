@@ -306,15 +306,6 @@ var (
 	errMAC  = errors.New("is not a MAC address")
 )
 
-func isHex(s string) bool {
-	for i := range len(s) {
-		if !isHexDigit(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
 // parseUUID returns a uuid in lower case with hyphens. It takes any case, with or without hyphens, in braces or as a URN.
 func parseUUID(text string) (string, error) {
 	s := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"))

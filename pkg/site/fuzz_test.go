@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/lab"
 )
 
 const canary = "CANARY"
@@ -34,11 +35,11 @@ func FuzzResolve(f *testing.F) {
 		f.Fatal(err)
 	}
 	root := filepath.Join(dir, "root")
-	files{
+	lab.Files{
 		"root/f": script("inside"), "root/d/f": script("inside"), "root/html": "<html>\n", "root/.git/f": script(canary), "root/private/f": script(canary),
 		"root/default": script("default"), "root/out": "-> ../outside", "root/outdir": "-> ..", "guards/": "", "root/protect": "-> ../guards",
 		"outside": script(canary), "root-evil/f": script(canary), "fifo": "|",
-	}.grow(f, dir)
+	}.Grow(f, dir)
 	time.Sleep(100 * time.Millisecond)
 	s := newSite(f, root)
 

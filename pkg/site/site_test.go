@@ -29,44 +29,8 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// files is a tree in a literal: a path and its text. "-> X" is a symbolic link to X, "|" a FIFO, and a path that ends in
-// "/" a directory.
-type files map[string]string
-
-func (f files) grow(t testing.TB, root string) string {
-	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		at, text := filepath.Join(root, name), f[name]
-		err := os.MkdirAll(filepath.Dir(at), 0o755)
-		if err == nil {
-			link, isLink := strings.CutPrefix(text, "-> ")
-			switch {
-			case strings.HasSuffix(name, "/"):
-				err = os.MkdirAll(at, 0o755)
-			case isLink:
-				err = os.Symlink(link, at)
-			case text == "|":
-				err = syscall.Mkfifo(at, 0o644)
-			default:
-				err = os.WriteFile(at, []byte(text), 0o644)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
 // rest waits until no tree that was made so far counts as recently changed: then no answer waits for a half-written edit.
 func rest() { time.Sleep(2100 * time.Millisecond) }
-
-// with returns both trees as one.
-func (f files) with(more files) files {
-	all := maps.Clone(f)
-	maps.Copy(all, more)
-	return all
-}
 
 // script is a boot script that says what it is.
 func script(what string) string { return "#!ipxe\necho " + what + "\n" }
@@ -107,7 +71,7 @@ func resolve(t testing.TB, s *site.Site, query string, addr netip.Addr, take boo
 }
 
 // armed is a tree in which the machine would be wiped by each step after "protect".
-var armed = files{
+var armed = lab.Files{
 	"once/10.0.0.7":   "-> ../install",
 	"static/10.0.0.7": script("WIPE by static"),
 	"default":         script("WIPE by default"),
@@ -124,7 +88,7 @@ func isThere(t testing.TB, path string) {
 // TestProtect: an entry counts by existence, whatever it is and however its name is spelt.
 func TestProtect(t *testing.T) {
 	roots := map[string]string{}
-	for name, tree := range map[string]files{
+	for name, tree := range map[string]lab.Files{
 		"file":                 {"protect/10.0.0.7": "because\n"},
 		"empty file":           {"protect/10.0.0.7": ""},
 		"script":               {"protect/10.0.0.7": script("WIPE by protect")},
@@ -164,7 +128,7 @@ func TestProtect(t *testing.T) {
 		"line end behind":      {"protect/10.0.0.7\r": ""},
 		"blank beside serial":  {"protect/ S-N-42 ": ""},
 	} {
-		roots[name] = armed.with(tree).grow(t, t.TempDir())
+		roots[name] = armed.With(tree).Grow(t, t.TempDir())
 	}
 	rest()
 	for name, root := range roots {
@@ -193,7 +157,7 @@ func TestProtect(t *testing.T) {
 func TestProtectIPv6(t *testing.T) {
 	roots := map[string]string{}
 	for _, entry := range []string{"2001:db8::7", "2001:DB8::7", "2001:0db8:0:0:0:0:0:7", "[2001:db8::7]", "2001:db8::7%eth0"} {
-		roots[entry] = armed.with(files{"protect/" + entry: ""}).grow(t, t.TempDir())
+		roots[entry] = armed.With(lab.Files{"protect/" + entry: ""}).Grow(t, t.TempDir())
 	}
 	rest()
 	for entry, root := range roots {
@@ -208,10 +172,10 @@ func TestProtectIPv6(t *testing.T) {
 
 // TestProtectOthers: what is near but somebody else's guards nobody else.
 func TestProtectOthers(t *testing.T) {
-	root := files{
+	root := lab.Files{
 		"static/10.0.0.7": script("static"), "protect/10.0.0.70": "", "protect/10.0.0": "", "protect/52-54-00-ab-cd-02": "",
 		"protect/S-N-421": "", "protect/README.txt": "", "protect/.10.0.0.7.swp": "",
-	}.grow(t, t.TempDir())
+	}.Grow(t, t.TempDir())
 	if a, err := resolve(t, newSite(t, root), machine, address, true); err != nil || a.Entry.Path != "static/10.0.0.7" {
 		t.Errorf("answered by %q, error %v", a.Entry.Path, err)
 	}
@@ -237,7 +201,7 @@ func unsure(t *testing.T, a boot.Answer, err error, step boot.Step) {
 // TestProtectBroken: a folder protect/ that is there but cannot be looked into protects everybody: no answer.
 func TestProtectBroken(t *testing.T) {
 	roots := map[string]string{}
-	for name, tree := range map[string]files{
+	for name, tree := range map[string]lab.Files{
 		"file":              {"protect": "10.0.0.7\n"},
 		"empty file":        {"protect": ""},
 		"FIFO":              {"protect": "|"},
@@ -247,7 +211,7 @@ func TestProtectBroken(t *testing.T) {
 		"link through file": {"protect": "-> install/protect"},
 		"link to /dev/null": {"protect": "-> /dev/null"},
 	} {
-		roots[name] = armed.with(tree).grow(t, t.TempDir())
+		roots[name] = armed.With(tree).Grow(t, t.TempDir())
 	}
 	rest()
 	for name, root := range roots {
@@ -267,18 +231,18 @@ const unreadable = "PXESRV_TEST_UNREADABLE"
 // test runs itself as another user.
 func TestNoRights(t *testing.T) {
 	locked := map[string]struct {
-		tree files
+		tree lab.Files
 		lock string
 		mode os.FileMode
 		step boot.Step
 	}{
-		"protect":            {files{"protect/10.0.0.7": ""}, "protect", 0o700, boot.Protect},
-		"protect, no search": {files{"protect/10.0.0.7": ""}, "protect", 0o000, boot.Protect},
-		"behind a link":      {files{"protect": "-> closed/guards", "closed/guards/10.0.0.7": ""}, "closed", 0o700, boot.Protect},
+		"protect":            {lab.Files{"protect/10.0.0.7": ""}, "protect", 0o700, boot.Protect},
+		"protect, no search": {lab.Files{"protect/10.0.0.7": ""}, "protect", 0o000, boot.Protect},
+		"behind a link":      {lab.Files{"protect": "-> closed/guards", "closed/guards/10.0.0.7": ""}, "closed", 0o700, boot.Protect},
 		"once":               {nil, "once", 0o700, boot.Once},
 		"order's script":     {nil, "install", 0o600, boot.Once},
-		"static":             {files{"once/10.0.0.7": ""}, "static", 0o700, boot.Static},
-		"static's file":      {files{"once/10.0.0.7": ""}, "static/10.0.0.7", 0o600, boot.Static},
+		"static":             {lab.Files{"once/10.0.0.7": ""}, "static", 0o700, boot.Static},
+		"static's file":      {lab.Files{"once/10.0.0.7": ""}, "static/10.0.0.7", 0o600, boot.Static},
 	}
 	if root := os.Getenv(unreadable); root != "" {
 		for name, test := range locked {
@@ -309,7 +273,7 @@ func TestNoRights(t *testing.T) {
 	}
 	me := os.Getuid()
 	for name, test := range locked {
-		at := armed.with(test.tree).grow(t, filepath.Join(dir, name))
+		at := armed.With(test.tree).Grow(t, filepath.Join(dir, name))
 		mode := test.mode
 		if me != 0 {
 			mode = 0
@@ -341,10 +305,10 @@ func TestNoRights(t *testing.T) {
 
 // TestEIO: an input/output error at any step ends the decision there; nothing is claimed.
 func TestEIO(t *testing.T) {
-	source := armed.with(files{
+	source := armed.With(lab.Files{
 		"protect/10.9.9.9": "", "profiles/p": script("profile"), "orders/p": script("order"),
 		"static/10.0.0.8": "-> ../profiles/p", "once/10.0.0.9": "-> ../orders/p", "static/10.0.0.9": script("WIPE"),
-	}).grow(t, t.TempDir())
+	}).Grow(t, t.TempDir())
 	faults := lab.MountFaults(t, source)
 	rest()
 	s := newSite(t, faults.Dir)
@@ -400,40 +364,40 @@ func TestEIO(t *testing.T) {
 
 // TestSteps: the files of a tree as the steps of the decision.
 func TestSteps(t *testing.T) {
-	outside := files{"script": script("OUTSIDE")}.grow(t, t.TempDir())
+	outside := lab.Files{"script": script("OUTSIDE")}.Grow(t, t.TempDir())
 	tests := map[string]struct {
-		tree  files
+		tree  lab.Files
 		entry string // that answers
 		from  string // the file that the script came from
 		skips []string
 	}{
-		"default":            {files{"default": script("d")}, "default", "default", nil},
-		"default is a link":  {files{"default": "-> profiles/d", "profiles/d": script("d")}, "default", "profiles/d", nil},
-		"static":             {files{"default": script("d"), "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", nil},
-		"strongest name":     {files{"static/10.0.0.7": script("s"), "static/S-N-42": script("t")}, "static/S-N-42", "static/S-N-42", nil},
-		"once":               {files{"static/10.0.0.7": script("s"), "once/S-N-42": "-> ../i", "i": script("i")}, "once/S-N-42", "i", nil},
-		"once -> static":     {files{"static/10.0.0.7": script("s"), "once/10.0.0.7": "-> ../static/10.0.0.7"}, "once/10.0.0.7", "static/10.0.0.7", nil},
-		"step before name":   {files{"static/S-N-42": script("s"), "once/10.0.0.7": "-> ../i", "i": script("i")}, "once/10.0.0.7", "i", nil},
-		"order is a file":    {files{"once/10.0.0.7": script("o"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-link"}},
-		"dangling order":     {files{"once/10.0.0.7": "-> ../i", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
-		"order to directory": {files{"once/10.0.0.7": "-> ../i", "i/": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order to FIFO":      {files{"once/10.0.0.7": "-> ../i", "i": "|", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order to itself":    {files{"once/10.0.0.7": "-> 10.0.0.7", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
-		"order to /dev/zero": {files{"once/10.0.0.7": "-> /dev/zero", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order out":          {files{"once/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 outside"}},
-		"order to private":   {files{"once/10.0.0.7": "-> ../private/i", "private/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
-		"order to .git":      {files{"once/10.0.0.7": "-> ../.git/i", ".git/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
-		"order is HTML":      {files{"once/10.0.0.7": "-> ../i", "i": "<html>\n", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 no-script"}},
-		"order is empty":     {files{"once/10.0.0.7": "-> ../i", "i": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 empty"}},
-		"order is large":     {files{"once/10.0.0.7": "-> ../i", "i": script(strings.Repeat("x", boot.MaxScript)), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 too-large"}},
-		"static directory":   {files{"static/10.0.0.7/": "", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 not-file"}},
-		"static next name":   {files{"static/S-N-42": "<html>\n", "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", []string{"static/S-N-42 no-script"}},
-		"static out":         {files{"static/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 outside"}},
-		"ConfigMap":          {files{"default": "-> ..data/default", "..data": "-> ..2026_11_21", "..2026_11_21/default": script("d")}, "default", "..2026_11_21/default", nil},
+		"default":            {lab.Files{"default": script("d")}, "default", "default", nil},
+		"default is a link":  {lab.Files{"default": "-> profiles/d", "profiles/d": script("d")}, "default", "profiles/d", nil},
+		"static":             {lab.Files{"default": script("d"), "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", nil},
+		"strongest name":     {lab.Files{"static/10.0.0.7": script("s"), "static/S-N-42": script("t")}, "static/S-N-42", "static/S-N-42", nil},
+		"once":               {lab.Files{"static/10.0.0.7": script("s"), "once/S-N-42": "-> ../i", "i": script("i")}, "once/S-N-42", "i", nil},
+		"once -> static":     {lab.Files{"static/10.0.0.7": script("s"), "once/10.0.0.7": "-> ../static/10.0.0.7"}, "once/10.0.0.7", "static/10.0.0.7", nil},
+		"step before name":   {lab.Files{"static/S-N-42": script("s"), "once/10.0.0.7": "-> ../i", "i": script("i")}, "once/10.0.0.7", "i", nil},
+		"order is a file":    {lab.Files{"once/10.0.0.7": script("o"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-link"}},
+		"dangling order":     {lab.Files{"once/10.0.0.7": "-> ../i", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
+		"order to directory": {lab.Files{"once/10.0.0.7": "-> ../i", "i/": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order to FIFO":      {lab.Files{"once/10.0.0.7": "-> ../i", "i": "|", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order to itself":    {lab.Files{"once/10.0.0.7": "-> 10.0.0.7", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
+		"order to /dev/zero": {lab.Files{"once/10.0.0.7": "-> /dev/zero", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order out":          {lab.Files{"once/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 outside"}},
+		"order to private":   {lab.Files{"once/10.0.0.7": "-> ../private/i", "private/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
+		"order to .git":      {lab.Files{"once/10.0.0.7": "-> ../.git/i", ".git/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
+		"order is HTML":      {lab.Files{"once/10.0.0.7": "-> ../i", "i": "<html>\n", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 no-script"}},
+		"order is empty":     {lab.Files{"once/10.0.0.7": "-> ../i", "i": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 empty"}},
+		"order is large":     {lab.Files{"once/10.0.0.7": "-> ../i", "i": script(strings.Repeat("x", boot.MaxScript)), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 too-large"}},
+		"static directory":   {lab.Files{"static/10.0.0.7/": "", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 not-file"}},
+		"static next name":   {lab.Files{"static/S-N-42": "<html>\n", "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", []string{"static/S-N-42 no-script"}},
+		"static out":         {lab.Files{"static/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 outside"}},
+		"ConfigMap":          {lab.Files{"default": "-> ..data/default", "..data": "-> ..2026_11_21", "..2026_11_21/default": script("d")}, "default", "..2026_11_21/default", nil},
 	}
 	roots := map[string]string{}
 	for name, test := range tests {
-		roots[name] = test.tree.grow(t, t.TempDir())
+		roots[name] = test.tree.Grow(t, t.TempDir())
 	}
 	rest()
 	for name, test := range tests {
@@ -468,7 +432,7 @@ func TestSteps(t *testing.T) {
 
 // TestNothing: a tree without a default has nothing for a stranger; a root that is not there knows nothing.
 func TestNothing(t *testing.T) {
-	root := files{"static/10.0.0.8": script("s")}.grow(t, t.TempDir())
+	root := lab.Files{"static/10.0.0.8": script("s")}.Grow(t, t.TempDir())
 	s := newSite(t, root)
 	if _, err := resolve(t, s, "", address, true); !errors.Is(err, boot.ErrNothing) {
 		t.Errorf("error %v, want: nothing to boot", err)
@@ -483,10 +447,10 @@ func TestNothing(t *testing.T) {
 // TestOnceElsewhere: orders in a directory of their own, with links relative to it and absolute ones.
 func TestOnceElsewhere(t *testing.T) {
 	dir := t.TempDir()
-	files{
+	lab.Files{
 		"srv/default": script("d"), "srv/install": script("i"), "srv/once/10.0.0.7": "-> ../default", "secret": script("OUTSIDE"),
 		"orders/10.0.0.7": "-> ../srv/install", "orders/10.0.0.8": "-> " + dir + "/srv/install", "orders/10.0.0.9": "-> ../secret",
-	}.grow(t, dir)
+	}.Grow(t, dir)
 	s := newSite(t, filepath.Join(dir, "srv"), func(c *config.Config) { c.OnceDir = filepath.Join(dir, "orders") })
 	for addr, want := range map[string]string{"10.0.0.7": "install", "10.0.0.8": "install", "10.0.0.9": "default"} {
 		a, err := resolve(t, s, "", netip.MustParseAddr(addr), true)
@@ -506,11 +470,11 @@ func TestTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files{
+	lab.Files{
 		"current": "-> releases/1", "releases/1/once/": "", "releases/1/debian/install.ipxe": script("1"),
 		"releases/1/debian/stable": "-> install.ipxe", "releases/1/page": "<html>\n",
 		"releases/2/once/": "", "releases/2/debian/install.ipxe": script("2"), "orders/": "", "secret": script("OUTSIDE"),
-	}.grow(t, dir)
+	}.Grow(t, dir)
 	inside := func(*config.Config) {}
 	elsewhere := func(c *config.Config) { c.OnceDir = filepath.Join(dir, "orders") }
 	t.Chdir(filepath.Join(dir, "releases/1/debian"))
@@ -552,28 +516,16 @@ func TestTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files{"orders/10.0.0.7": "-> " + text}.grow(t, dir)
-	swap(t, "releases/2", filepath.Join(dir, "current"))
+	lab.Files{"orders/10.0.0.7": "-> " + text}.Grow(t, dir)
+	lab.Swap(t, "releases/2", filepath.Join(dir, "current"))
 	if a, err := resolve(t, s, "", address, true); err != nil || string(a.Script.Body) != script("2") {
 		t.Errorf("after a new release: %q, error %v", a.Script.Body, err)
 	}
 }
 
-// swap lets the link at lead to target, in one step.
-func swap(t testing.TB, target, at string) {
-	t.Helper()
-	err := os.Symlink(target, at+".new")
-	if err == nil {
-		err = os.Rename(at+".new", at)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestWarnings: start-up says what will not work as people expect.
 func TestWarnings(t *testing.T) {
-	dir := files{"current": "-> 1", "1/once/": "", "orders/": ""}.grow(t, t.TempDir())
+	dir := lab.Files{"current": "-> 1", "1/once/": "", "orders/": ""}.Grow(t, t.TempDir())
 	for _, test := range []struct {
 		root, once string
 		want       []string
@@ -605,8 +557,8 @@ func TestWarnings(t *testing.T) {
 // without a restart.
 func TestRow19_RootRemovedReclonedSwapped(t *testing.T) {
 	dir := t.TempDir()
-	release := func(n string) files {
-		return files{
+	release := func(n string) lab.Files {
+		return lab.Files{
 			n + "/default": script("default " + n), n + "/static/10.0.0.7": script("static " + n), n + "/static/10.0.0.8": "-> ../profiles/p",
 			n + "/profiles/p": script("profile " + n), n + "/protect": "-> ../guards", n + "/once/": "",
 		}
@@ -628,8 +580,8 @@ func TestRow19_RootRemovedReclonedSwapped(t *testing.T) {
 	}
 	root := filepath.Join(dir, "root")
 	// All releases share their guards, in a folder that is soon at rest: a folder that just came is looked at for a while.
-	files{"guards/10.0.0.9": ""}.grow(t, dir)
-	s := newSite(t, release("1").grow(t, dir)+"/1", func(c *config.Config) { c.Root = root; os.Mkdir(root, 0o755) })
+	lab.Files{"guards/10.0.0.9": ""}.Grow(t, dir)
+	s := newSite(t, release("1").Grow(t, dir)+"/1", func(c *config.Config) { c.Root = root; os.Mkdir(root, 0o755) })
 	must(t, os.Remove(root))
 
 	t.Run("removed and made again", func(t *testing.T) {
@@ -638,22 +590,22 @@ func TestRow19_RootRemovedReclonedSwapped(t *testing.T) {
 		must(t, os.RemoveAll(root))
 		a, err := resolve(t, s, "", address, true)
 		unsure(t, a, err, boot.Protect)
-		release("2").grow(t, dir)
+		release("2").Grow(t, dir)
 		must(t, os.Rename(filepath.Join(dir, "2"), root))
 		ask(t, s, "2")
 		must(t, os.RemoveAll(root))
-		release("root").grow(t, dir) // file by file, as a clone does
+		release("root").Grow(t, dir) // file by file, as a clone does
 		ask(t, s, "root")
 	})
 	t.Run("link swapped", func(t *testing.T) {
 		must(t, os.RemoveAll(root))
-		release("3").grow(t, dir)
-		release("4").grow(t, dir)
+		release("3").Grow(t, dir)
+		release("4").Grow(t, dir)
 		must(t, os.Symlink("3", root))
 		ask(t, s, "3")
-		swap(t, "4", root)
+		lab.Swap(t, "4", root)
 		ask(t, s, "4")
-		swap(t, filepath.Join(dir, "3"), root)
+		lab.Swap(t, filepath.Join(dir, "3"), root)
 		ask(t, s, "3")
 	})
 	t.Run("link swapped under load", func(t *testing.T) {
@@ -680,8 +632,8 @@ func TestRow19_RootRemovedReclonedSwapped(t *testing.T) {
 		old := "3"
 		for i := range 60 {
 			next := fmt.Sprint("r", i)
-			release(next).grow(t, dir)
-			swap(t, next, root)
+			release(next).Grow(t, dir)
+			lab.Swap(t, next, root)
 			must(t, os.RemoveAll(filepath.Join(dir, old)))
 			old = next
 			time.Sleep(5 * time.Millisecond)
@@ -744,7 +696,7 @@ func TestRow20_GitCheckoutUnderLoad(t *testing.T) {
 		want  []string // every answer that is right at any time
 		after map[string]string
 	}
-	trees := map[string]files{"A": {}, "B": {}}
+	trees := map[string]lab.Files{"A": {}, "B": {}}
 	var hosts []host
 	for rev, tree := range trees {
 		for i := range 9500 {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,52 +22,6 @@ import (
 
 	"pxesrv/pkg/lab"
 )
-
-// files is a tree in a literal: a path and its text. "-> X" is a symbolic link to X, "|" a FIFO, "socket", and a path that
-// ends in "/" a directory.
-type files map[string]string
-
-func (f files) grow(t testing.TB, root string) string {
-	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		at, text := filepath.Join(root, name), f[name]
-		err := os.MkdirAll(filepath.Dir(at), 0o755)
-		if err == nil {
-			link, isLink := strings.CutPrefix(text, "-> ")
-			switch {
-			case strings.HasSuffix(name, "/"):
-				err = os.MkdirAll(at, 0o755)
-			case isLink:
-				err = os.Symlink(link, at)
-			case text == "|":
-				err = syscall.Mkfifo(at, 0o644)
-			case text == "socket":
-				err = socket(t, at)
-			default:
-				err = os.WriteFile(at, []byte(text), 0o644)
-			}
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
-}
-
-// socket makes a socket that is there until the end of the test.
-func socket(t testing.TB, at string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	dir, err := os.Open(filepath.Dir(at)) // the path itself may be too long for an address
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(at))})
-}
 
 // rest waits until nothing that was made so far counts as recently changed.
 func rest() { time.Sleep(recent + 100*time.Millisecond) }
@@ -128,13 +80,13 @@ func TestPathRule(t *testing.T) {
 	}
 	real, named := filepath.Join(dir, "releases/1"), filepath.Join(dir, "root")
 	long := strings.Repeat("n", 256)
-	files{
+	lab.Files{
 		"root": "-> releases/1", "outside": "OUTSIDE\n", "releases/1-evil/f": "OUTSIDE\n", "releases/2/f": "OUTSIDE\n",
 		"allowed/f": "allowed\n", "allowed/.git/config": "HIDDEN\n", "allowed/x.tmpl": "source\n", "allow": "-> allowed", "allowed-not/f": "OUTSIDE\n",
 		"allowed/out": "-> ../outside", "fifo": "|",
-	}.grow(t, dir)
+	}.Grow(t, dir)
 	os.MkdirAll(filepath.Join(dir, "journal"), 0o755)
-	files{"f": "JOURNAL\n"}.grow(t, filepath.Join(real, "state"))
+	lab.Files{"f": "JOURNAL\n"}.Grow(t, filepath.Join(real, "state"))
 
 	tests := []struct {
 		name, what   string // what lies there; "" = see below
@@ -234,13 +186,13 @@ func TestPathRule(t *testing.T) {
 		{"allow/source", "-> " + dir + "/allowed/x.tmpl", "!hidden", "source\n"},
 		{"allow/further", "-> " + dir + "/allowed/out", "!outside", "!outside"},
 	}
-	lies := files{}
+	lies := lab.Files{}
 	for _, test := range tests {
 		if test.what != "" || strings.HasSuffix(test.name, "/") || test.name == "kinds/empty" {
 			lies[test.name] = test.what
 		}
 	}
-	lies.grow(t, real)
+	lies.Grow(t, real)
 	if os.Getuid() == 0 {
 		if err := unix.Mknod(filepath.Join(real, "kinds/device"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err == nil {
 			tests = append(tests, struct{ name, what, serve, reply string }{"kinds/device", "", "!not-file", "!not-file"})
@@ -274,10 +226,10 @@ func TestPathRule(t *testing.T) {
 // TestReadFrom: the text of a link counts from the directory in which the link lies.
 func TestReadFrom(t *testing.T) {
 	dir := t.TempDir()
-	files{
+	lab.Files{
 		"root/once/": "", "root/orders": "-> once", "root/f": "f\n", "root/once/f": "once\n", "orders/": "", "root/deep/once/": "", "f": "OUTSIDE\n",
 		"root/away": "-> deep/once", "root/deep/f": "deep\n",
-	}.grow(t, dir)
+	}.Grow(t, dir)
 	tree := &Tree{Path: filepath.Join(dir, "root")}
 	rest()
 	for _, test := range []struct{ from, text, want string }{
@@ -302,7 +254,7 @@ func TestReadFrom(t *testing.T) {
 
 // TestNoRoot: without a root nobody can know anything; that is no refusal.
 func TestNoRoot(t *testing.T) {
-	dir := files{"file": "x\n", "dangling": "-> nowhere"}.grow(t, t.TempDir())
+	dir := lab.Files{"file": "x\n", "dangling": "-> nowhere"}.Grow(t, t.TempDir())
 	for _, root := range []string{"missing", "file", "dangling"} {
 		tree := &Tree{Path: filepath.Join(dir, root)}
 		var r *Refusal
@@ -427,7 +379,7 @@ func TestClean(t *testing.T) {
 func TestSwapRace(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
-	files{"root/f": "inside\n", "root/a": "-> f", "root/d/f": "inside\n", "secret/f": "OUTSIDE\n"}.grow(t, dir)
+	lab.Files{"root/f": "inside\n", "root/a": "-> f", "root/d/f": "inside\n", "secret/f": "OUTSIDE\n"}.Grow(t, dir)
 	tree := &Tree{Path: root}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -486,23 +438,11 @@ func TestSwapRace(t *testing.T) {
 	}
 }
 
-// swap lets the link at lead to target, in one step.
-func swap(t testing.TB, target, at string) {
-	t.Helper()
-	err := os.Symlink(target, at+"~")
-	if err == nil {
-		err = os.Rename(at+"~", at)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestRootSwapped: the root may be swapped, removed and made again. It is looked up for each request.
 func TestRootSwapped(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
-	files{"1/f": "1\n", "2/f": "2\n", "1/l": "-> " + root + "/f", "2/l": "-> " + root + "/f"}.grow(t, dir)
+	lab.Files{"1/f": "1\n", "2/f": "2\n", "1/l": "-> " + root + "/f", "2/l": "-> " + root + "/f"}.Grow(t, dir)
 	tree := &Tree{Path: root}
 	want := func(text string) {
 		t.Helper()
@@ -512,9 +452,9 @@ func TestRootSwapped(t *testing.T) {
 			}
 		}
 	}
-	swap(t, "1", root)
+	lab.Swap(t, "1", root)
 	want("1\n")
-	swap(t, "2", root)
+	lab.Swap(t, "2", root)
 	want("2\n")
 	if err := os.Remove(root); err != nil {
 		t.Fatal(err)
@@ -529,7 +469,7 @@ func TestRootSwapped(t *testing.T) {
 	if err := os.RemoveAll(root); err != nil {
 		t.Fatal(err)
 	}
-	files{"root/f": "again\n", "root/l": "-> f"}.grow(t, dir)
+	lab.Files{"root/f": "again\n", "root/l": "-> f"}.Grow(t, dir)
 	want("again\n")
 }
 
@@ -580,26 +520,26 @@ func isVersion(s string) bool {
 // the new one, whole, and never an error.
 func TestSwappedUnderLoad(t *testing.T) {
 	for name, test := range map[string]struct {
-		before files
+		before lab.Files
 		change func(t *testing.T, dir string, i int)
 	}{
 		// As Kubernetes updates a ConfigMap: a new folder, the link ..data renamed, the old folder removed.
-		"ConfigMap": {files{"root/default": "-> ..data/default", "root/..data": "-> ..0", "root/..0/default": version(0)}, func(t *testing.T, dir string, i int) {
-			files{fmt.Sprintf("root/..%d/default", i+1): version(i + 1)}.grow(t, dir)
-			swap(t, fmt.Sprintf("..%d", i+1), filepath.Join(dir, "root/..data"))
+		"ConfigMap": {lab.Files{"root/default": "-> ..data/default", "root/..data": "-> ..0", "root/..0/default": version(0)}, func(t *testing.T, dir string, i int) {
+			lab.Files{fmt.Sprintf("root/..%d/default", i+1): version(i + 1)}.Grow(t, dir)
+			lab.Swap(t, fmt.Sprintf("..%d", i+1), filepath.Join(dir, "root/..data"))
 			os.RemoveAll(filepath.Join(dir, fmt.Sprintf("root/..%d", i)))
 		}},
-		"release": {files{"root": "-> 0", "0/default": version(0)}, func(t *testing.T, dir string, i int) {
-			files{fmt.Sprintf("%d/default", i+1): version(i + 1)}.grow(t, dir)
-			swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
+		"release": {lab.Files{"root": "-> 0", "0/default": version(0)}, func(t *testing.T, dir string, i int) {
+			lab.Files{fmt.Sprintf("%d/default", i+1): version(i + 1)}.Grow(t, dir)
+			lab.Swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
 			os.RemoveAll(filepath.Join(dir, fmt.Sprint(i)))
 		}},
-		"release with absolute links": {files{"root": "-> 0", "0/f": version(0), "0/default": "-> @/root/f"}, func(t *testing.T, dir string, i int) {
-			files{fmt.Sprintf("%d/f", i+1): version(i + 1), fmt.Sprintf("%d/default", i+1): "-> " + dir + "/root/f"}.grow(t, dir)
-			swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
+		"release with absolute links": {lab.Files{"root": "-> 0", "0/f": version(0), "0/default": "-> @/root/f"}, func(t *testing.T, dir string, i int) {
+			lab.Files{fmt.Sprintf("%d/f", i+1): version(i + 1), fmt.Sprintf("%d/default", i+1): "-> " + dir + "/root/f"}.Grow(t, dir)
+			lab.Swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
 		}},
-		"rename": {files{"root/default": version(0)}, func(t *testing.T, dir string, i int) {
-			files{"root/new": version(i + 1)}.grow(t, dir)
+		"rename": {lab.Files{"root/default": version(0)}, func(t *testing.T, dir string, i int) {
+			lab.Files{"root/new": version(i + 1)}.Grow(t, dir)
 			if err := os.Rename(filepath.Join(dir, "root/new"), filepath.Join(dir, "root/default")); err != nil {
 				t.Error(err)
 			}
@@ -610,7 +550,7 @@ func TestSwappedUnderLoad(t *testing.T) {
 			for name, text := range test.before {
 				test.before[name] = strings.Replace(text, "@", dir, 1)
 			}
-			test.before.grow(t, dir)
+			test.before.Grow(t, dir)
 			tree := &Tree{Path: filepath.Join(dir, "root")}
 			ctx := patiently(t)
 			whileSwapped(t, func(i int) { test.change(t, dir, i) }, func(i int) string {
@@ -643,16 +583,16 @@ func TestHalfWritten(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		before files
+		before lab.Files
 		after  func(root string) // what the edit does after it was seen half-done
 	}{
-		"missing":        {files{"x/": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"empty":          {files{"f": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"cut in a line":  {files{"f": "#!ipxe\necho o"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"in pieces":      {files{"f": ""}, func(root string) { write(root+"/f", "#!ip", "xe\necho o", "ne\necho", " two\n") }},
-		"dangling":       {files{"f": "-> later"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/later", whole) }},
-		"folder missing": {files{"f": "-> d/later"}, func(root string) { os.Mkdir(root+"/d", 0o755); write(root+"/d/later", whole) }},
-		"directory gone": {files{"f": "-> d/later", "d/x": ""}, func(root string) {
+		"missing":        {lab.Files{"x/": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
+		"empty":          {lab.Files{"f": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
+		"cut in a line":  {lab.Files{"f": "#!ipxe\necho o"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
+		"in pieces":      {lab.Files{"f": ""}, func(root string) { write(root+"/f", "#!ip", "xe\necho o", "ne\necho", " two\n") }},
+		"dangling":       {lab.Files{"f": "-> later"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/later", whole) }},
+		"folder missing": {lab.Files{"f": "-> d/later"}, func(root string) { os.Mkdir(root+"/d", 0o755); write(root+"/d/later", whole) }},
+		"directory gone": {lab.Files{"f": "-> d/later", "d/x": ""}, func(root string) {
 			os.RemoveAll(root + "/d")
 			os.Mkdir(root+"/d", 0o755)
 			write(root+"/d/later", whole)
@@ -661,7 +601,7 @@ func TestHalfWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := memory(t)
 			tree := &Tree{Path: root}
-			test.before.grow(t, root)
+			test.before.Grow(t, root)
 			var group sync.WaitGroup
 			started := make(chan bool)
 			group.Go(func() { <-started; test.after(root) })
@@ -677,10 +617,10 @@ func TestHalfWritten(t *testing.T) {
 
 // TestAtRest: nothing waits for what nobody is about to write.
 func TestAtRest(t *testing.T) {
-	root := files{
+	root := lab.Files{
 		"dangling": "-> nowhere", "far": "-> d/nowhere", "d/": "", "loop": "-> loop", "empty": "", "cut": "#!ipxe\necho", "f": "whole\n",
 		"static/10.0.0.7": "x\n", "protect/10.0.0.7": "",
-	}.grow(t, t.TempDir())
+	}.Grow(t, t.TempDir())
 	tree := &Tree{Path: root}
 	rest()
 	for name, want := range map[string]string{"dangling": "!missing", "far": "!missing", "loop": "!missing", "empty": "!empty", "nothing": "!missing",
@@ -710,9 +650,9 @@ func TestAtRest(t *testing.T) {
 
 // TestLimit: a file larger than the limit is refused by its size, without being read.
 func TestLimit(t *testing.T) {
-	root := files{"f": strings.Repeat("x", 99) + "\n"}.grow(t, t.TempDir())
+	root := lab.Files{"f": strings.Repeat("x", 99) + "\n"}.Grow(t, t.TempDir())
 	tree := &Tree{Path: root}
-	if err := os.Truncate(files{"huge": ""}.grow(t, root)+"/huge", 8<<30); err != nil {
+	if err := os.Truncate(lab.Files{"huge": ""}.Grow(t, root)+"/huge", 8<<30); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -753,7 +693,7 @@ func TestChangedWhileRead(t *testing.T) {
 		"replaced": func(at string) (string, error) { return old, os.Rename(at+"2", at) }, // what was opened is whole
 	} {
 		t.Run(name, func(t *testing.T) {
-			source := files{"f": old, "f2": strings.Repeat("second\n", 50000)}.grow(t, t.TempDir())
+			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
 			faults := lab.MountFaults(t, source)
 			tree := &Tree{Path: faults.Dir}
 			time.Sleep(2 * quiet)
@@ -784,7 +724,7 @@ func TestChangedWhileRead(t *testing.T) {
 
 // TestFind: entries in the order of the names, whatever they are.
 func TestFind(t *testing.T) {
-	root := files{"static/a": "x", "static/b": "-> nowhere", "static/c/": "", "static/d": "-> c", "static/e": "|", "file": ""}.grow(t, t.TempDir())
+	root := lab.Files{"static/a": "x", "static/b": "-> nowhere", "static/c/": "", "static/d": "-> c", "static/e": "|", "file": ""}.Grow(t, t.TempDir())
 	tree := &Tree{Path: root}
 	rest()
 	found, err := tree.Find(atOnce(), "static", []string{"z", "e", "d", "c", "b", "a", "y"})
@@ -806,7 +746,7 @@ func TestFind(t *testing.T) {
 // TestFindFlicker: an edit takes an entry away and brings it back all the time. A machine that has a stronger name, of which
 // there is no entry, finds it all the same: it was there at one of the looks.
 func TestFindFlicker(t *testing.T) {
-	root := files{"static/": ""}.grow(t, memory(t))
+	root := lab.Files{"static/": ""}.Grow(t, memory(t))
 	tree := &Tree{Path: root}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -840,7 +780,7 @@ func lower(entry string) []string {
 
 // TestIndex: entries are found by any of their keys, the first key first.
 func TestIndex(t *testing.T) {
-	root := files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "", "linked": "-> protect"}.grow(t, t.TempDir())
+	root := lab.Files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "", "linked": "-> protect"}.Grow(t, t.TempDir())
 	rest()
 	for _, dir := range []string{"protect", "linked"} {
 		x := Index{Tree: &Tree{Path: root}, Dir: dir, Keys: lower}
@@ -862,7 +802,7 @@ func TestIndex(t *testing.T) {
 // TestIndexChanges: each change is seen by the very next request, also when many come within one tick of the file system's
 // clock.
 func TestIndexChanges(t *testing.T) {
-	root := files{"protect/always": "", "protect/old": ""}.grow(t, t.TempDir())
+	root := lab.Files{"protect/always": "", "protect/old": ""}.Grow(t, t.TempDir())
 	x := Index{Tree: &Tree{Path: root}, Dir: "protect", Keys: lower}
 	at := filepath.Join(root, "protect/web1")
 	find := func(want string) {
@@ -905,7 +845,7 @@ func TestIndexChanges(t *testing.T) {
 	// Another directory in its place, with a name that is as old.
 	rest()
 	find("web1")
-	files{"other/always": ""}.grow(t, root)
+	lab.Files{"other/always": ""}.Grow(t, root)
 	for _, move := range [][2]string{{"protect", "away"}, {"other", "protect"}} {
 		if err := os.Rename(filepath.Join(root, move[0]), filepath.Join(root, move[1])); err != nil {
 			t.Fatal(err)
@@ -917,14 +857,14 @@ func TestIndexChanges(t *testing.T) {
 // TestIndexBroken: what is no directory, or cannot be looked into, is an error and never an empty directory.
 func TestIndexBroken(t *testing.T) {
 	roots := map[string]string{}
-	for name, tree := range map[string]files{
+	for name, tree := range map[string]lab.Files{
 		"file":           {"protect": "x"},
 		"FIFO":           {"protect": "|"},
 		"dangling link":  {"protect": "-> nowhere"},
 		"loop":           {"protect": "-> protect"},
 		"link to a file": {"protect": "-> f", "f": ""},
 	} {
-		roots[name] = tree.grow(t, t.TempDir())
+		roots[name] = tree.Grow(t, t.TempDir())
 	}
 	rest()
 	for name, root := range roots {
@@ -937,7 +877,7 @@ func TestIndexBroken(t *testing.T) {
 
 // TestFaults: an error of the disk is told as it is, from every function, and never as "not there".
 func TestFaults(t *testing.T) {
-	source := files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.grow(t, t.TempDir())
+	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.Grow(t, t.TempDir())
 	faults := lab.MountFaults(t, source)
 	tree := &Tree{Path: faults.Dir}
 	rest()
@@ -998,7 +938,7 @@ func TestFaults(t *testing.T) {
 
 // TestNoDescriptorLeft: whatever the answer, nothing stays open.
 func TestNoDescriptorLeft(t *testing.T) {
-	root := files{"f": "x\n", "d/": "", "p": "|", "out": "-> /etc/passwd", "l": "-> nowhere", ".git/x": "", "h": "-> .git/x", "big": "0123456789", "e": ""}.grow(t, t.TempDir())
+	root := lab.Files{"f": "x\n", "d/": "", "p": "|", "out": "-> /etc/passwd", "l": "-> nowhere", ".git/x": "", "h": "-> .git/x", "big": "0123456789", "e": ""}.Grow(t, t.TempDir())
 	tree := &Tree{Path: root}
 	rest()
 	count := func() int {
