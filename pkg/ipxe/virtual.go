@@ -1,7 +1,6 @@
 package ipxe
 
 import (
-	"fmt"
 	"path"
 	"strings"
 )
@@ -52,21 +51,19 @@ func Instead(name string) *Virtual {
 	return nil
 }
 
-// pxelinuxConfig starts iPXE under PXELINUX with the identification script. lpxelinux.0 speaks HTTP; pxelinux.0 does not, and
-// goes on to the second label. A name behind "::" is one of the TFTP server, without the folder that PXELINUX was loaded from.
-// The script comes by TFTP in both cases, because as an initrd it loses the address that it came from, and only over TFTP it
-// has that in it.
+// pxelinuxConfig starts iPXE under PXELINUX with the identification script. lpxelinux.0 speaks HTTP, and so does pxelinux.0 where
+// the card's own program is iPXE; elsewhere it goes on to the label behind ONERROR. A name behind "::" is one of the TFTP server,
+// without the folder that PXELINUX was loaded from. The script always comes by TFTP: as an initrd it loses the address that it
+// came from, and only over TFTP, where nobody knows that of the HTTP server, it always has that in it.
 func pxelinuxConfig(base string) []byte {
-	return fmt.Appendf(nil, `DEFAULT http
-PROMPT 0
-ONERROR tftp
-LABEL http
-  KERNEL %[1]s/ipxe.lkrn
-  INITRD %[1]s/boot.ipxe
-LABEL tftp
+	text := `LABEL tftp
   KERNEL ::ipxe.lkrn
   INITRD ::boot.ipxe
-`, base)
+`
+	if base == "" {
+		return []byte("DEFAULT tftp\nPROMPT 0\n" + text)
+	}
+	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
 // grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
