@@ -66,16 +66,19 @@ func pxelinuxConfig(base string) []byte {
 	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
-// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
+// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root. GRUB knows no "||". It must be
+// the iPXE with drivers of its own: GRUB keeps the firmware's card to itself, and snponly.efi finds none. When iPXE gives back,
+// as it does to boot the local disk, GRUB does the same.
 const grubConfig = `if [ "$grub_platform" = efi ]; then
   if [ "$grub_cpu" = arm64 ]; then
     chainloader /ipxe-arm64.efi
   else
-    chainloader /snponly.efi || chainloader /ipxe.efi
+    chainloader /ipxe.efi
   fi
 else
   linux16 /ipxe.lkrn
   initrd16 /boot.ipxe
 fi
 boot
+exit 1
 `
