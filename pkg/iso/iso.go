@@ -64,7 +64,8 @@ const (
 	catalogAt    = 23 // El Torito boot catalog
 	filesAt      = 24
 
-	// The image's size is a multiple of this: one cylinder of the geometry that the partition table tells a BIOS.
+	// The EFI system partition begins with a multiple of this, and the image ends with one: a cylinder of the geometry that a
+	// BIOS reads out of the partition table.
 	cylinder = heads * perTrack * 512
 	heads    = 64
 	perTrack = 32
@@ -121,6 +122,7 @@ func NewTemplate(l Loaders) (*Template, error) {
 		if err != nil {
 			return nil, err
 		}
+		next = uint32(up(int(next), cylinder/sector))
 		esp = place(fat)
 		script = file{at: esp.at + uint32(scriptAt/sector), size: slotSize}
 	} else {

@@ -177,32 +177,39 @@ const (
 	mbrCode      = 432 // bytes of code
 	mbrSignature = 440
 	mbrTable     = 446
-	typeWhole    = 0x17 // hidden file system: Windows does not offer to format it
+	typeHidden   = 0x17 // a hidden file system: Windows leaves it alone
 	typeESP      = 0xef
 )
 
 // writeMBR writes the first sector, which counts when the image lies on a USB stick. With isohdpfx.bin a BIOS boots it: the code
-// finds isolinux.bin by the number at byte 432, and the entry for the whole image makes a BIOS take the stick for a disk.
-// UEFI finds the EFI system partition by its type.
+// finds isolinux.bin by the number at byte 432, and the active partition makes a BIOS take the stick for a disk. UEFI finds the
+// EFI system partition by its type, if not by the boot catalog.
+//
+// The active partition ends where the EFI system partition begins. Other makers of such images let it cover the whole image, but
+// firmware takes a table with overlapping partitions for none (EDK II, MdeModulePkg/Universal/Disk/PartitionDxe/Mbr.c).
 func writeMBR(data []byte, id uint32, isohdpfx []byte, isolinux, esp file) {
 	next := mbrTable
-	partition := func(status, kind byte, from, count uint32) {
+	partition := func(status, kind byte, from, to uint32) { // in 512-byte sectors, to is behind the last
 		e := data[next : next+16]
 		next += 16
 		e[0] = status
 		putCHS(e[1:], from)
 		e[4] = kind
-		putCHS(e[5:], from+count-1)
+		putCHS(e[5:], to-1)
 		le.PutUint32(e[8:], from)
-		le.PutUint32(e[12:], count)
+		le.PutUint32(e[12:], to-from)
+	}
+	end := uint32(len(data) / 512)
+	if esp.size != 0 {
+		end = esp.at * (sector / 512)
 	}
 	if isohdpfx != nil {
 		copy(data, isohdpfx)
-		le.PutUint64(data[mbrCode:], uint64(isolinux.at)*4)
-		partition(0x80, typeWhole, 0, uint32(len(data)/512))
+		le.PutUint64(data[mbrCode:], uint64(isolinux.at)*(sector/512))
+		partition(0x80, typeHidden, 0, end)
 	}
 	if esp.size != 0 {
-		partition(0, typeESP, esp.at*4, esp.size/512)
+		partition(0, typeESP, end, end+esp.size/512)
 	}
 	le.PutUint32(data[mbrSignature:], id)
 	data[510], data[511] = 0x55, 0xaa
