@@ -77,8 +77,8 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 
 	// The data: each file in one piece, the script first.
 	table := b[fatSector : fatSector+shape.fatSectors*fatSector]
-	shape.link(table, 0, 0xff8)
-	shape.link(table, 1, 0xfff)
+	shape.link(table, 0, last&^0xff|0xf8) // the medium once more: the first two are no clusters
+	shape.link(table, 1, last)
 	next := 2
 	put := func(content []byte) (first int) {
 		first = next
@@ -87,7 +87,7 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 			shape.link(table, next, next+1)
 			next++
 		}
-		shape.link(table, next, 0xfff)
+		shape.link(table, next, last)
 		next++
 		return first
 	}
@@ -133,19 +133,19 @@ func writeBPB(b []byte, s fatShape, serial uint32) {
 	b[510], b[511] = 0x55, 0xaa
 }
 
-// link says in the table that cluster n is followed by the cluster next. From 0xff0 on next is a mark: 0xfff is the end.
+// last says that no cluster follows. Written into an entry of 12 or 16 bits it has all of them set, as the standard wants it.
+const last = -1
+
+// link says in the table that cluster n is followed by the cluster next, or by none.
 func (s fatShape) link(table []byte, n, next int) {
 	if s.fat16 {
-		if n < 2 || next == 0xfff {
-			next |= 0xf000
-		}
 		le.PutUint16(table[2*n:], uint16(next))
 		return
 	}
 	at := n * 3 / 2 // two entries in three bytes
 	v := le.Uint16(table[at:])
 	if n%2 == 0 {
-		v = v&0xf000 | uint16(next)
+		v = v&0xf000 | uint16(next)&0xfff
 	} else {
 		v = v&0x000f | uint16(next)<<4
 	}

@@ -378,7 +378,7 @@ func (m *medium) openFAT(e extent) (*fat, error) {
 	return f, err
 }
 
-// next is the cluster behind n, or -1 at the end.
+// next is the cluster behind n, or last.
 func (s fatShape) next(table []byte, n int) int {
 	v := 0
 	switch {
@@ -390,7 +390,7 @@ func (s fatShape) next(table []byte, n int) int {
 		v = int(le.Uint16(table[n*3/2:])) >> 4
 	}
 	if s.fat16 && v >= 0xfff8 || !s.fat16 && v >= 0xff8 {
-		return -1
+		return last
 	}
 	return v
 }
@@ -401,13 +401,13 @@ func (f *fat) extent(first int, size int64) (extent, error) {
 	if first < 2 || count > int64(f.shape.clusters) || int64(first)-2+count > int64(f.shape.clusters) {
 		return extent{}, errOutside
 	}
-	last := first + int(count) - 1
-	for n := first; n < last; n++ {
+	end := first + int(count) - 1
+	for n := first; n < end; n++ {
 		if f.shape.next(f.table, n) != n+1 {
 			return extent{}, errors.New("it is not in one piece")
 		}
 	}
-	if f.shape.next(f.table, last) != -1 {
+	if f.shape.next(f.table, end) != last {
 		return extent{}, errors.New("it does not end where it should")
 	}
 	return extent{0, f.at + int64(first-2)*f.cluster, size}, nil

@@ -181,6 +181,10 @@ const (
 	typeESP      = 0xef
 )
 
+// notForBIOS is what a BIOS runs when it starts from a stick that is for UEFI only: it hands the turn to the next device.
+const notForBIOS = "\xcd\x18" + // int 18h: this device does not boot
+	"\xf4\xeb\xfd" // hlt, again and again, where there is no next
+
 // writeMBR writes the first sector, which counts when the image lies on a USB stick. With isohdpfx.bin a BIOS boots it: the code
 // finds isolinux.bin by the number at byte 432, and the active partition makes a BIOS take the stick for a disk. UEFI finds the
 // EFI system partition by its type, if not by the boot catalog.
@@ -199,11 +203,16 @@ func writeMBR(data []byte, id uint32, isohdpfx []byte, isolinux, esp file) {
 		le.PutUint32(e[8:], from)
 		le.PutUint32(e[12:], to-from)
 	}
+	if isohdpfx == nil && esp.size == 0 {
+		return // for CD only: no firmware shall take it for a disk
+	}
 	end := uint32(len(data) / 512)
 	if esp.size != 0 {
 		end = esp.at * (sector / 512)
 	}
-	if isohdpfx != nil {
+	if isohdpfx == nil {
+		copy(data, notForBIOS)
+	} else {
 		copy(data, isohdpfx)
 		le.PutUint64(data[mbrCode:], uint64(isolinux.at)*(sector/512))
 		partition(0x80, typeHidden, 0, end)
