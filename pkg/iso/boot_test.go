@@ -100,15 +100,6 @@ func TestBoot(t *testing.T) {
 	}
 }
 
-// TestBootNotForBIOS: a BIOS that starts from a stick for UEFI gets the turn back, and does not hang. What it does then is its
-// affair: SeaBIOS tries no second disk.
-func TestBootNotForBIOS(t *testing.T) {
-	l := bootable(t, oldLKRN)
-	m := lab.Start(t, lab.VM{USB: write(t, iso.Loaders{EFI: l.EFI}, bootScript)})
-	m.Expect("Booting from Hard Disk", patience)
-	m.Expect("No bootable device", patience)
-}
-
 // overwrite changes a file.
 func overwrite(t *testing.T, path string, at int64, b []byte) {
 	t.Helper()

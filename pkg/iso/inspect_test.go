@@ -178,8 +178,13 @@ func (p *patched) ReadAt(b []byte, off int64) (int, error) {
 func FuzzInspect(f *testing.F) {
 	m, b := image(f, fake(), "#!ipxe\n")
 	// Where the structures are; 4 bytes of input change one byte: place, offset, value.
-	places := []int64{446, 16 * 2048, 16*2048 + 156, 16*2048 + 574, 17 * 2048, 21 * 2048, 22 * 2048, 23 * 2048, 1 << 20, 1<<20 + 512, 1<<20 + 2560, slots(f, b)[0] + 6000}
+	const fat = 1 << 20
+	root := fat + 512*int64(1+2*le.Uint16(b[fat+22:]))
+	places := []int64{446, 16 * 2048, 16*2048 + 156, 16*2048 + 574, 17 * 2048, 21 * 2048, 22 * 2048, 23 * 2048, fat, fat + 512, root, slots(f, b)[0] + 6000}
 	f.Add([]byte{}, uint32(0))
+	f.Add([]byte{8, 13, 0, 0}, uint32(0))          // no sectors in a cluster
+	f.Add([]byte{10, 32 + 26, 0, 0}, uint32(0))    // the folder EFI in cluster 0
+	f.Add([]byte{10, 32 + 27, 0, 0x7f}, uint32(0)) // and far outside
 	f.Add([]byte{8, 13, 0, 255, 8, 22, 0, 255}, uint32(1))
 	f.Add([]byte{9, 3, 0, 255, 10, 26, 0, 2, 5, 70, 0, 255}, uint32(5000))
 	f.Fuzz(func(t *testing.T, changes []byte, cut uint32) {

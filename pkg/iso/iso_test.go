@@ -190,6 +190,27 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// TestFirstSector: on a stick that a BIOS cannot boot it hands the turn back at once, for CD only it is no boot sector at all.
+func TestFirstSector(t *testing.T) {
+	for name, l := range ways() {
+		_, b := image(t, l, "")
+		signed := b[510] == 0x55 && b[511] == 0xaa
+		if stick := l.ISOHDPFX != nil || l.EFI != nil || l.EFIARM64 != nil; signed != stick {
+			t.Errorf("%s: boot signature %v, want %v", name, signed, stick)
+		}
+		code := make([]byte, 432)
+		switch {
+		case l.ISOHDPFX != nil:
+			copy(code, l.ISOHDPFX)
+		case signed:
+			copy(code, "\xcd\x18\xf4\xeb\xfd") // int 18h; hlt; jmp to hlt
+		}
+		if !bytes.Equal(b[:432], code) {
+			t.Errorf("%s: code % x", name, b[:16])
+		}
+	}
+}
+
 // TestETag: it changes with the script, also where the padding begins, and with each loader.
 func TestETag(t *testing.T) {
 	seen := map[string]string{}

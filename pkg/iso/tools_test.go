@@ -63,13 +63,13 @@ func TestTools(t *testing.T) {
 			want("UEFI as options", `^-e '/ESP.IMG'\n-no-emul-boot$`, info.UEFI)
 
 			// The partition table.
-			report = tool(t, "fdisk", "-l", "-o", "Boot,Start,End,Sectors,Id", path)
+			report = tool(t, "fdisk", "-l", "-o", "Boot,Start,End,Sectors,Id,Start-C/H/S,End-C/H/S", path)
 			espEnd, biosEnd := int64(0), info.Size/512-1
 			if uefi {
 				espEnd, biosEnd = espAt/512+size(t, listing, "ESP.IMG")/512-1, espAt/512-1
 			}
-			want("stick for BIOS", fmt.Sprintf(`^\* +0 +%d +%d 17$`, biosEnd, biosEnd+1), info.BIOSStick)
-			want("stick for UEFI", fmt.Sprintf(`^ +%d +%d +%d ef$`, espAt/512, espEnd, espEnd-espAt/512+1), info.UEFIStick)
+			want("stick for BIOS", fmt.Sprintf(`^\* +0 +%d +%d 17 +0/0/1 +%s$`, biosEnd, biosEnd+1, chs(biosEnd)), info.BIOSStick)
+			want("stick for UEFI", fmt.Sprintf(`^ +%d +%d +%d ef +%s +%s$`, espAt/512, espEnd, espEnd-espAt/512+1, chs(espAt/512), chs(espEnd)), info.UEFIStick)
 			want("disk identifier", `^Disk identifier: 0x[0-9a-f]{8}$`, info.BIOSStick || info.UEFIStick)
 
 			// The files.
@@ -117,6 +117,9 @@ func TestTools(t *testing.T) {
 		})
 	}
 }
+
+// chs is a sector's address in a geometry of 64 heads with 32 sectors.
+func chs(lba int64) string { return fmt.Sprintf("%d/%d/%d", lba/2048, lba/32%64, lba%32+1) }
 
 // size is the size of a file in isoinfo's list.
 func size(t *testing.T, listing, name string) (n int64) {
