@@ -95,6 +95,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"root elsewhere", func(b []byte) []byte { le.PutUint32(b[16*2048+158:], 1<<31); return b }, "damaged: a directory: it would lie outside", false},
 		{"root empty", func(b []byte) []byte { clear(b[21*2048:][:2048]); return b }, "damaged: it has no loaders", false},
 		{"directory", func(b []byte) []byte { b[22*2048+32] = 200; return b }, "damaged: a directory has an impossible record", false},
+		{"directory cut", func(b []byte) []byte { le.PutUint32(b[16*2048+166:], 50); return b }, "damaged: a directory has an impossible record", false},
 		{"no kernel", func(b []byte) []byte { b[22*2048+68+33]++; return b }, "damaged: ISOLINUX/IPXE.KRN is missing", false},
 		{"kernel elsewhere", func(b []byte) []byte { le.PutUint32(b[22*2048+68+2:], 1020); return b }, "damaged: ISOLINUX/IPXE.KRN: it would lie outside", false},
 		{"FAT", func(b []byte) []byte { b[1<<20+11]++; return b }, "damaged: ESP.IMG: no FAT file system", false},
