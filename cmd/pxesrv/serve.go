@@ -32,6 +32,10 @@ func runServe(ctx context.Context, std streams, args []string) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
+	if os.Getenv("GOGC") == "" {
+		// The heap of a daemon is a few MiB: it would be collected a hundred times a second under load.
+		debug.SetGCPercent(400)
+	}
 	d := &daemon.Daemon{
 		Config: c, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
 		Reload: func() (config.Config, error) {

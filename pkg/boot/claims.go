@@ -38,13 +38,10 @@ type Claims struct {
 // Names of parameters are understood in any case. Blanks and NULs at the ends of values are cut.
 func ParseQuery(raw string) Claims {
 	var c Claims
-	free := map[string]*string{
-		"manufacturer": &c.Manufacturer, "product": &c.Product, "serial": &c.Serial, "asset": &c.Asset,
-		"board": &c.Board, "host": &c.Host, "hostname": &c.Hostname,
-	}
-	exact := map[string]bool{} // the free-form values that came as hex digits
-	seen := map[string]string{}
-	for _, p := range pairs(raw, free) {
+	var room [16]pair
+	seen := room[:0]    // the first value of each parameter
+	var exact []*string // the free-form values that came as hex digits
+	for _, p := range c.pairs(raw) {
 		value := strings.Trim(unescape(p.value), " \t\r\n\x00")
 		if value == "" {
 			continue
@@ -57,42 +54,64 @@ func ParseQuery(raw string) Claims {
 			c.addMACs(strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;\t\r\n\x00", r) })...)
 			continue
 		}
-		plain, isHex := strings.CutSuffix(p.key, "x")
-		isHex = isHex && free[plain] != nil
-		if !isHex && free[p.key] == nil && !slices.Contains([]string{"uuid", "arch", "platform", "try"}, p.key) {
+		to, isHex := c.freeForm(p.key), false
+		if plain, cut := strings.CutSuffix(p.key, "x"); to == nil && cut {
+			to = c.freeForm(plain)
+			isHex = to != nil
+		}
+		if to == nil && !slices.Contains([]string{"uuid", "arch", "platform", "try"}, p.key) {
 			continue // not for us
 		}
-		if first, twice := seen[p.key]; twice {
-			if first != value && !slices.Contains(c.Twice, p.key) {
+		if i := slices.IndexFunc(seen, func(s pair) bool { return s.key == p.key }); i >= 0 {
+			if seen[i].value != value && !slices.Contains(c.Twice, p.key) {
 				c.Twice = append(c.Twice, p.key)
 			}
 			continue
 		}
-		seen[p.key] = value
-		switch p.key {
-		case "uuid":
+		seen = append(seen, pair{p.key, value})
+		switch {
+		case p.key == "uuid":
 			c.UUID = value
-		case "arch":
+		case p.key == "arch":
 			c.Arch = value
-		case "platform":
+		case p.key == "platform":
 			c.Platform = value
-		case "try":
+		case p.key == "try":
 			if n, err := strconv.ParseUint(value, 10, 8); err == nil {
 				c.Try = int(n)
 			}
-		default:
-			if isHex {
-				if b, err := hex.DecodeString(value); err == nil {
-					if text := strings.Trim(string(b), " \t\r\n\x00"); text != "" {
-						*free[plain], exact[plain] = text, true
-					}
+		case isHex:
+			if b, err := hex.DecodeString(value); err == nil {
+				if text := strings.Trim(string(b), " \t\r\n\x00"); text != "" {
+					*to, exact = text, append(exact, to)
 				}
-			} else if !exact[p.key] {
-				*free[p.key] = value
 			}
+		case !slices.Contains(exact, to):
+			*to = value
 		}
 	}
 	return c
+}
+
+// freeForm is where the value of a free-form parameter goes, or nil for every other parameter.
+func (c *Claims) freeForm(key string) *string {
+	switch key {
+	case "manufacturer":
+		return &c.Manufacturer
+	case "product":
+		return &c.Product
+	case "serial":
+		return &c.Serial
+	case "asset":
+		return &c.Asset
+	case "board":
+		return &c.Board
+	case "host":
+		return &c.Host
+	case "hostname":
+		return &c.Hostname
+	}
+	return nil
 }
 
 // addMACs keeps the first 32: no machine has more cards, and a query can name thousands.
@@ -103,8 +122,8 @@ func (c *Claims) addMACs(all ...string) {
 type pair struct{ key, value string }
 
 // pairs cuts a query at "&". A piece without "=" goes to the value before it, if that is a free-form text.
-func pairs[T any](raw string, free map[string]T) []pair {
-	var all []pair
+func (c *Claims) pairs(raw string) []pair {
+	all := make([]pair, 0, min(1+strings.Count(raw, "&"), 32))
 	began := 0 // where in raw the last value begins
 	for at := 0; at < len(raw); {
 		piece, _, _ := strings.Cut(raw[at:], "&")
@@ -112,10 +131,8 @@ func pairs[T any](raw string, free map[string]T) []pair {
 		if key, value, ok := strings.Cut(piece, "="); ok {
 			began = end - len(value)
 			all = append(all, pair{strings.ToLower(unescape(key)), value})
-		} else if n := len(all); n > 0 {
-			if _, isFree := free[all[n-1].key]; isFree {
-				all[n-1].value = raw[began:end]
-			}
+		} else if n := len(all); n > 0 && c.freeForm(all[n-1].key) != nil {
+			all[n-1].value = raw[began:end]
 		}
 		at = end + 1
 	}

@@ -76,7 +76,7 @@ type Identity struct {
 // A claim that is empty or a placeholder names nobody. A free-form text that looks like an address, a MAC or a uuid is no
 // name, because it could be taken for another machine's. The address comes from the connection, never from the claims.
 func (c Claims) Client(addr netip.Addr, id Identity) Client {
-	cl := Client{Try: c.Try, Addr: addr.Unmap().WithZone("")}
+	cl := Client{Try: c.Try, Addr: addr.Unmap().WithZone(""), Names: make([]Name, 0, min(7+len(c.MACs), MaxNames))}
 	if len(c.Twice) > 0 {
 		cl.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
 	}
@@ -235,7 +235,8 @@ func FreeForm(text string) (string, error) {
 		if i > 0 && s == text {
 			break
 		}
-		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		if !strings.ContainsAny(s, ":.") {
+		} else if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 			return "", fmt.Errorf("looks like an address")
 		}
 		if _, err := parseMAC(s); err == nil && strings.ContainsAny(s, ":-.") {
@@ -276,6 +277,9 @@ func nameByte(b byte) bool { return isAlnum(b) || b == '.' || b == '_' || b == '
 
 // squash replaces each run of foreign bytes, and the hyphens beside it, by one hyphen, and cuts what no name begins or ends with.
 func squash(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) }) {
+		return strings.TrimRight(strings.TrimLeft(text, "-._:"), "-")
+	}
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		j, foreign := i, false
@@ -315,18 +319,18 @@ func isHex(s string) bool {
 func parseUUID(text string) (string, error) {
 	s := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"))
 	s = strings.TrimPrefix(s, "urn:uuid:")
-	if len(s) == 36 {
-		for _, i := range []int{8, 13, 18, 23} {
-			if s[i] != '-' {
-				return "", errUUID
-			}
-		}
-		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	if len(s) == 32 {
+		s = s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 	}
-	if len(s) != 32 || !isHex(s) {
+	if len(s) != 36 {
 		return "", errUUID
 	}
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], nil
+	for i := range len(s) {
+		if hyphen := i == 8 || i == 13 || i == 18 || i == 23; hyphen != (s[i] == '-') || !hyphen && !isHexDigit(s[i]) {
+			return "", errUUID
+		}
+	}
+	return s, nil
 }
 
 // swapUUID returns the uuid with its first three fields in the other byte order. SMBIOS before 2.6, some firmware and
@@ -335,14 +339,11 @@ func swapUUID(u string) string {
 	if len(u) != 36 {
 		return ""
 	}
-	swap := func(s string) string {
-		out := ""
-		for i := len(s); i > 0; i -= 2 {
-			out += s[i-2 : i]
-		}
-		return out
+	out := []byte(u)
+	for i, from := range [...]int{6, 7, 4, 5, 2, 3, 0, 1, 8, 11, 12, 9, 10, 13, 16, 17, 14, 15} {
+		out[i] = u[from]
 	}
-	return swap(u[:8]) + "-" + swap(u[9:13]) + "-" + swap(u[14:18]) + u[18:]
+	return string(out)
 }
 
 // parseMAC returns a hardware address of 6, 8 or 20 bytes (Ethernet, EUI-64, InfiniBand) in lower case with hyphens. It
@@ -358,28 +359,41 @@ func parseMAC(text string) (string, error) {
 	case strings.Contains(text, "."):
 		sep, group = ".", 4
 	}
-	digits := strings.ToLower(text)
-	if sep != "" {
-		groups := strings.Split(digits, sep)
-		if group == 2 && (len(groups) == 7 && groups[0] == "01" || len(groups) == 21 && groups[0] == "20") {
-			groups = groups[1:]
+	if sep != "" && group == 2 {
+		switch groups := strings.Count(text, sep) + 1; {
+		case groups == 7:
+			text = strings.TrimPrefix(text, "01"+sep)
+		case groups == 21:
+			text = strings.TrimPrefix(text, "20"+sep)
 		}
-		for _, g := range groups {
-			if len(g) != group {
+	}
+	var room [59]byte // of 20 bytes as Infiniband has them
+	out := room[:0]
+	for i, digits := 0, 0; i < len(text); i++ {
+		b := text[i]
+		switch {
+		case sep != "" && i%(group+1) == group:
+			if b != sep[0] {
 				return "", errMAC
 			}
+			continue
+		case !isHexDigit(b) || len(out) == len(room):
+			return "", errMAC
+		case digits > 0 && digits%2 == 0:
+			out = append(out, '-')
 		}
-		digits = strings.Join(groups, "")
+		if 'A' <= b && b <= 'F' {
+			b += 'a' - 'A'
+		}
+		out = append(out, b)
+		digits++
 	}
-	n := len(digits)
-	if n != 12 && (sep == "" || n != 16 && n != 40) || !isHex(digits) {
+	switch n := (len(out) + 1) / 3 * 2; {
+	case len(out)%3 != 2 || sep != "" && (len(text)+1)%(group+1) != 0,
+		n != 12 && (sep == "" || n != 16 && n != 40):
 		return "", errMAC
 	}
-	out := make([]byte, 0, n+n/2)
-	for i := range n / 2 {
-		out = append(out, '-', digits[2*i], digits[2*i+1])
-	}
-	return string(out[1:]), nil
+	return string(out), nil
 }
 
 // Placeholders is a list of values that name no machine. The zero value is the built-in list.
@@ -406,29 +420,43 @@ func parsePlaceholders(text string) map[string]bool {
 		if one, repeated := strings.CutSuffix(line, "..."); repeated && len(one) == 1 {
 			all[strings.ToLower(one)+"..."] = true
 		} else if line != "" && line[0] != '#' {
-			all[bare(line)] = true
+			all[string(bare(nil, line))] = true
 		}
 	}
 	return all
 }
 
 func (p Placeholders) match(value string) bool {
-	b := bare(value)
-	if b == "" || builtIn[b] || p.more[b] {
+	var room [64]byte
+	b := bare(room[:0], value)
+	if len(b) == 0 || builtIn[string(b)] || p.more[string(b)] {
 		return true
 	}
-	if strings.Trim(b, b[:1]) == "" {
-		return builtIn[b[:1]+"..."] || p.more[b[:1]+"..."]
+	for _, c := range b {
+		if c != b[0] {
+			return false
+		}
 	}
-	return false
+	one := string(b[:1]) + "..."
+	return builtIn[one] || p.more[one]
 }
 
 // bare is value without case, blanks and punctuation. Letters of other alphabets count as letters.
-func bare(value string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x80 && !isAlnum(byte(r)) {
-			return -1
+func bare(out []byte, value string) []byte {
+	for i := range len(value) {
+		b := value[i]
+		if b >= 0x80 {
+			value = strings.ToLower(value)
+			break
 		}
-		return r
-	}, strings.ToLower(value))
+	}
+	for i := range len(value) {
+		switch b := value[i]; {
+		case 'A' <= b && b <= 'Z':
+			out = append(out, b+'a'-'A')
+		case isAlnum(b) || b >= 0x80:
+			out = append(out, b)
+		}
+	}
+	return out
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/site"
 )
 
 // meaning is whom the name of an entry means.
@@ -34,7 +35,6 @@ var (
 	dottedNumbers = regexp.MustCompile(`^[0-9]+(\.[0-9]+){3}$`)
 	almostMAC     = regexp.MustCompile(`^[0-9A-Za-z]{1,2}([-:][0-9A-Za-z]{1,2}){4,7}$`)
 	almostUUID    = regexp.MustCompile(`^[0-9A-Za-z]{4,12}(-[0-9A-Za-z]{2,6}){3}-[0-9A-Za-z]{8,14}$`)
-	bareMAC       = regexp.MustCompile(`^[0-9A-Fa-f]{12}$`)
 )
 
 // mean says whom an entry called name means, and what is wrong with the name. dir is for the advice.
@@ -77,8 +77,8 @@ func (l *lint) mean(dir, name string) meaning {
 		m.names, m.right = nil, n.Text
 		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(n.Kind), n.Text), rename(dir, name, n.Text)}
 	case n.Kind != boot.Typed:
-	case bareMAC.MatchString(name):
-		mac := strings.ToLower(fmt.Sprintf("%s-%s-%s-%s-%s-%s", name[0:2], name[2:4], name[4:6], name[6:8], name[8:10], name[10:12]))
+	case site.LooksLike(name) != "":
+		mac := site.LooksLike(name)
 		m.right = mac
 		m.fault = fault{Warning, LooksLike, "is taken for a serial; a MAC is written " + mac, rename(dir, name, mac) + ", if a MAC is meant"}
 	case dottedNumbers.MatchString(name):

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"sync"
@@ -17,29 +18,32 @@ type LogWriter struct {
 	out  io.Writer
 	file *os.File
 
-	mu      sync.RWMutex // held for reading while sending on lines
+	mu      sync.Mutex
 	closed  bool
-	lines   chan []byte
+	queue   []byte        // whole lines that wait
+	more    chan struct{} // the queue is no longer empty, or closed
 	reopen  chan struct{}
 	done    chan struct{}
 	dropped atomic.Int64
-	queued  atomic.Int64 // bytes that wait
 
 	// Failed is told when the file cannot be opened again; the old one goes on. It may be set before the first Reopen.
 	Failed func(error)
 }
 
-// How many lines, and how many bytes of them, may wait to be written.
-const (
-	logQueue = 10000
-	logBytes = 8 << 20
-)
+// How many bytes may wait to be written, beside those that are being written.
+const logBytes = 8 << 20
+
+// logPause is how long more lines are waited for after a write, so that thousands of machines do not cost as many writes.
+const logPause = time.Millisecond
+
+// logSpare is the largest buffer that is kept, in bytes.
+const logSpare = 256 << 10
 
 // OpenLog opens the file for appending, or takes fallback when name is empty.
 func OpenLog(name string, fallback io.Writer) (*LogWriter, error) {
 	w := &LogWriter{
 		name: name, out: fallback,
-		lines: make(chan []byte, logQueue), reopen: make(chan struct{}, 1), done: make(chan struct{}),
+		more: make(chan struct{}, 1), reopen: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if name != "" {
 		if err := w.open(); err != nil {
@@ -64,21 +68,25 @@ func (w *LogWriter) open() error {
 
 // Write queues a line. It never waits and never fails.
 func (w *LogWriter) Write(line []byte) (int, error) {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	if w.closed {
-		return len(line), nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.closed:
+	case len(w.queue)+len(line) > logBytes:
+		w.dropped.Add(1)
+	default:
+		w.queue = append(w.queue, line...)
+		w.wake()
 	}
-	if w.queued.Add(int64(len(line))) <= logBytes {
-		select {
-		case w.lines <- append([]byte(nil), line...):
-			return len(line), nil
-		default:
-		}
-	}
-	w.queued.Add(-int64(len(line)))
-	w.dropped.Add(1)
 	return len(line), nil
+}
+
+// wake tells the writer that there is something to do. It does not wait.
+func (w *LogWriter) wake() {
+	select {
+	case w.more <- struct{}{}:
+	default:
+	}
 }
 
 // Dropped is how many lines were lost, because they did not fit into the queue or could not be written.
@@ -95,33 +103,41 @@ func (w *LogWriter) Reopen() {
 // Close writes what is queued, for at most a second.
 func (w *LogWriter) Close() {
 	w.mu.Lock()
-	if !w.closed {
-		w.closed = true
-		close(w.lines)
-	}
+	w.closed = true
 	w.mu.Unlock()
+	w.wake()
 	select {
 	case <-w.done:
 	case <-time.After(time.Second):
 	}
 }
 
-// write is the only one that touches the file.
+// write is the only one that touches the file. What came while it wrote is written at once.
 func (w *LogWriter) write() {
 	defer close(w.done)
+	var spare []byte
 	for {
 		select {
-		case line, ok := <-w.lines:
-			if !ok {
+		case <-w.more:
+			w.mu.Lock()
+			lines, closed := w.queue, w.closed
+			w.queue = spare[:0]
+			w.mu.Unlock()
+			if len(lines) == 0 {
+			} else if n, err := w.out.Write(lines); err != nil {
+				w.dropped.Add(int64(bytes.Count(lines[n:], []byte("\n"))))
+			}
+			if spare = lines; cap(spare) > logSpare {
+				spare = nil // of a bad hour
+			}
+			if !closed {
+				time.Sleep(logPause)
+			} else {
 				if w.file != nil {
 					w.file.Close()
 				}
 				return
 			}
-			if _, err := w.out.Write(line); err != nil {
-				w.dropped.Add(1)
-			}
-			w.queued.Add(-int64(len(line)))
 		case <-w.reopen:
 			if w.name == "" {
 				continue

@@ -21,7 +21,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"pxesrv/pkg/boot"
@@ -60,9 +59,6 @@ type Server struct {
 
 	decisions, opens hanging // by what hangs: a disk with files must not keep machines from their scripts
 }
-
-// hanging counts the workers of one kind whose request was given up.
-type hanging struct{ n atomic.Int32 }
 
 // Pending counts work that outlives its request. Unlike a sync.WaitGroup it may be waited for while more begins. The zero value
 // counts none.
@@ -133,6 +129,9 @@ func (s *Server) observe() Observer {
 }
 
 const textPlain = "text/plain; charset=utf-8"
+
+// Values of headers that every script has. They are never written to.
+var ofText, ofNoStore, ofNoSniff = []string{textPlain}, []string{"no-store"}, []string{"nosniff"}
 
 // Wait returns when no delivery waits for its confirmation any more, and no order that was claimed too late to be given
 // back. On a disk that hangs that may be never.
@@ -265,15 +264,55 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	a, err := s.resolve(r.Context(), &c, r.Method == http.MethodGet)
 	took := time.Since(began)
 
-	line := append(s.client(r), "names", names(c), "duration", took.Round(time.Microsecond))
+	level, line := s.account(r, &c, &a, took)
+	switch {
+	case errors.Is(err, boot.ErrNothing):
+		s.observe().Redirect(&a, &c, "nothing", took)
+		s.say(slog.LevelWarn, "redirect", append(line, slog.Int("status", http.StatusNotFound)))
+		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
+		return
+	case err != nil:
+		s.observe().Redirect(&a, &c, "unsure", took)
+		level, why := slog.LevelError, short(err.Error())
+		if r.Context().Err() != nil {
+			level, why = slog.LevelWarn, "the client went away before its answer was found"
+		}
+		s.say(level, "redirect", append(line, slog.Int("status", http.StatusServiceUnavailable), slog.String("error", why)))
+		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
+		return
+	}
+	s.observe().Redirect(&a, &c, "script", took)
+	if a.Grant == nil {
+		s.say(level, "redirect", line)
+		s.send(w, r, a.Script.Body)
+		return
+	}
+	line = append(line, slog.String("order", a.Grant.Trace()))
+	if r.Context().Err() != nil {
+		a.Grant.GiveBack("the client went away before the first byte")
+		s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "client gone, given back")))
+		panic(http.ErrAbortHandler) // not an empty answer with status 200
+	}
+	s.deliver(w, r, a, line)
+}
+
+// account is the log line of a decision, and its level: who asked, what was found, and the answer, if there is one.
+func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration) (slog.Level, []slog.Attr) {
+	peer, source := s.source(r)
+	line := append(make([]slog.Attr, 0, 20), slog.String("peer", addrText(peer)))
+	if source != peer {
+		line = append(line, slog.String("source", addrText(source)))
+	}
+	line = append(line, slog.String("method", short(r.Method)), slog.String("names", names(c)),
+		slog.Duration("duration", took.Round(time.Microsecond)))
 	if c.Try > 0 {
-		line = append(line, "try", c.Try)
+		line = append(line, slog.Int("try", c.Try))
 	}
 	if c.Conflict != "" {
-		line = append(line, "conflict", short(c.Conflict))
+		line = append(line, slog.String("conflict", short(c.Conflict)))
 	}
 	if len(c.Dropped) > 0 {
-		line = append(line, "dropped", dropped(c.Dropped))
+		line = append(line, slog.String("dropped", dropped(c.Dropped)))
 	}
 	level := slog.LevelInfo
 	for _, f := range a.Trace.Findings {
@@ -287,44 +326,37 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		if f.Why != "" {
 			what += ": " + f.Why
 		}
-		if line = append(line, string(f.Outcome), short(what)); f.Outcome == boot.Skipped {
+		if line = append(line, slog.String(string(f.Outcome), short(what))); f.Outcome == boot.Skipped {
 			level = slog.LevelWarn // somebody has to mend it
 		}
 	}
-	switch {
-	case errors.Is(err, boot.ErrNothing):
-		s.observe().Redirect(&a, &c, "nothing", took)
-		s.Log.Warn("redirect", append(line, "status", 404)...)
-		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
-		return
-	case err != nil:
-		s.observe().Redirect(&a, &c, "unsure", took)
-		if r.Context().Err() != nil {
-			s.Log.Warn("redirect", append(line, "status", 503, "error", "the client went away before its answer was found")...)
-		} else {
-			s.Log.Error("redirect", append(line, "status", 503, "error", short(err.Error()))...)
-		}
-		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
-		return
+	if a.Entry.Step == "" {
+		return level, line
 	}
-	s.observe().Redirect(&a, &c, "script", took)
-	line = append(line, "step", a.Entry.Step, "entry", a.Entry.Path)
+	line = append(line, slog.String("step", string(a.Entry.Step)), slog.String("entry", a.Entry.Path))
 	if a.Entry.Target != "" {
-		line = append(line, "target", short(a.Entry.Target))
+		line = append(line, slog.String("target", short(a.Entry.Target)))
 	}
-	line = append(line, "file", a.Script.From, "bytes", len(a.Script.Body), "status", 200)
-	if a.Grant == nil {
-		s.Log.Log(r.Context(), level, "redirect", line...)
-		s.send(w, r, a.Script.Body)
+	return level, append(line, slog.String("file", a.Script.From), slog.Int("bytes", len(a.Script.Body)), slog.Int("status", http.StatusOK))
+}
+
+// say writes a line of the log. Unlike the methods of slog.Logger it does not look up where in this program it was called.
+func (s *Server) say(level slog.Level, what string, line []slog.Attr) {
+	h, ctx := s.Log.Handler(), context.Background()
+	if !h.Enabled(ctx, level) {
 		return
 	}
-	line = append(line, "order", a.Grant.Trace())
-	if r.Context().Err() != nil {
-		a.Grant.GiveBack("the client went away before the first byte")
-		s.Log.Warn("redirect", append(line, "delivery", "client gone, given back")...)
-		panic(http.ErrAbortHandler) // not an empty answer with status 200
+	record := slog.NewRecord(time.Now(), level, what, 0)
+	record.AddAttrs(line...)
+	h.Handle(ctx, record)
+}
+
+// addrText is an address in the log; of one that nobody knows, nothing.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
 	}
-	s.deliver(w, r, a, line)
+	return a.String()
 }
 
 // client says in a log line who asked.
@@ -352,54 +384,8 @@ func (s *Server) resolve(ctx context.Context, c *boot.Client, take bool) (boot.A
 	return a, err
 }
 
-// bounded runs work that may hang on a disk, for at most Deadline. Work that takes longer is left behind: its result goes to
-// undo when it comes. With too many left behind nothing new is begun.
-func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	var none T
-	most := int32(s.Hanging)
-	if most == 0 {
-		most = 256
-	}
-	if stuck.n.Load() >= most {
-		return none, fmt.Errorf("%d requests hang on the disk already", most)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.deadline())
-	defer cancel()
-	done, left := make(chan result), make(chan struct{})
-	go func() {
-		value, err := work(ctx)
-		select {
-		case done <- result{value, err}:
-		case <-left:
-			undo(value)
-			stuck.n.Add(-1)
-			s.pending().add(-1)
-		}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		stuck.n.Add(1)
-		s.pending().add(1)
-		close(left)
-		return none, ctx.Err()
-	}
-}
-
-func (s *Server) deadline() time.Duration {
-	if s.Deadline == 0 {
-		return 5 * time.Second
-	}
-	return s.Deadline
-}
-
 // deliver sends an order, settles it when the client's TCP has acknowledged it, or has not, and writes the log line then.
-func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, line []any) {
+func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, line []slog.Attr) {
 	conn := connOf(r.Context())
 	watch := conn.watch()
 	w.Header().Set("Connection", "close")
@@ -415,10 +401,10 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, 
 		defer watch.close()
 		if err == nil && watch.arrived(limit) {
 			a.Grant.Settle(true)
-			s.Log.Info("redirect", append(line, "delivery", "acknowledged")...)
+			s.say(slog.LevelInfo, "redirect", append(line, slog.String("delivery", "acknowledged")))
 		} else {
 			a.Grant.Settle(false)
-			s.Log.Warn("redirect", append(line, "delivery", "not acknowledged, the order is open")...)
+			s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "not acknowledged, the order is open")))
 		}
 	})
 }
@@ -432,10 +418,9 @@ func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, bod
 // send writes a whole script.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, body []byte) error {
 	h := w.Header()
-	h.Set("Content-Type", textPlain)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	// Without Set, which looks at the spelling of each name.
+	h["Content-Type"], h["Cache-Control"], h["X-Content-Type-Options"] = ofText, ofNoStore, ofNoSniff
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -535,11 +520,16 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 // trusted proxy or comes by a Unix socket, which only those can reach that its file's rights let, the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names
 // nobody. Forwarded, X-Real-IP and Client-IP never count.
 func (s *Server) source(r *http.Request) (peer, source netip.Addr) {
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+	if c := connOf(r.Context()); c != nil {
+		peer = c.addr
+	} else if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = ap.Addr().Unmap().WithZone("")
 	}
 	source = peer
 	if peer.IsValid() && !s.trusts(peer) {
+		return peer, source
+	}
+	if len(r.Header["X-Forwarded-For"]) == 0 {
 		return peer, source
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -582,7 +572,10 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-func names(c boot.Client) string {
+func names(c *boot.Client) string {
+	if len(c.Names) == 1 {
+		return c.Names[0].Text
+	}
 	all := make([]string, len(c.Names))
 	for i, n := range c.Names {
 		all[i] = n.Text

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -247,6 +248,98 @@ func openRoot(path string) (d *Dir, err error) {
 		}
 	}
 	return nil, &fs.PathError{Op: "open root", Path: path, Err: err}
+}
+
+// roots keeps the root open from one decision to the next. Each looks whether the root's name still leads to that very
+// directory, which is cheaper than opening it, and just as sure: the number of an open directory is given to no other.
+type roots struct {
+	mu   sync.Mutex
+	now  *root // what the name led to last
+	idle *time.Timer
+}
+
+// root is an opened root. It is closed when it is no longer kept and nobody is in it.
+type root struct {
+	*Dir
+	dev, ino uint64
+	users    int  // and one more while it is kept
+	used     bool // since the timer looked last
+}
+
+// keepRoot is how long a root that nobody uses stays open: not long, since nobody can unmount it as long as it is.
+const keepRoot = time.Second
+
+// enter returns the root that path leads to now. Everybody who enters leaves.
+func (k *roots) enter(path string) (*root, error) {
+	var st unix.Stat_t
+	at := retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, 0) })
+	if at == nil {
+		if r := k.same(uint64(st.Dev), st.Ino); r != nil {
+			return r, nil
+		}
+	}
+	// Without the lock: it may hang, and another root that is there meanwhile must not hang with it.
+	d, err := openRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := retry(func() error { return unix.Fstat(d.fd, &st) }); err != nil {
+		d.Close()
+		return nil, &fs.PathError{Op: "stat root", Path: path, Err: err}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop()
+	k.now = &root{Dir: d, dev: uint64(st.Dev), ino: st.Ino, users: 2, used: true}
+	k.idle = time.AfterFunc(keepRoot, k.look)
+	return k.now, nil
+}
+
+// same returns the root that is kept, if it is this one.
+func (k *roots) same(dev, ino uint64) *root {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now == nil || k.now.dev != dev || k.now.ino != ino {
+		return nil
+	}
+	k.now.users++
+	k.now.used = true
+	return k.now
+}
+
+func (k *roots) leave(r *root) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r.left()
+}
+
+func (r *root) left() {
+	if r.users--; r.users == 0 {
+		r.Close()
+	}
+}
+
+// drop no longer keeps the root.
+func (k *roots) drop() {
+	if k.now != nil {
+		k.idle.Stop()
+		k.now.left()
+		k.now = nil
+	}
+}
+
+// look is the timer's: it drops a root that nobody used since it looked last.
+func (k *roots) look() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case k.now == nil:
+	case k.now.used:
+		k.now.used = false
+		k.idle.Reset(keepRoot)
+	default:
+		k.drop()
+	}
 }
 
 // realRoot is where the root really lies.

@@ -38,7 +38,17 @@ var here = &Dir{}
 
 func (d *Dir) dir(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 
-func openRoot(path string) (*Dir, error) { return OpenDir(path) }
+// roots keeps nothing here: a root is its path.
+type roots struct{}
+
+type root struct{ *Dir }
+
+func (*roots) enter(path string) (*root, error) {
+	d, err := OpenDir(path)
+	return &root{d}, err
+}
+
+func (*roots) leave(*root) {}
 
 // Entry looks at a name without following it.
 func (d *Dir) Entry(name string) (Entry, error) {

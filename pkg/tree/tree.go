@@ -6,7 +6,7 @@
 // absolute or relative, the root may be a link that is swapped, and there is no moment between look and open. A plain file of the
 // root goes a shorter way: the kernel is told to follow no link and to stay below the root while it opens it (openat2).
 //
-// The root is opened by its name for every request: a swapped release link, a new checkout or a ConfigMap is in force at once.
+// Every request asks where the root's name leads: a swapped release link, a new checkout or a ConfigMap is in force at once.
 //
 // The package knows nothing of booting.
 package tree
@@ -28,8 +28,8 @@ import (
 	"unicode/utf8"
 )
 
-// Tree is a root and its rules. It holds no descriptor, and nothing but which names a directory at rest does not have: create
-// one and keep it.
+// Tree is a root and its rules. Between two questions it knows nothing but which names a directory at rest does not have, and
+// keeps the root open for a second: create one and keep it.
 type Tree struct {
 	Path  string   // the root as configured
 	Allow []string // directories outside the root that links may lead to
@@ -38,6 +38,7 @@ type Tree struct {
 	Show  []string // dot names that are served as files all the same (.treeinfo)
 
 	known sync.Map // directory → *Known
+	roots roots
 }
 
 // Use is what a file is opened for. The rules about hidden names differ.
@@ -232,7 +233,7 @@ func below(name, dir string) bool {
 // visit is the root, opened once.
 type visit struct {
 	tree *Tree
-	root *Dir
+	root *root
 	real string // where it really lies, once somebody asked
 	kept bool   // by Visit, until the end of the decision
 }
@@ -242,11 +243,11 @@ type visitKey struct{}
 // Visit opens the root for all that one goroutine does under the returned context, until it calls leave: the steps of a
 // decision see one root. What has to be looked at again is looked up by the root's name anew.
 func (t *Tree) Visit(ctx context.Context) (in context.Context, leave func()) {
-	root, err := openRoot(t.Path)
+	root, err := t.roots.enter(t.Path)
 	if err != nil {
 		return ctx, func() {} // whoever looks will say it
 	}
-	return context.WithValue(ctx, visitKey{}, &visit{tree: t, root: root, kept: true}), root.Close
+	return context.WithValue(ctx, visitKey{}, &visit{tree: t, root: root, kept: true}), func() { t.roots.leave(root) }
 }
 
 // anew is ctx outside of any visit.
@@ -257,13 +258,13 @@ func (t *Tree) enter(ctx context.Context) (*visit, error) {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok && v.tree == t {
 		return v, nil
 	}
-	root, err := openRoot(t.Path)
+	root, err := t.roots.enter(t.Path)
 	return &visit{tree: t, root: root}, err
 }
 
 func (v *visit) leave() {
 	if !v.kept {
-		v.root.Close()
+		v.tree.roots.leave(v.root)
 	}
 }
 
@@ -507,7 +508,7 @@ func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (b
 	defer v.leave()
 	now, there, err := v.root.statOptional(dir)
 	if there {
-		if done, err = look(v.root, now); absent(err) {
+		if done, err = look(v.root.Dir, now); absent(err) {
 			now.ctime = time.Now() // it went away under our hands
 		}
 		return done, now.ctime, err
