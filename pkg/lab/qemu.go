@@ -25,7 +25,7 @@ import (
 const Gateway = "10.0.2.2"
 
 // VM describes a client.  The zero value is a BIOS machine with one network card and nothing to boot.
-// Boot order: Kernel, Stick, network card, Disk.
+// Boot order: Kernel, CD or Stick or USB, network card, Disk.
 type VM struct {
 	UEFI bool // OVMF instead of SeaBIOS
 
@@ -37,6 +37,8 @@ type VM struct {
 	Kernel string // program QEMU loads itself, such as IPXE(t, "ipxe.lkrn"); BIOS only
 	Initrd string // with Kernel: the script iPXE runs instead of asking DHCP
 	Stick  string // folder shown as a read-only USB stick with a FAT file system; UEFI only
+	CD     string // image in the CD drive
+	USB    string // raw image of a read-only USB stick; not together with Stick
 	Disk   string // raw image of the local disk, as Disk makes one; what is written to it is thrown away
 
 	// SMBIOS values; an empty one is QEMU's default.
@@ -262,8 +264,16 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		a = append(a, "-netdev", netdev, "-device", card)
 	}
 
+	if vm.CD != "" {
+		a = append(a, "-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file="+comma(vm.CD),
+			"-device", "ide-cd,bus=ide.1,drive=cd,bootindex=1")
+	}
+	stick := comma(vm.USB)
 	if vm.Stick != "" {
-		a = append(a, "-drive", "if=none,id=stick,format=raw,readonly=on,file=fat:"+comma(vm.Stick),
+		stick = "fat:" + comma(vm.Stick)
+	}
+	if stick != "" {
+		a = append(a, "-drive", "if=none,id=stick,format=raw,readonly=on,file="+stick,
 			"-device", "qemu-xhci,id=usb", "-device", "usb-storage,bus=usb.0,drive=stick,bootindex=1")
 	}
 	if vm.Disk != "" {
