@@ -23,7 +23,9 @@ pkg/lab     -                            # machines and broken disks for tests; 
 pkg/order   boot tree                    # orders are rules of the decision that move links
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
 pkg/site    boot config ipxe order tree  # the one place that ties rules to a configuration
-pkg/check   boot config ipxe site tree   # lint, through the eyes of the site
+pkg/loader  ipxe                         # what a build of iPXE can do, for the scripts that it is to run
+pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
+pkg/check   boot config ipxe loader site tree # lint, through the eyes of the site
 pkg/daemon  boot config httpd order site # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon order site
 `
