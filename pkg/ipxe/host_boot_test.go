@@ -166,6 +166,28 @@ func TestHostBoots(t *testing.T) {
 	}
 }
 
+// TestHostBootsIPv6: a host that has nothing but an IPv6 address.
+func TestHostBootsIPv6(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a machine, which takes its time")
+	}
+	l, err := net.Listen("tcp", "[::1]:0") // QEMU's network leads fec0::2 there
+	if err != nil {
+		t.Skip("this computer has no IPv6: ", err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "#!ipxe\necho SERVED-TO-%s\nprompt\n", r.URL.Query().Get("host"))
+	}))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	h := client("http://" + net.JoinHostPort("fec0::2", port))
+	h.Addresses, h.Gateways = []netip.Prefix{netip.MustParsePrefix("fec0::15/64")}, []netip.Addr{netip.MustParseAddr("fe80::2")}
+	start(t, "BIOS 2019", h).Expect("SERVED-TO-web1", patience)
+}
+
 // TestHostFallsBack: whatever is wrong, the screen says what, and the local disk boots.
 func TestHostFallsBack(t *testing.T) {
 	if testing.Short() {

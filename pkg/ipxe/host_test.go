@@ -112,6 +112,7 @@ func TestHostHostile(t *testing.T) {
 				continue
 			}
 			h := plain()
+			h.Addresses = append(h.Addresses, prefixes("2001:db8::7/64")...)
 			set(&h)
 			_, err := h.Script(rich)
 			var bad *FieldError
