@@ -169,6 +169,9 @@ func (l *list) add(line int, cells map[string]string) {
 	if unread["address"] {
 		h.Addresses = nil
 	}
+	if why := noClaim(h); h.Name != "" && !unread["name"] && why != "" {
+		fail("name", h.Name, "would not be known to the server: it %s", why)
+	}
 	for _, e := range h.Check() {
 		if unread[e.Field] || (unread["gateway"] || unread["dns"]) && (e.Field == "dns" || e.Field == "server") {
 			continue
@@ -176,6 +179,20 @@ func (l *list) add(line int, cells map[string]string) {
 		l.fail(line, e.Field, e.Value, "%s", e.Why)
 	}
 	l.rows = append(l.rows, Row{line, h})
+}
+
+// noClaim says why the server would make no name of host=NAME, or "". The host's own MAC or address may be its name: the server
+// knows it by that anyway.
+func noClaim(h ipxe.Host) string {
+	client := boot.Claims{Host: h.Name}.Client(netip.Addr{}, boot.Identity{})
+	if len(client.Names) == 1 && client.Names[0].Text == h.Name || h.MAC != nil && h.Name == strings.ReplaceAll(h.MAC.String(), ":", "-") ||
+		slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool { return h.Name == p.Addr().String() }) {
+		return ""
+	}
+	if len(client.Dropped) > 0 {
+		return client.Dropped[0].Why
+	}
+	return "ends with a hyphen"
 }
 
 // done returns what was read: rows that are right, in their order, and what is wrong with the others, by line. What only one
