@@ -216,14 +216,18 @@ func (l *list) done() ([]Row, []*RowError) {
 	return good, l.bad
 }
 
-// parseMAC reads the address of a card in any spelling that names one card alone.
+// parseMAC reads the address of a card in any spelling that has two digits for each byte: in one that has not, the last digit
+// may be lost, and the card another.
 func parseMAC(text string) (net.HardwareAddr, bool) {
-	for _, s := range boot.Spellings(text) {
-		if mac, err := net.ParseMAC(s); err == nil && len(s) == 17 && s[2] == '-' {
-			return mac, true
-		}
+	if len(text) == 12 { // digits alone
+		text = text[:4] + "." + text[4:8] + "." + text[8:]
 	}
-	return nil, false
+	name, err := boot.Canonical(text)
+	if err != nil || name.Kind != boot.MAC {
+		return nil, false
+	}
+	mac, err := net.ParseMAC(name.Text)
+	return mac, err == nil && len(mac) == 6
 }
 
 func parseAddrs(column, text string, fail func(column, value, why string, args ...any)) (all []netip.Addr) {

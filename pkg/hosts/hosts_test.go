@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -61,7 +62,8 @@ func TestReadCSV(t *testing.T) {
 		"MAC with hyphens": head + strings.Replace(row, "52:54:00:12:34:56", "52-54-00-12-34-56", 1),
 		"MAC dotted":       head + strings.Replace(row, "52:54:00:12:34:56", "5254.0012.3456", 1),
 		"MAC bare":         head + strings.Replace(row, "52:54:00:12:34:56", "525400123456", 1),
-		"MAC short":        head + strings.Replace(row, "52:54:00:12:34:56", "52:54:0:12:34:56", 1),
+		"MAC of PXELINUX":  head + strings.Replace(row, "52:54:00:12:34:56", "01-52-54-00-12-34-56", 1),
+		"MAC in capitals":  head + strings.Replace(row, "52:54:00:12:34:56", "	52:54:00:12:34:56 ", 1),
 		"mask":             head + strings.Replace(row, "/24", "/255.255.255.0", 1),
 		"netmask":          strings.Replace(head, "address", "address,netmask", 1) + strings.Replace(row, "/24", ",255.255.255.0", 1),
 		"netmask as bits":  strings.Replace(head, "address", "address,netmask", 1) + strings.Replace(row, "/24", ",/24", 1),
@@ -113,6 +115,11 @@ func TestBadRows(t *testing.T) {
 		{"xy,,,fe80::7%eth0/64,,,,,,", `address "fe80::7%eth0/64" is no address`},
 		{"m\xfcnchen,,,10.0.0.7/24,,,,,,", `name "m\xfcnchen" is no name`},
 		{"xy,52:54:00:12:34,,10.0.0.7/24,,,,,,", `mac "52:54:00:12:34" is no MAC address`},
+		{"xy,52:54:00:12:34:5,,10.0.0.7/24,,,,,,", `mac "52:54:00:12:34:5" is no MAC address`},
+		{"xy,52:54:0:12:34:56,,10.0.0.7/24,,,,,,", `mac "52:54:0:12:34:56" is no MAC address`},
+		{"xy,52540012345,,10.0.0.7/24,,,,,,", `mac "52540012345" is no MAC address`},
+		{"xy,5.2540012E+11,,10.0.0.7/24,,,,,,", `mac "5.2540012E+11" is no MAC address`},
+		{"xy,00-11-22-33-44-55-66-77,,10.0.0.7/24,,,,,,", `mac "00-11-22-33-44-55-66-77" is no MAC address`},
 		{"xy,52:54:00:12:34:5g,,10.0.0.7/24,,,,,,", `mac "52:54:00:12:34:5g" is no MAC address`},
 		{"xy,01:00:5e:00:00:01,,10.0.0.7/24,,,,,,", `mac "01:00:5e:00:00:01" is the address of no single card`},
 		{"xy,,eth0,10.0.0.7/24,,,,,,", `interface "eth0" is no card of iPXE`},
@@ -338,4 +345,40 @@ func tidy(h ipxe.Host) ipxe.Host {
 		h.Gateways = nil
 	}
 	return h
+}
+
+// TestDocs: the lists of docs/hosts-csv.md are read, its errors are those that its bad list gives, and its table has every column.
+func TestDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/hosts-csv.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := map[string][]string{}
+	for i, part := range strings.Split(string(text), "\n```") {
+		if kind, body, ok := strings.Cut(part, "\n"); ok && i%2 == 1 {
+			blocks[kind] = append(blocks[kind], body+"\n")
+		}
+	}
+	if len(blocks["csv"]) != 2 || len(blocks["json"]) != 1 || len(blocks["text"]) != 1 {
+		t.Fatalf("%q", blocks)
+	}
+	if rows, bad := read(t, blocks["csv"][0], Options{}); len(rows) != 3 || len(bad) != 0 {
+		t.Error(rows, bad)
+	}
+	if rows, bad, err := ReadJSON(strings.NewReader(blocks["json"][0]), Options{}); len(rows) != 1 || len(bad) != 0 || err != nil {
+		t.Error(rows, bad, err)
+	}
+	rows, bad := read(t, blocks["csv"][1], Options{})
+	var said strings.Builder
+	for _, e := range bad {
+		fmt.Fprintln(&said, e)
+	}
+	if said.String() != blocks["text"][0] || len(rows) != 1 || rows[0].Host.Name != "web1" {
+		t.Errorf("%v\n%s", rows, &said)
+	}
+	for _, c := range columns {
+		if !strings.Contains(string(text), "| `"+c+"` |") {
+			t.Errorf("no column %s", c)
+		}
+	}
 }
