@@ -24,10 +24,11 @@ pkg/dhcp    -                            # lines for other people's servers are 
 pkg/lab     -                            # machines and broken disks for tests; it must not know what it tests
 pkg/order   boot tree                    # orders are rules of the decision that move links
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
-pkg/loader  -                            # names and folders; sites open files for it
+pkg/loader  ipxe                         # boot loaders: where they are, and what a build of iPXE can do for a script
+pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
 pkg/tftpd   ipxe                         # the other protocol; it decides nothing
 pkg/site    boot config ipxe loader order tree  # the one place that ties rules to a configuration
-pkg/check   boot config ipxe site tree   # lint, through the eyes of the site
+pkg/check   boot config ipxe loader site tree # lint, through the eyes of the site
 pkg/daemon  boot config httpd order site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp order site
 `

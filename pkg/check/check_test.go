@@ -296,14 +296,17 @@ func TestFaults(t *testing.T) {
 		r.git("add", "-f", "once/tracked")
 		want = append(want, "once/tracked:0 warning tracked")
 	}
-	r.write("ipxe/old.efi", "MZ\x00iPXE initialising\x001.0.0+git-2019-5.1\x00")
-	r.write("ipxe/new.efi", "MZ\x00iPXE\x002.0.0+\x00autoexec.ipxe\x00")
-	r.write("ipxe/wide.efi", "MZ\x00iPXE\x001.21.1+ (g123)\x00a\x00u\x00t\x00o\x00e\x00x\x00e\x00c\x00.\x00i\x00p\x00x\x00e\x00")
-	r.write("ipxe/grub.efi", "MZ\x002.0.0\x00")
+	r.write("ipxe/old.efi", pe+"iPXE initialising\x001.0.0+git-2019-5.1\x00")
+	r.write("ipxe/new.efi", pe+"iPXE\x002.0.0+\x00autoexec.ipxe\x00")
+	r.write("ipxe/wide.efi", pe+"iPXE\x001.21.1+ (g123)\x00a\x00u\x00t\x00o\x00e\x00x\x00e\x00c\x00.\x00i\x00p\x00x\x00e\x00")
+	r.write("ipxe/grub.efi", pe+"2.0.0\x00")
 	want = append(want, "ipxe:0 note loader", "ipxe:0 note loader", "ipxe:0 note loader")
 
 	r.expect(r.check(Options{}), want)
 }
+
+// pe begins a program for UEFI.
+var pe = "MZ" + strings.Repeat("\x00", 0x3a) + "\x40\x00\x00\x00PE\x00\x00\x64\x86\x00"
 
 // TestRoot has what can be wrong with a tree as a whole.
 func TestRoot(t *testing.T) {
@@ -386,7 +389,7 @@ func TestRoot(t *testing.T) {
 	t.Run("loaders of a distribution", func(t *testing.T) {
 		r := newRoom(t)
 		r.write("default", good)
-		r.write("../lib/ipxe.efi", "MZ\x00iPXE\x001.0.0+git-5.1\x00")
+		r.write("../lib/ipxe.efi", pe+"iPXE\x001.0.0+git-5.1\x00")
 		r.link("../boot/ipxe.efi", "../lib/ipxe.efi")
 		lib, boot := filepath.Join(r.root, "../lib"), filepath.Join(r.root, "../boot")
 		r.expect(r.check(Options{Loaders: []string{lib, boot, "/nowhere"}}), []string{lib + ":0 note loader"})

@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/loader"
 )
 
 // maxText is the largest file in bytes that is searched for secrets. Those that people write are smaller.
@@ -144,13 +146,10 @@ func (l *lint) secrets(name string, e fs.DirEntry) {
 	}
 }
 
-var version = regexp.MustCompile(`\x00([0-9]+\.[0-9]+\.[0-9]+[-+~.0-9A-Za-z() ]*)\x00`)
-
 // maxLoader is more bytes than a build of iPXE has.
 const maxLoader = 8 << 20
 
-// loaders says which builds of iPXE are there for UEFI, and whether they read autoexec.ipxe by themselves. BIOS builds are
-// compressed and cannot be looked into.
+// loaders says which builds of iPXE are there for UEFI, and whether they read autoexec.ipxe by themselves.
 func (l *lint) loaders() error {
 	seen := map[string]bool{}
 	for _, dir := range append([]string{filepath.Join(l.root, "ipxe")}, l.options.Loaders...) {
@@ -174,14 +173,15 @@ func (l *lint) loaders() error {
 				continue
 			}
 			body, err := os.ReadFile(real)
-			if err != nil || !bytes.Contains(body, []byte("iPXE")) {
+			if err != nil {
 				continue
 			}
-			build := "iPXE of unknown version"
-			if v := version.FindSubmatch(body); v != nil {
-				build = "iPXE " + string(v[1])
+			found := loader.Inspect(body)
+			if !found.IPXE {
+				continue
 			}
-			if readsAutoexec(body) {
+			build := "iPXE " + cmp.Or(found.Version, "of unknown version")
+			if found.Autoexec {
 				build += ", reads autoexec.ipxe"
 			} else {
 				build += ", does not read autoexec.ipxe"
@@ -197,14 +197,4 @@ func (l *lint) loaders() error {
 		}
 	}
 	return nil
-}
-
-// readsAutoexec reports whether a build for UEFI fetches autoexec.ipxe by itself: the name is in it as ASCII, or as UTF-16.
-func readsAutoexec(body []byte) bool {
-	const name = "autoexec.ipxe"
-	wide := make([]byte, 0, 2*len(name))
-	for _, c := range []byte(name) {
-		wide = append(wide, c, 0)
-	}
-	return bytes.Contains(body, []byte(name)) || bytes.Contains(body, wide)
 }

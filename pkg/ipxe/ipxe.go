@@ -1,5 +1,5 @@
-// Package ipxe holds the two scripts the server writes itself: the one that makes a client say who it is,
-// and the one that boots the local disk.
+// Package ipxe holds the scripts we write ourselves: the one that makes a client say who it is, the one that boots
+// the local disk, and the one in a host's own ISO.
 //
 // They are written for every iPXE in use, from QEMU's and Debian 12's of 2019 to today's, on BIOS and UEFI.
 // The comments name what iPXE does and the source file (src/... of the iPXE project) that says so.
@@ -15,7 +15,7 @@ const Path = "/redirect"
 // magic is the first line of a script: iPXE knows one by these bytes and nothing else (src/image/script.c).
 const magic = "#!ipxe\n"
 
-// local boots the local disk; both scripts end in it.
+// local boots the local disk; all our scripts end in it.
 //
 // UEFI: an application that ends with an error makes the boot manager go on to the next entry; one that ends
 // well makes it stop, in OVMF in the setup menu (UEFI specification, 3.1.1).  Hence 'exit 1'.
@@ -28,12 +28,21 @@ iseq ${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit 1
 `
 
-// identify gathers the identity, asks with it, and runs the answer.
+// identity puts who the machine is into the setting q, as a query.
 //
 //   - Text from the firmware goes as plain hex digits (:hexraw, names ending in x), which all versions send
 //     unharmed; plain and :uristring values lose &, +, % or bytes above 0x7f (src/core/settings.c, src/core/uri.c).
 //   - An unset value expands to nothing, so a machine with one card just sends dots in macs.
 //   - netX is the card opened last, the one that booted (src/net/netdev_settings.c).
+const identity = `set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
+set q ${q}&macs=${net0/mac:hexhyp}.${net1/mac:hexhyp}.${net2/mac:hexhyp}.${net3/mac:hexhyp}
+set q ${q}.${net4/mac:hexhyp}.${net5/mac:hexhyp}.${net6/mac:hexhyp}.${net7/mac:hexhyp}
+set q ${q}&serialx=${serial:hexraw}&manufacturerx=${manufacturer:hexraw}&productx=${product:hexraw}
+set q ${q}&assetx=${asset:hexraw}&boardx=${board-serial:hexraw}&hostnamex=${hostname:hexraw}
+`
+
+// identify gathers the identity, asks with it, and runs the answer.
+//
 //   - imgfetch apart from imgexec: a served script that fails is not a failed request and must not be fetched
 //     again.  --timeout counts anew whenever bytes arrive (src/core/monojob.c).
 //   - imgexec --replace ends this script and runs the served one in its place, so that its exit status is the
@@ -42,12 +51,7 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 //     when the served script leads back to this one.
 //   - errno is that of the last command that failed, and iseq fails too; hence why.
 const identify = `isset ${netX/ip} || dhcp ||
-set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
-set q ${q}&macs=${net0/mac:hexhyp}.${net1/mac:hexhyp}.${net2/mac:hexhyp}.${net3/mac:hexhyp}
-set q ${q}.${net4/mac:hexhyp}.${net5/mac:hexhyp}.${net6/mac:hexhyp}.${net7/mac:hexhyp}
-set q ${q}&serialx=${serial:hexraw}&manufacturerx=${manufacturer:hexraw}&productx=${product:hexraw}
-set q ${q}&assetx=${asset:hexraw}&boardx=${board-serial:hexraw}&hostnamex=${hostname:hexraw}
-set try:int32 0
+` + identity + `set try:int32 0
 :ask
 imgfetch --name served --timeout 8000 ` + Path + `?${q}&try=${try} && goto run ||
 set why ${errno}
