@@ -20,9 +20,9 @@ const magic = "#!ipxe\n"
 // UEFI: an application that ends with an error makes the boot manager go on to the next entry; one that ends
 // well makes it stop, in OVMF in the setup menu (UEFI specification, 3.1.1).  Hence 'exit 1'.
 //
-// BIOS: drive 0x80 is the first disk; when we came from a USB stick 0x80 is the stick, and its
-// failure leads on to 0x81.  --no-describe because there is no SAN to describe to an operating system.  A
-// sanboot that works does not return.
+// BIOS: drive 0x80 is the first disk; when we came from a USB stick 0x80 is the stick.  The sticks of pkg/iso give the turn
+// back then, and that leads on to 0x81; others may start anew.  --no-describe because there is no SAN to describe to an
+// operating system.  A sanboot that works does not return.
 const local = `echo Booting the local disk
 iseq ${platform} efi && exit 1 ||
 sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit 1

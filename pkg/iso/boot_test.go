@@ -41,11 +41,12 @@ func bootable(t testing.TB, lkrn string) iso.Loaders {
 	}
 }
 
-// bootScript says that it runs and goes on to the local disk. From a stick that is the second disk of a BIOS, from CD the first.
+// bootScript says that it runs and goes on to the local disk, as the script of a host does. From a stick the first disk of a BIOS is
+// the stick itself, which then has to hand back the turn.
 const bootScript = `#!ipxe
 echo SCRIPT-OF-THE-IMAGE ${platform} ${version}
 iseq ${platform} efi && exit 1 ||
-sanboot --no-describe --drive 0x81 || sanboot --no-describe --drive 0x80 || exit 1`
+sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit 1`
 
 // TestBoot boots the image as a CD and as a USB stick: by BIOS with iPXE of 2019 and of today, by UEFI with today's. Firmware
 // may find the loader on a stick by the boot catalog, as OVMF does, or by the partition table: without the catalog it must.

@@ -99,7 +99,7 @@ func (i *Info) look(m *medium, p []byte) error {
 	if err != nil {
 		return err
 	}
-	mbr, err := m.read(0, 512)
+	mbr, err := m.read(0, 1024)
 	if err != nil {
 		return err
 	}
@@ -138,9 +138,9 @@ func (i *Info) lookBIOS(m *medium, root map[string]extent, dir extent, boot uint
 	}
 	isolinux := files["ISOLINUX.BIN;1"]
 	i.BIOS = boot == isolinux.sector
-	if bytes.HasPrefix(mbr, []byte{0x33, 0xed}) {
-		i.BIOSStick = le.Uint64(mbr[mbrCode:]) == uint64(isolinux.sector)*4
-		if err := i.addLoader(m, "isohdpfx.bin", "the first sector", extent{0, 0, mbrCode}); err != nil {
+	if second := mbr[512:]; bytes.HasPrefix(mbr, []byte(firstSector)) {
+		i.BIOSStick = le.Uint64(second[mbrCode:]) == uint64(isolinux.sector)*4
+		if err := i.addLoader(m, "isohdpfx.bin", "the second sector", extent{0, 512, mbrCode}); err != nil {
 			return err
 		}
 	}

@@ -144,7 +144,7 @@ func TestInspectSees(t *testing.T) {
 	if info.BIOSStick || info.UEFIStick || !info.BIOS || !info.UEFI {
 		t.Errorf("without partition table: %+v", info)
 	}
-	info = inspect(func(b []byte) { b[432]++ })
+	info = inspect(func(b []byte) { b[512+432]++ })
 	if info.BIOSStick {
 		t.Error("the boot code looks elsewhere")
 	}

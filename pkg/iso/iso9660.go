@@ -185,9 +185,39 @@ const (
 const notForBIOS = "\xcd\x18" + // int 18h: this device does not boot
 	"\xf4\xeb\xfd" // hlt, again and again, where there is no next
 
-// writeMBR writes the first sector, which counts when the image lies on a USB stick. With isohdpfx.bin a BIOS boots it: the code
-// finds isolinux.bin by the number at byte 432, and the active partition makes a BIOS take the stick for a disk. UEFI finds the
-// EFI system partition by its type, if not by the boot catalog.
+// firstSector is what a BIOS runs first from a stick. It starts isohdpfx.bin, which lies in the second sector, unless it was a
+// program that started it: then it hands back the turn.
+//
+// That program is our own iPXE, which boots "the first disk", and on a machine that was started from the stick this is the stick.
+// Without this it would ask for its script again, and again. Whoever starts a boot sector from memory catches int 18h to get the
+// turn back, iPXE by hook_bios_interrupt in src/arch/x86/interface/pcbios/bootsector.c, so its vector then leads into conventional
+// memory; that of a BIOS leads into its ROM, which begins at 0xc0000.
+const firstSector = "" +
+	"\xfa" + //                         cli
+	"\x31\xc0" + //                     xor  ax, ax
+	"\x8e\xd0" + //                     mov  ss, ax
+	"\xbc\x00\x7c" + //                 mov  sp, 0x7c00
+	"\x8e\xd8" + //                     mov  ds, ax
+	"\xfb" + //                         sti
+	"\x81\x3e\x62\x00\x00\xa0" + //     cmp  word [0x18*4+2], 0xa000   the segment of int 18h
+	"\x72\x2d" + //                     jb   back
+	"\x52\x06\x57" + //                 push dx, es, di                dl is the drive, es:di what the BIOS can do
+	"\x8e\xc0" + //                     mov  es, ax
+	"\xfc" + //                         cld
+	"\xbe\x00\x7c\xbf\x00\x06" + //     mov  si, 0x7c00; mov di, 0x0600
+	"\xb9\x00\x01\xf3\xa5" + //         mov  cx, 256; rep movsw        out of the way
+	"\xea\x29\x06\x00\x00" + //         jmp  0:0x0629                  the copy of the next line
+	"\xb8\x01\x02\xbb\x00\x7c" + //     mov  ax, 0x0201; mov bx, 0x7c00   read one sector to 0x7c00
+	"\xb9\x02\x00\xb6\x00" + //         mov  cx, 2; mov dh, 0          the second of the drive
+	"\xcd\x13" + //                     int  13h
+	"\x72\x08" + //                     jc   back
+	"\x5f\x07\x5a" + //                 pop  di, es, dx
+	"\xea\x00\x7c\x00\x00" + //         jmp  0:0x7c00
+	notForBIOS //                      back:
+
+// writeMBR writes the first two sectors, which count when the image lies on a USB stick. With isohdpfx.bin in the second a BIOS boots
+// it: the code finds isolinux.bin by the number at byte 432 of its sector, and the active partition makes a BIOS take the stick for
+// a disk. UEFI finds the EFI system partition by its type, if not by the boot catalog.
 //
 // The active partition ends where the EFI system partition begins. Other makers of such images let it cover the whole image, but
 // firmware takes a table with overlapping partitions for none (EDK II, MdeModulePkg/Universal/Disk/PartitionDxe/Mbr.c).
@@ -213,8 +243,9 @@ func writeMBR(data []byte, id uint32, isohdpfx []byte, isolinux, esp file) {
 	if isohdpfx == nil {
 		copy(data, notForBIOS)
 	} else {
-		copy(data, isohdpfx)
-		le.PutUint64(data[mbrCode:], uint64(isolinux.at)*(sector/512))
+		copy(data, firstSector)
+		copy(data[512:], isohdpfx)
+		le.PutUint64(data[512+mbrCode:], uint64(isolinux.at)*(sector/512))
 		partition(0x80, typeHidden, 0, end)
 	}
 	if esp.size != 0 {
