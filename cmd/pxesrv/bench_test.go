@@ -61,6 +61,7 @@ func BenchmarkProgram(b *testing.B) {
 	if nginx != nil {
 		compareFiles(b, ours[trees[len(trees)-1]], nginx, constant, largest, rounds)
 	}
+	compareTFTP(b, largest, rounds)
 	start(b, largest, rounds)
 }
 
@@ -386,6 +387,54 @@ func compareFiles(b *testing.B, ours, nginx, bare *process, root string, rounds 
 	fmt.Printf("| nginx | 1.00 | %.3f, %.3f to %.3f |\n", median(n), slices.Min(n), slices.Max(n))
 	fmt.Printf("| Go, http.ServeContent alone | %.2f | %.3f, %.3f to %.3f |\n", median(g)/median(n), median(g), slices.Min(g), slices.Max(g))
 	fmt.Printf("| pxesrv | %.2f | %.3f, %.3f to %.3f |\n", median(a)/median(n), median(a), slices.Min(a), slices.Max(a))
+}
+
+// compareTFTP sends 64 MiB by TFTP, from us and from tftpd-hpa, where .ci/bench has unpacked that. Server and client are on one
+// processor: TFTP waits for each block, and its speed on two depends on where the kernel happens to put them.
+func compareTFTP(b *testing.B, root string, rounds int) {
+	hpa := os.Getenv("BENCH_TFTPD")
+	if hpa == "" {
+		fmt.Println("\nBENCH_TFTPD names no tftpd-hpa: TFTP is not compared")
+		return
+	}
+	const size = 64 << 20
+	must(b, os.WriteFile(filepath.Join(root, "64.img"), make([]byte, size), 0o644))
+	address := func() string {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		must(b, err)
+		defer c.Close()
+		return c.LocalAddr().String()
+	}
+	pinned := func(env []string, name string, args ...string) *exec.Cmd {
+		cmd := exec.Command("taskset", append([]string{"-c", "0", name}, args...)...)
+		cmd.Env = append(os.Environ(), env...)
+		return cmd
+	}
+	run := func(cmd *exec.Cmd) {
+		must(b, cmd.Start())
+		b.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	}
+	ours, theirs := address(), address()
+	run(pinned([]string{"LD_LIBRARY_PATH=" + os.Getenv("BENCH_TFTPD_LIB")}, hpa, "-L", "-a", theirs, "-s", root, "-u", "root"))
+	run(pinned([]string{"PXESRV_ROOT=" + root, "PXESRV_LOG=" + filepath.Join(b.TempDir(), "log"), "PXESRV_LISTEN=" + freeAddress(b)},
+		os.Getenv("BENCH_PROGRAM"), "--tftp="+ours))
+	time.Sleep(2 * time.Second)
+	get := func(addr string) float64 {
+		began := time.Now()
+		out, err := pinned(nil, "curl", "-sS", "--tftp-blksize", "1428", "-o", "/dev/null", "-w", "%{size_download}", "tftp://"+addr+"/64.img").CombinedOutput()
+		if err != nil || string(out) != strconv.Itoa(size) {
+			b.Fatalf("64 MiB by TFTP: %v, %s", err, out)
+		}
+		return 64 / time.Since(began).Seconds()
+	}
+	get(theirs) // fills the page cache
+	var a, h []float64
+	for range rounds {
+		a, h = append(a, get(ours)), append(h, get(theirs))
+	}
+	fmt.Printf("\n| 64 MiB over TFTP, blocks of 1428 bytes, one processor | ratio | remark: MiB/s, spread |\n|---|---:|---|\n")
+	fmt.Printf("| tftpd-hpa | 1.00 | %.0f, %.0f to %.0f |\n", median(h), slices.Min(h), slices.Max(h))
+	fmt.Printf("| pxesrv | %.2f | %.0f, %.0f to %.0f |\n", median(a)/median(h), median(a), slices.Min(a), slices.Max(a))
 }
 
 // start measures from exec to the first answer, and the memory then and under load.
