@@ -92,7 +92,7 @@ func Default() Config {
 			Connections: 12000, PerAddress: 256, HeaderBytes: 16 << 10, Hanging: 256,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 			WriteTimeout: 60 * time.Second, Decision: 5 * time.Second, Stop: 30 * time.Second,
-			TFTPTransfers: 512, TFTPPerAddress: 8,
+			TFTPTransfers: 2048, TFTPPerAddress: 8,
 		},
 	}
 }

@@ -191,7 +191,7 @@ func (d *Daemon) use(c config.Config) error {
 		},
 	}}
 	next.tftp = &tftpd.Server{
-		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: c.Limits.TFTPTransfers, PerAddress: c.Limits.TFTPPerAddress,
+		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
 		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp,
 	}
 	d.serving.Store(next)
@@ -201,10 +201,22 @@ func (d *Daemon) use(c config.Config) error {
 // connections is how many connections the process can hold, at most as many as c wants.
 func (d *Daemon) connections(c config.Config) int {
 	want := c.Limits.Connections
-	// A quarter stays for files that are sent (half of it), the tree, the journal and the log.
-	if can := descriptors() / 4 * 3; can > 0 && want > can {
+	// The rest is for files that are sent, transfers by TFTP (an eighth each), the tree, the journal and the log.
+	if can := descriptors() / 8 * 5; can > 0 && want > can {
 		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
 			"limits.connections", want, "connections", can)
+		return can
+	}
+	return want
+}
+
+// transfers is how many transfers by TFTP the process can hold, at most as many as c wants.
+func (d *Daemon) transfers(c config.Config) int {
+	want := c.Limits.TFTPTransfers
+	// Each has a socket and a file.
+	if can := descriptors() / 16; can > 0 && want > can && len(c.TFTP) > 0 {
+		d.Log.Warn("fewer transfers than limits.tftp-transfers: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+			"limits.tftp-transfers", want, "transfers", can)
 		return can
 	}
 	return want

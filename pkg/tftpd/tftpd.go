@@ -41,7 +41,7 @@ type Server struct {
 	// at the end, or "" when it does not. nil: nowhere.
 	Base func(local netip.Addr) string
 
-	Transfers  int           // at the same time; 0 means 512
+	Transfers  int           // at the same time; 0 means 2048
 	PerAddress int           // to one address; 0 means 8
 	Deadline   time.Duration // for opening a file, and for reading the next part of it; 0 means 5 s
 	Hanging    int           // how many of these may hang on a disk before no file is opened; 0 means 256
@@ -130,6 +130,9 @@ const (
 	timeout = time.Second
 )
 
+// readAhead is how many bytes of a file are read at a time, so that not every block is a look at the disk. Each transfer has as many.
+const readAhead = 16 << 10
+
 // Listener answers at one address.
 type Listener struct {
 	conn     *net.UDPConn
@@ -148,6 +151,7 @@ func Listen(address string, current func() *Server) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn.SetReadBuffer(1 << 20) // for the requests of a whole hall at once; the kernel gives what it may
 	l := &Listener{conn: conn, current: current}
 	l.lib = tftp.NewServer(l.read, l.write)
 	l.lib.SetTimeout(timeout)
@@ -221,7 +225,7 @@ func (l *Listener) read(name string, to io.ReaderFrom) (err error) {
 		return t.refuse(Refused, errRefused, nil)
 	}
 	c := s.counts()
-	if !c.begin(t.peer, or(s.Transfers, 512), or(s.PerAddress, 8)) {
+	if !c.begin(t.peer, or(s.Transfers, 2048), or(s.PerAddress, 8)) {
 		return t.refuse(Refused, errBusy, nil)
 	}
 	defer c.end(t.peer)
@@ -270,7 +274,7 @@ func (t *transfer) run() error {
 	case err != nil:
 		return t.refuse(Failed, errDisk, err)
 	}
-	r := &reader{t: t, file: f, left: size, buffer: make([]byte, min(size, 64<<10))}
+	r := &reader{t: t, file: f, left: size, buffer: make([]byte, min(size, readAhead))}
 	defer r.close()
 	return t.send(r, size)
 }
