@@ -373,10 +373,11 @@ func (d *Daemon) reloads(ctx context.Context) {
 	}
 }
 
-// giveMemoryBack returns what thousands of machines at once needed, when they have gone.
+// giveMemoryBack returns what thousands of machines at once needed, when they have gone. The runtime by itself collects what they
+// left behind only when as much is needed again, and then keeps most of it.
 func giveMemoryBack() {
 	var m runtime.MemStats
-	if runtime.ReadMemStats(&m); m.HeapIdle-m.HeapReleased+m.StackSys-m.StackInuse > 32<<20 {
+	if runtime.ReadMemStats(&m); m.Sys-m.HeapReleased > 64<<20 {
 		debug.FreeOSMemory()
 	}
 }

@@ -259,6 +259,19 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 	if a, b := after[0].resident, after[1].resident; b > a*5/4+16<<20 {
 		t.Errorf("resident memory grew from %.1f to %.1f MiB from the first to the second round", a/(1<<20), b/(1<<20))
 	}
+	if held < 10000 {
+		return
+	}
+	// The daemon looks each minute.
+	var last usage
+	back := func() bool { last = p.mustUse(); return last.resident < start.resident+40<<20 }
+	for began := time.Now(); !back() && time.Since(began) < 4*time.Minute; {
+		time.Sleep(5 * time.Second)
+	}
+	t.Logf("minutes later: %v", last)
+	if !back() {
+		t.Errorf("%.1f MiB resident, %.1f at the start", last.resident/(1<<20), start.resident/(1<<20))
+	}
 }
 
 func TestLoad_10000HeldAnd10000Fresh(t *testing.T) {
