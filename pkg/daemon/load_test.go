@@ -105,11 +105,11 @@ func (h *head) Write(p []byte) (int, error) {
 }
 
 // usage is what the program says of itself.
-type usage struct{ goroutines, files, resident, heap, connections float64 }
+type usage struct{ goroutines, files, resident, heap, stacks, connections float64 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap, %.0f connections",
-		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.connections)
+	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap, %.1f MiB stacks, %.0f connections",
+		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.stacks/(1<<20), u.connections)
 }
 
 func (p *program) usage() (u usage, err error) {
@@ -119,7 +119,7 @@ func (p *program) usage() (u usage, err error) {
 	}
 	wanted := map[string]*float64{
 		"go_goroutines": &u.goroutines, "process_open_fds": &u.files, "process_resident_memory_bytes": &u.resident,
-		"go_memstats_heap_inuse_bytes": &u.heap, "pxesrv_connections": &u.connections,
+		"go_memstats_heap_inuse_bytes": &u.heap, "go_memstats_stack_inuse_bytes": &u.stacks, "pxesrv_connections": &u.connections,
 	}
 	for line := range strings.Lines(a.body) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
