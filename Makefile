@@ -6,7 +6,8 @@ PORT   ?= 4567
 TEST    = $(GO) test -timeout 20m
 
 # What people use on their own machine, whatever that is.
-PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/httpd ./pkg/ipxe ./pkg/order ./pkg/site ./pkg/tree
+PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/httpd ./pkg/ipxe ./pkg/loader ./pkg/order \
+           ./pkg/site ./pkg/tftpd ./pkg/tree
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

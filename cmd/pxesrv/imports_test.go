@@ -22,9 +22,11 @@ pkg/config  -                            # values that were checked; what they m
 pkg/lab     -                            # machines and broken disks for tests; it must not know what it tests
 pkg/order   boot tree                    # orders are rules of the decision that move links
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
-pkg/site    boot config ipxe order tree  # the one place that ties rules to a configuration
+pkg/loader  -                            # names and folders; sites open files for it
+pkg/tftpd   ipxe                         # the other protocol; it decides nothing
+pkg/site    boot config ipxe loader order tree  # the one place that ties rules to a configuration
 pkg/check   boot config ipxe site tree   # lint, through the eyes of the site
-pkg/daemon  boot config httpd order site # listeners around a site; boot for what it counts
+pkg/daemon  boot config httpd order site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon order site
 `
 
@@ -47,6 +49,7 @@ var reserved = []struct {
 	{"testing", []string{"pkg/lab"}, nil, "it belongs to tests"},
 	{"github.com/spf13/pflag", []string{"cmd/pxesrv"}, nil, "flags are the command's; other packages get values"},
 	{"gopkg.in/yaml.v3", []string{"pkg/config"}, nil, "one place reads YAML"},
+	{"github.com/pin/tftp", []string{"pkg/tftpd"}, nil, "one place speaks TFTP"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},

@@ -113,7 +113,10 @@ func flags(io streams, name, args string, l *layers, daemon bool) *pflag.FlagSet
 			if s.Serve && !daemon {
 				continue
 			}
-			f.VarP(&settingFlag{s.Value, s.Key, l}, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
+			flag := f.VarPF(&settingFlag{s.Value, s.Key, l}, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
+			if v, ok := s.Value.(interface{ Bare() string }); ok {
+				flag.NoOptDefVal = v.Bare()
+			}
 		}
 	}
 	f.Usage = func() {

@@ -73,7 +73,7 @@ const (
 
 // Options are what a check may be told. The zero value is the usual way.
 type Options struct {
-	// Loaders are the directories besides ipxe/ of the root in which boot loaders are looked for; nil: those of the distributions.
+	// Loaders are the directories besides ipxe/ of the root in which boot loaders are looked for; nil: loaders.dirs of the configuration.
 	Loaders []string
 	// Progress is told now and then what is looked at and how many files and entries were; nil: nobody.
 	Progress func(what string, done int)
@@ -96,7 +96,7 @@ func Tree(ctx context.Context, c config.Config, o Options) ([]Finding, error) {
 		o.Now = time.Now
 	}
 	if o.Loaders == nil {
-		o.Loaders = []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot"}
+		o.Loaders = c.LoaderDirs
 	}
 	l := &lint{
 		ctx: ctx, site: s, config: c, options: o, root: root,
@@ -471,15 +471,14 @@ func (l *lint) serves(name, from string) error {
 	return err
 }
 
-// routes are the addresses that the server answers itself, whatever the tree has there.
-var routes = []string{"/redirect", "/boot.ipxe", "/boot.ipxe.0", "/autoexec.ipxe", "/local.ipxe", "/healthz", "/readyz", "/metrics"}
-
-// virtual are the addresses that it answers when the tree has nothing there.
-var virtual = []string{"/ipxe/autoexec.ipxe"}
+// route reports whether the server answers this path itself, whatever the tree has there.
+func route(name string) bool {
+	return name == ipxe.Path || ipxe.Exact(name) != nil || name == "/healthz" || name == "/readyz" || name == "/metrics"
+}
 
 // open asks for a path as a client would, once. A script that it finds there is checked later.
 func (l *lint) open(name string) error {
-	if slices.Contains(routes, name) || slices.Contains(virtual, name) {
+	if route(name) {
 		return nil
 	}
 	if err, asked := l.served[name]; asked {
@@ -492,6 +491,9 @@ func (l *lint) open(name string) error {
 		if n, _ := f.Read(head[:]); boot.CheckScript(head[:n]) == nil {
 			l.queue = append(l.queue, strings.TrimPrefix(name, "/"))
 		}
+	}
+	if errors.Is(err, fs.ErrNotExist) && ipxe.Instead(name) != nil {
+		err = nil
 	}
 	l.served[name] = err
 	return err

@@ -45,7 +45,7 @@ func (l *lint) files() error {
 			return l.private(name, e)
 		case e.IsDir():
 			return nil
-		case slices.Contains(routes, "/"+name):
+		case route("/" + name):
 			l.add(name, 0, Warning, Route, "is never sent: the server answers /"+name+" itself", "call it otherwise")
 			return nil
 		}

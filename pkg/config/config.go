@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,8 +28,10 @@ type Config struct {
 	Listen    []string // addresses to listen on; empty: Address and Port
 	Address   string
 	Port      int
-	Log       string // file to log to; "": standard error
-	LogFormat string // text or json
+	TFTP      []string // addresses to answer TFTP on; empty: none
+	URL       string   // where clients reach the HTTP server; "": at the address that they asked
+	Log       string   // file to log to; "": standard error
+	LogFormat string   // text or json
 
 	Identify     bool           // plain iPXE requests are first asked who they are
 	NoAddress    []netip.Prefix // networks whose addresses are no names
@@ -38,6 +41,8 @@ type Config struct {
 
 	Allow []string // directories outside the root that links may lead to
 	Show  []string // dot names that are served as files
+
+	LoaderDirs []string // directories of boot loaders, after ipxe/ of the root
 
 	OnceDir       string
 	OnceRegrant   time.Duration
@@ -61,6 +66,9 @@ type Limits struct {
 	Decision      time.Duration // for one decision, or the opening of a file
 	Hanging       int           // decisions that hang on a disk before no new one is begun
 	Stop          time.Duration // for answers under way when the daemon ends
+
+	TFTPTransfers  int // at the same time; more are refused
+	TFTPPerAddress int // to one address
 }
 
 // Default is the configuration of somebody who set nothing.
@@ -69,6 +77,9 @@ func Default() Config {
 		Port:     4567,
 		Identify: true,
 		Show:     []string{".treeinfo", ".discinfo", ".disk"},
+
+		// The packages called ipxe of Debian and Ubuntu, of Fedora and its kin, and what Debian puts beside the kernel.
+		LoaderDirs: []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot"},
 
 		OnceRegrant:   60 * time.Second,
 		OnceConfirm:   2 * time.Second,
@@ -81,6 +92,7 @@ func Default() Config {
 			Connections: 12000, PerAddress: 256, HeaderBytes: 16 << 10, Hanging: 256,
 			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 			WriteTimeout: 60 * time.Second, Decision: 5 * time.Second, Stop: 30 * time.Second,
+			TFTPTransfers: 512, TFTPPerAddress: 8,
 		},
 	}
 }
@@ -116,6 +128,8 @@ func (c *Config) Settings() []Setting {
 		{"listen", "", "address to listen on, host:port or unix:/path; may be given several times (instead of --address and --port)", &list{to: &c.Listen, kind: "addr", check: checkAddress}, true},
 		{"port", "p", "port to listen on", &number{&c.Port, 0, 65535}, true},
 		{"address", "o", "address to listen on; empty means every address, IPv4 and IPv6", &text{&c.Address, "ip"}, true},
+		{"tftp", "", "address to answer TFTP on, host:port; --tftp alone means :69; may be given several times; empty means no TFTP", &list{to: &c.TFTP, kind: "addr", bare: ":69", check: checkUDP}, true},
+		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, true},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
 		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
 		{"clients.allow", "", "network that is answered at all; may be given several times; empty means everyone", &prefixes{to: &c.Clients}, true},
@@ -125,6 +139,7 @@ func (c *Config) Settings() []Setting {
 		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
 		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
+		{"loaders.dirs", "", "directory of boot loaders, after ipxe/ of the root; may be given several times; empty means none", &list{to: &c.LoaderDirs, kind: "dir", check: checkAbsolute}, false},
 		{"once.dir", "", "directory of the one-time orders and their journal; empty means once/ in the root", &text{&c.OnceDir, "dir"}, false},
 		{"once.regrant", "", "how long an order that did not arrive is sent again to the machine that retries; 0: never", &duration{&c.OnceRegrant}, false},
 		{"once.confirm", "", "how long to wait for the client's TCP to acknowledge an order", &duration{&c.OnceConfirm}, true},
@@ -140,6 +155,8 @@ func (c *Config) Settings() []Setting {
 		{"limits.header-bytes", "", "bytes of a request's head", &number{&c.Limits.HeaderBytes, 4096, 1 << 20}, true},
 		{"limits.decision", "", "time for a decision, or for opening a file; then the answer is 503", &duration{&c.Limits.Decision}, true},
 		{"limits.hanging", "", "decisions that hang on a disk before no new one is begun", &number{&c.Limits.Hanging, 1, 1 << 20}, true},
+		{"limits.tftp-transfers", "", "transfers by TFTP at the same time; more are refused", &number{&c.Limits.TFTPTransfers, 1, 1 << 20}, true},
+		{"limits.tftp-per-address", "", "transfers by TFTP to one address at the same time; more are refused", &number{&c.Limits.TFTPPerAddress, 1, 1 << 20}, true},
 		{"limits.stop", "", "time for answers under way when the daemon ends", &duration{&c.Limits.Stop}, true},
 	}
 }
@@ -212,6 +229,26 @@ func checkAddress(s string) error {
 	return nil
 }
 
+func checkUDP(s string) error {
+	host, _, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is not an address to answer TFTP on: write host:port, [2001:db8::1]:69 or :69", s)
+	}
+	if strings.Contains(host, "%") {
+		return fmt.Errorf("%q is an address of one link, where TFTP is not answered; write one without %%", s)
+	}
+	return nil
+}
+
+func checkURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.Trim(u.Path, "/") != "" || strings.ContainsAny(s, " \t\n$\"'\\") {
+		return fmt.Errorf("%q is not the address of a server: write http://boot.example or http://10.0.0.1:4567", s)
+	}
+	return nil
+}
+
 func checkAbsolute(s string) error {
 	if !filepath.IsAbs(s) {
 		return fmt.Errorf("%q is not an absolute directory", s)
@@ -227,6 +264,22 @@ type text struct {
 func (v *text) Set(s string) error { *v.to = s; return nil }
 func (v *text) String() string     { return *v.to }
 func (v *text) Type() string       { return v.kind }
+
+// address is the URL of a server, without a path.
+type address struct{ to *string }
+
+func (v *address) Set(s string) error {
+	if s != "" {
+		if err := checkURL(s); err != nil {
+			return err
+		}
+	}
+	*v.to = strings.TrimRight(s, "/")
+	return nil
+}
+
+func (v *address) String() string { return *v.to }
+func (v *address) Type() string   { return "url" }
 
 type boolean struct{ to *bool }
 
@@ -306,9 +359,13 @@ func (v *duration) Type() string   { return "duration" }
 type list struct {
 	to    *[]string
 	kind  string
+	bare  string // what the flag means without a value; "": it needs one
 	check func(string) error
 	begun bool
 }
+
+// Bare is what the flag means without a value, or "" when it needs one.
+func (v *list) Bare() string { return v.bare }
 
 func (v *list) Set(s string) error {
 	if !v.begun {

@@ -24,6 +24,7 @@ import (
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/site"
+	"pxesrv/pkg/tftpd"
 )
 
 // Daemon is a program that serves one configuration at a time. Fill in Config and Log.
@@ -37,7 +38,9 @@ type Daemon struct {
 	Reload func() (config.Config, error)
 
 	gate    httpd.Gate
-	pending httpd.Pending // deliveries, also those of configurations that were replaced
+	tftp    tftpd.Counts
+	reached []netip.AddrPort // where HTTP is answered over TCP
+	pending httpd.Pending    // deliveries, also those of configurations that were replaced
 	files   chan struct{}
 	metrics *metrics
 	serving atomic.Pointer[serving]
@@ -49,6 +52,7 @@ type serving struct {
 	config  config.Config
 	site    *site.Site
 	handler *httpd.Server
+	tftp    *tftpd.Server
 }
 
 // How long a stopping daemon waits, beyond the time that deliveries have to be confirmed, for claims that a slow disk holds up,
@@ -60,7 +64,7 @@ const lookBefore = time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) error {
-	d.metrics = newMetrics(&d.gate, d.Lines)
+	d.metrics = newMetrics(&d.gate, &d.tftp, d.Lines)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
@@ -103,7 +107,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, l := range listeners {
 		d.Log.Info("listening", "address", l.Addr().String(), "root", d.Config.Root)
 	}
-	failed := make(chan error, len(listeners))
+	transfers, err := d.listenTFTP(listeners)
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return err
+	}
+	for _, l := range transfers {
+		d.Log.Info("listening", "address", "udp:"+l.Addr().String(), "root", d.Config.Root)
+	}
+	failed := make(chan error, len(listeners)+len(transfers))
+	for _, l := range transfers {
+		go func() { failed <- l.Serve() }()
+	}
 	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
 	}
@@ -116,7 +133,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.ready.stop()
 		d.Log.Info("stopping: answers under way are finished first", "at most", d.serving.Load().config.Limits.Stop)
 	}
-	d.shutdown(ctx, server)
+	d.shutdown(ctx, server, transfers)
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -124,11 +141,20 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // shutdown ends the server, in order for as long as the limits say.
-func (d *Daemon) shutdown(ctx context.Context, server *http.Server) {
+func (d *Daemon) shutdown(ctx context.Context, server *http.Server, transfers []*tftpd.Listener) {
 	c := d.serving.Load().config
 	// Not ctx: it has ended, and would end the waiting as well.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Limits.Stop)
 	defer cancel()
+	var group sync.WaitGroup
+	for _, l := range transfers {
+		group.Go(func() {
+			if l.Shutdown(stop) != nil {
+				d.Log.Warn("stopped with transfers by TFTP under way", "address", l.Addr().String())
+			}
+		})
+	}
+	defer group.Wait()
 	if err := server.Shutdown(stop); err != nil {
 		server.Close()
 		d.Log.Warn("stopped with downloads under way")
@@ -157,13 +183,17 @@ func (d *Daemon) use(c config.Config) error {
 	})
 	next := &serving{config: c, site: s, handler: &httpd.Server{
 		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
-		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
 		Routes: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  &d.ready,
 		},
 	}}
+	next.tftp = &tftpd.Server{
+		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: c.Limits.TFTPTransfers, PerAddress: c.Limits.TFTPPerAddress,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp,
+	}
 	d.serving.Store(next)
 	return nil
 }
@@ -192,6 +222,52 @@ func (d *Daemon) listen() (all []net.Listener, err error) {
 		all = append(all, d.gate.Listener(l))
 	}
 	return all, nil
+}
+
+// listenTFTP opens the addresses of TFTP, beside those of HTTP.
+func (d *Daemon) listenTFTP(http []net.Listener) (all []*tftpd.Listener, err error) {
+	for _, l := range http {
+		if a, ok := l.Addr().(*net.TCPAddr); ok {
+			d.reached = append(d.reached, a.AddrPort())
+		}
+	}
+	for _, addr := range d.Config.TFTP {
+		l, err := tftpd.Listen(addr, func() *tftpd.Server { return d.serving.Load().tftp })
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+			return nil, listenError("udp:"+addr, err)
+		}
+		all = append(all, l)
+	}
+	if len(all) > 0 && len(d.reached) == 0 && d.Config.URL == "" {
+		d.Log.Warn("clients of TFTP get no script that leads to this server, which listens on no TCP port: set url")
+	}
+	return all, nil
+}
+
+// base returns where a client that reaches this machine at an address reaches the HTTP server: url, or the first listener that
+// takes connections at that address, or the first one with an address of its own that clients may reach.
+func (d *Daemon) base(url string) func(netip.Addr) string {
+	return func(local netip.Addr) string {
+		if url != "" {
+			return url
+		}
+		var other netip.AddrPort
+		for _, l := range d.reached {
+			switch at := l.Addr().Unmap().WithZone(""); {
+			case local.IsValid() && (at == local || at == netip.IPv6Unspecified() || at == netip.IPv4Unspecified() && local.Is4()):
+				return "http://" + netip.AddrPortFrom(local.WithZone(""), l.Port()).String()
+			case !other.IsValid() && !at.IsUnspecified() && !at.IsLoopback():
+				other = netip.AddrPortFrom(at, l.Port())
+			}
+		}
+		if other.IsValid() {
+			return "http://" + other.String()
+		}
+		return ""
+	}
 }
 
 func listenOn(addr string) (net.Listener, error) {
@@ -271,6 +347,7 @@ func (d *Daemon) reloads(ctx context.Context) {
 		d.Log.Info("reloaded", "root", c.Root)
 		for what, differs := range map[string]bool{
 			"addresses":             !slices.Equal(c.Addresses(), d.Config.Addresses()),
+			"tftp":                  !slices.Equal(c.TFTP, d.Config.TFTP),
 			"log and log-format":    c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat,
 			"limits.header-timeout": c.Limits.HeaderTimeout != d.Config.Limits.HeaderTimeout,
 			"limits.read-timeout":   c.Limits.ReadTimeout != d.Config.Limits.ReadTimeout,

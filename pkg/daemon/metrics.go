@@ -11,6 +11,7 @@ import (
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/order"
+	"pxesrv/pkg/tftpd"
 )
 
 // metrics counts what the daemon does. No label has a value that a client, or a file name, can make: what machines send
@@ -28,10 +29,12 @@ type metrics struct {
 	served       prometheus.Gauge
 	files        *prometheus.CounterVec
 	bytes        prometheus.Counter
+	transfers    *prometheus.CounterVec
+	tftpBytes    prometheus.Counter
 	reloads      *prometheus.CounterVec
 }
 
-func newMetrics(gate *httpd.Gate, lines *LogWriter) *metrics {
+func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
 	}
@@ -51,13 +54,15 @@ func newMetrics(gate *httpd.Gate, lines *LogWriter) *metrics {
 			Name: "pxesrv_decision_seconds", Help: "Time for one decision.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .3, .5, 1, 5},
 		}),
-		orders:  vector("order_events_total", "What happened to one-time orders.", "event"),
-		pending: gauge("orders_pending", "Orders that wait for their machine."),
-		open:    gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
-		served:  gauge("orders_served", "Served orders in the journal."),
-		files:   vector("files_total", "Requests for files, by status.", "status"),
-		bytes:   counter("file_bytes_total", "Bytes of files that were sent."),
-		reloads: vector("reloads_total", "Reloads of the configuration, by result.", "result"),
+		orders:    vector("order_events_total", "What happened to one-time orders.", "event"),
+		pending:   gauge("orders_pending", "Orders that wait for their machine."),
+		open:      gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
+		served:    gauge("orders_served", "Served orders in the journal."),
+		files:     vector("files_total", "Requests for files, by status.", "status"),
+		bytes:     counter("file_bytes_total", "Bytes of files that were sent."),
+		transfers: vector("tftp_transfers_total", "Requests by TFTP, by how they ended.", "result"),
+		tftpBytes: counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
+		reloads:   vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series is there from the start, so that an alert sees the first increase.
 	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
@@ -69,8 +74,13 @@ func newMetrics(gate *httpd.Gate, lines *LogWriter) *metrics {
 	for _, w := range []order.What{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats} {
 		m.orders.WithLabelValues(string(w))
 	}
+	for _, r := range tftpd.Results {
+		m.transfers.WithLabelValues(string(r))
+	}
 	m.registry.MustRegister(m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
-		m.files, m.bytes, m.reloads,
+		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
+			func() float64 { return float64(transfers.Open()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_connections", Help: "Connections that are open."},
 			func() float64 { return float64(gate.Open()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_connections_refused_total", Help: "Connections closed because their address had too many."},
@@ -116,6 +126,12 @@ func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took t
 func (m *metrics) File(status int, sent int64) {
 	m.files.WithLabelValues(statusText[status]).Inc()
 	m.bytes.Add(float64(sent))
+}
+
+// Transfer implements tftpd.Observer.
+func (m *metrics) Transfer(r tftpd.Result, sent int64) {
+	m.transfers.WithLabelValues(string(r)).Inc()
+	m.tftpBytes.Add(float64(sent))
 }
 
 // statusText keeps the label to the statuses that a file can have.

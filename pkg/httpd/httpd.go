@@ -43,6 +43,7 @@ type Server struct {
 	Identify bool           // iPXE without a query gets the identification script
 	Trusted  []netip.Prefix // proxies whose X-Forwarded-For counts; none
 	Clients  []netip.Prefix // who is answered at all; empty means everyone
+	URL      string         // where clients reach this server, if not at the address where a connection arrives
 	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
 	Hanging  int            // how many decisions may hang on a disk before no new one is begun; 0 means 256
@@ -165,11 +166,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch name {
 	case "/redirect":
 		s.redirect(w, r)
-	case "/boot.ipxe", "/boot.ipxe.0", "/autoexec.ipxe":
-		s.script(w, r, "identification", ipxe.Identify())
-	case "/local.ipxe":
-		s.script(w, r, "local boot", ipxe.Local())
 	default:
+		if v := ipxe.Exact(name); v != nil {
+			s.virtual(w, r, v)
+			return
+		}
 		if h := s.Routes[name]; h != nil {
 			h.ServeHTTP(w, r)
 			return
@@ -423,6 +424,20 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, 
 	})
 }
 
+// virtual answers with a file of our own. iPXE knows the address that it came from. Loaders that hand it on as an initrd lose
+// it, so it stands in what they get: the address where this connection arrived, never the Host header.
+func (s *Server) virtual(w http.ResponseWriter, r *http.Request, v *ipxe.Virtual) {
+	base := ""
+	if agent := r.UserAgent(); strings.HasPrefix(agent, "Syslinux/") || strings.HasPrefix(agent, "GRUB") {
+		base = s.URL
+		if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && base == "" {
+			at := local.AddrPort()
+			base = "http://" + netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port()).String()
+		}
+	}
+	s.script(w, r, v.What, v.Text(base))
+}
+
 // script answers with a script of our own.
 func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, body []byte) {
 	s.Log.Info(what, append(s.client(r), "path", short(r.URL.Path), "bytes", len(body), "status", 200)...)
@@ -476,8 +491,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		info, err = f.Stat()
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && name == "/ipxe/autoexec.ipxe":
-		s.script(w, r, "identification", ipxe.Identify())
+	case errors.Is(err, fs.ErrNotExist) && ipxe.Instead(name) != nil:
+		s.virtual(w, r, ipxe.Instead(name))
 		return
 	case err != nil:
 		status, text, level := http.StatusServiceUnavailable, "the boot server cannot read this file at the moment", slog.LevelError

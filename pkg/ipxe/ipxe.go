@@ -5,6 +5,8 @@
 // The comments name what iPXE does and the source file (src/... of the iPXE project) that says so.
 package ipxe
 
+import "strings"
+
 // Path is where the identification script asks again, with its query.  It is path-absolute and names no host:
 // iPXE resolves it against the URL the script itself came from (src/core/image.c sets the working URI of each
 // image it runs), so it works behind every name, port and proxy.
@@ -69,7 +71,13 @@ sleep 5
 // Without an answer it says so on the screen for 5 s and boots the local disk as Local does.
 //
 // A request with a query must never be answered with this script: the client would ask forever.
-func Identify() []byte { return []byte(magic + identify + local) }
+func Identify() []byte { return IdentifyAt("") }
+
+// IdentifyAt returns the identification script for a client that did not fetch it from the HTTP server: over TFTP, or as the
+// initrd of a loader, which loses the URL. base is the server's address, "http://10.0.0.1:4567", without a slash at the end.
+func IdentifyAt(base string) []byte {
+	return []byte(magic + strings.ReplaceAll(identify, " "+Path, " "+base+Path) + local)
+}
 
 // Local returns the script that boots the local disk: under UEFI it ends with an error, so that the firmware
 // goes on to its next boot entry; under BIOS it starts the first disk, else the second, else gives back to the

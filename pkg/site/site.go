@@ -14,6 +14,7 @@ import (
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/loader"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/tree"
 )
@@ -76,8 +77,17 @@ func (s *Site) Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Ans
 	return boot.Resolve(ctx, c, s.rules, take)
 }
 
-// Open opens a file of the tree that anybody may have, by the decoded path of a request.
+// Open opens a file that anybody may have, by the decoded path of a request: a file of the tree, or a boot loader, which may
+// also lie in loaders.dirs. Not-there and not-given-out are fs.ErrNotExist.
 func (s *Site) Open(name string) (*os.File, error) {
+	if l := loader.Name(name); l != "" {
+		return loader.Open(l, s.config.LoaderDirs, s.open)
+	}
+	return s.open(name)
+}
+
+// open opens a file of the tree.
+func (s *Site) open(name string) (*os.File, error) {
 	clean, err := s.tree.Clean(name)
 	if err != nil {
 		return nil, err
