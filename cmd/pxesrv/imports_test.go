@@ -19,6 +19,7 @@ pkg/boot    -                            # the subject: a machine asks, what doe
 pkg/tree    -                            # the root on disk and its path rule; it knows nothing of booting
 pkg/ipxe    -                            # scripts of ours are texts
 pkg/config  -                            # values that were checked; what they mean is other packages' business
+pkg/dhcp    -                            # lines for other people's servers are texts
 pkg/lab     -                            # machines and broken disks for tests; it must not know what it tests
 pkg/order   boot tree                    # orders are rules of the decision that move links
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
@@ -27,7 +28,7 @@ pkg/tftpd   ipxe                         # the other protocol; it decides nothin
 pkg/site    boot config ipxe loader order tree  # the one place that ties rules to a configuration
 pkg/check   boot config ipxe site tree   # lint, through the eyes of the site
 pkg/daemon  boot config httpd order site tftpd # listeners around a site; boot for what it counts
-cmd/pxesrv  boot check config daemon order site
+cmd/pxesrv  boot check config daemon dhcp order site
 `
 
 // What of the standard library and of others only some may import.

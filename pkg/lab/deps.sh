@@ -1,9 +1,11 @@
 #!/bin/sh
-# deps.sh makes a machine ready for the tests (make deps).  It does two things, each only when needed:
+# deps.sh makes a machine ready for the tests (make deps).  It does three things, each only when needed:
 #
 #   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
-#   2. unpacks - does not install - the iPXE of Debian 13 into the cache folder, because the tests want
-#      a client of today beside the old one in QEMU's network card.
+#   2. unpacks - does not install - ISC's DHCP servers into the cache folder: installed they would start, and
+#      answer on the network of whoever runs the tests;
+#   3. unpacks the iPXE of Debian 13 there, because the tests want a client of today beside the old one in
+#      QEMU's network card.
 #
 # PXESRV_CACHE       cache folder; default $XDG_CACHE_HOME/pxesrv or ~/.cache/pxesrv
 # PXESRV_TEST_IPXE   a folder of your own with ipxe.lkrn and ipxe.efi; then nothing is fetched
@@ -56,18 +58,43 @@ if [ -n "$missing" ]; then
 	}
 fi
 
-# --- 2. iPXE of Debian 13 --------------------------------------------------------------------------
-
-if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ]; then
-	exit 0
-fi
-
 # An apt of our own: its lists and cache lie in the work folder, the system's stay untouched.
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
 ownapt() {
 	apt-get -q -o Acquire::Retries=3 -o Acquire::Languages=none -o APT::Sandbox::User=root \
 		-o Dir::State="$work/state" -o Dir::State::Lists=lists -o Dir::Cache="$work/cache" "$@"
 }
+
+# --- 2. DHCP servers -------------------------------------------------------------------------------
+
+# fetch APT... brings the packages of isc-dhcp-server and kea-dhcp4-server that the machine does not have.
+fetch() {
+	wanted=$("$@" -s --no-install-recommends install isc-dhcp-server kea-dhcp4-server 2>"$work/log" | awk '$1 == "Inst" { print $2 }') &&
+		{ [ -z "$wanted" ] || (cd "$work/debs" && quietly "$@" download $wanted); }
+}
+
+if [ ! -d "$cache/dhcp-servers" ]; then
+	echo "deps: fetching the DHCP servers isc-dhcp and kea into $cache/dhcp-servers"
+	mkdir -p "$work/debs" "$cache"
+	# The package lists may be absent or too old, as above.
+	fetch apt-get -q >/dev/null 2>&1 || {
+		quietly ownapt update || die "apt-get update failed"
+		fetch ownapt || die "could not fetch isc-dhcp-server and kea-dhcp4-server"
+	}
+	aside=$(mktemp -d "$cache/dhcp-servers.XXXXXX")
+	trap 'rm -rf "$work" "$aside"' EXIT
+	for deb in "$work"/debs/*.deb; do
+		[ ! -e "$deb" ] || dpkg-deb -x "$deb" "$aside"
+	done
+	chmod 755 "$aside"
+	mv -T "$aside" "$cache/dhcp-servers" 2>/dev/null || [ -d "$cache/dhcp-servers" ] || die "could not write $cache/dhcp-servers"
+fi
+
+# --- 3. iPXE of Debian 13 --------------------------------------------------------------------------
+
+if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ]; then
+	exit 0
+fi
 
 # The mirror is the one this machine uses for Debian's main archive.  apt reads its own sources, *.list and
 # *.sources; it tells of them only after an update, which a fresh container has not had.

@@ -93,9 +93,15 @@ func newNamespace(t testing.TB) Namespace {
 	return n
 }
 
+// Inside is the command that runs the one behind it inside.
+func (n *Namespace) Inside() []string {
+	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", n.holder.cmd.Process.Pid), "--"}
+}
+
 // Command is exec.Command for a program that runs inside.
 func (n *Namespace) Command(name string, args ...string) *exec.Cmd {
-	return exec.Command("nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", n.holder.cmd.Process.Pid), "--", name}, args...)...)
+	line := append(append(n.Inside(), name), args...)
+	return exec.Command(line[0], line[1:]...)
 }
 
 func (n *Namespace) ip(args ...string) {

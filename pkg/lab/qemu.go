@@ -354,15 +354,7 @@ func IPXE(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("PXESRV_TEST_IPXE")
 	if dir == "" {
-		cache := os.Getenv("PXESRV_CACHE")
-		if cache == "" {
-			user, err := os.UserCacheDir()
-			if err != nil {
-				t.Fatalf("lab: no cache folder: %v; set PXESRV_CACHE or PXESRV_TEST_IPXE", err)
-			}
-			cache = filepath.Join(user, "pxesrv")
-		}
-		dir = filepath.Join(cache, "ipxe-13")
+		dir = cached(t, "ipxe-13")
 	}
 	for _, sub := range []string{"", "usr/lib/ipxe", "boot"} {
 		if path := filepath.Join(dir, sub, name); exists(path) {

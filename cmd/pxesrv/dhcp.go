@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"pxesrv/pkg/dhcp"
+)
+
+// runDHCP prints the lines for a DHCP server.
+func runDHCP(_ context.Context, io streams, args []string) error {
+	f := flags(io, "dhcp", strings.Join(dhcp.Kinds, "|"), nil, false)
+	var (
+		o             dhcp.Options
+		shim          bool
+		loaders, file string
+	)
+	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567")
+	f.StringVar(&o.TFTP, "tftp", "", "IPv4 address where pxesrv serves TFTP (default: the host of --url)")
+	f.StringVar(&o.Subnet, "subnet", "", "network to give out addresses of, such as 192.0.2.0/24; empty: an example that is commented out")
+	f.StringVar(&o.Range, "range", "", "addresses to give out, such as 192.0.2.100-192.0.2.199")
+	f.StringVar(&o.Router, "router", "", "router of the network")
+	f.StringArrayVar(&o.DNS, "dns", nil, "name server of the network; may be given several times")
+	f.BoolVar(&shim, "shim", false, "Secure Boot: hand out ipxe-shim.efi and snponly-shim.efi")
+	f.StringVar(&loaders, "loaders", "", "folder of the loaders, such as ipxe/ of the root: hand out the shims that are there")
+	f.StringVarP(&file, "output", "o", "", "file to write instead of standard output")
+	plain := f.Usage
+	f.Usage = func() {
+		plain()
+		fmt.Fprint(io.out, `
+isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP server that stays as it is:
+  pxesrv dhcp kea --url http://192.0.2.10:4567 --subnet 192.0.2.0/24 --range 192.0.2.100-192.0.2.199
+  pxesrv dhcp dnsmasq-proxy --url http://boot.example:4567 --tftp 192.0.2.10 --subnet 192.0.2.0/24
+`)
+	}
+	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return usagef("%v; see %s --help", err, f.Name())
+	}
+	if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
+		return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
+	}
+	if loaders != "" {
+		info, err := os.Stat(loaders)
+		if err == nil && !info.IsDir() {
+			err = errors.New("it is no folder")
+		}
+		if err != nil {
+			return fmt.Errorf("--loaders: the folder of the loaders cannot be read: %w", err)
+		}
+	}
+	present := func(name string) bool {
+		if shim || loaders == "" {
+			return shim
+		}
+		info, err := os.Stat(filepath.Join(loaders, name))
+		return err == nil && info.Mode().IsRegular()
+	}
+	o.ShimIPXE, o.ShimSNPOnly = present("ipxe-shim.efi"), present("snponly-shim.efi")
+	o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, args...))
+	text, err := dhcp.Print(f.Arg(0), o)
+	if err != nil {
+		return usageError{err}
+	}
+	if file == "" {
+		_, err = io.out.Write(text)
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
+}
+
+// shellLine writes words as one line that a shell would read as these words.
+func shellLine(words []string) string {
+	var line []string
+	for _, w := range words {
+		plain := w != "" && !strings.ContainsFunc(w, func(r rune) bool {
+			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,[]@%+", r)
+		})
+		if !plain {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		line = append(line, w)
+	}
+	return strings.Join(line, " ")
+}

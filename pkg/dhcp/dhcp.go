@@ -1,0 +1,325 @@
+// Package dhcp prints the configuration of a DHCP server that brings every kind of machine to pxesrv: firmware gets the iPXE
+// that is made for it, and iPXE gets the address of /redirect, so that no machine loads iPXE twice.
+package dhcp
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+// Kinds are the servers that Print knows: isc-dhcp, Kea, dnsmasq, and dnsmasq beside another DHCP server that stays as it is.
+var Kinds = []string{"isc", "kea", "dnsmasq", "dnsmasq-proxy"}
+
+// Options say where the machines find what they boot, and of which network the server gives out addresses. The texts are those
+// that a person gave; Print checks them.
+type Options struct {
+	URL  string // where machines reach pxesrv by HTTP, such as http://192.0.2.10:4567
+	TFTP string // IPv4 address of pxesrv's TFTP; empty: the host of URL, when that is one
+
+	// The network, in IPv4. Without Subnet an example of documentation addresses is printed, commented out.
+	Subnet string   // such as 192.0.2.0/24
+	Range  string   // the addresses to give out, FIRST-LAST; proxyDHCP has none
+	Router string   // the machines' way out; empty: none
+	DNS    []string // name servers; empty: none
+
+	// The first loaders under Secure Boot, each instead of the one it loads: ipxe-shim.efi and snponly-shim.efi.
+	ShimIPXE, ShimSNPOnly bool
+
+	Command string // how the lines were printed, for their head; one line
+}
+
+// A loader is an iPXE for firmware of one kind.
+type loader struct {
+	Tag  string // its name in the configuration
+	Arch []int  // DHCP option 93, by the list of processor architecture types at IANA
+	What string // the firmware, for the comment
+	Why  string // the loader, for the comment
+	File string // the boot file: a name for TFTP, a URL for HTTP Boot
+	HTTP bool   // UEFI HTTP Boot: takes only answers whose option 60 is HTTPClient (UEFI specification, 24.7)
+}
+
+// page is what the templates print.
+type page struct {
+	Command  string
+	Redirect string // what iPXE boots
+	TFTP     netip.Addr
+	Loaders  []loader
+	Shim     bool
+	Net      network
+	Example  string // begins each line of the network: empty, or a comment sign when nobody gave a network
+	DotLess  bool   // the host of the URL has no dot
+}
+
+type network struct {
+	Subnet      netip.Prefix
+	First, Last netip.Addr
+	Router      netip.Addr
+	DNS         []netip.Addr
+}
+
+func (n network) Mask() string {
+	mask := uint32(0xffffffff) << (32 - n.Subnet.Bits())
+	return netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}).String()
+}
+
+func (n network) Network() netip.Addr { return n.Subnet.Addr() }
+
+// documentation is the network of the example, from the addresses that are for documentation (RFC 5737).
+var documentation = network{
+	Subnet: netip.MustParsePrefix("192.0.2.0/24"),
+	First:  netip.MustParseAddr("192.0.2.100"),
+	Last:   netip.MustParseAddr("192.0.2.199"),
+	Router: netip.MustParseAddr("192.0.2.1"),
+}
+
+//go:embed *.tmpl
+var files embed.FS
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"hex":  func(n int) string { return fmt.Sprintf("0x%04x", n) },
+	"pair": func(n int) string { return fmt.Sprintf("%02x:%02x", n>>8, n&0xff) }, // as isc-dhcp writes it
+	"join": func(all []netip.Addr, by string) string {
+		var texts []string
+		for _, a := range all {
+			texts = append(texts, a.String())
+		}
+		return strings.Join(texts, by)
+	},
+}).ParseFS(files, "*.tmpl"))
+
+// Print returns the configuration for a server of that kind. An error says which option is wrong and what to write instead.
+// No text of an option gets into the configuration as it was given: each is read as an address, a network or a host name and
+// written anew, so that none can end a quotation or a line.
+func Print(kind string, o Options) ([]byte, error) {
+	base, host, err := parseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	p := page{Redirect: base + "/redirect", Command: o.Command, Shim: o.ShimIPXE || o.ShimSNPOnly}
+	if p.TFTP, err = o.tftp(host); err != nil {
+		return nil, err
+	}
+	switch kind {
+	case "isc", "kea", "dnsmasq":
+		err = o.network(&p, true)
+	case "dnsmasq-proxy":
+		err = o.network(&p, false)
+		// dnsmasq takes a boot file without a dot for a name that is yet to get ".0" at its end (its function dhcp_reply).
+		if !strings.Contains(p.Redirect, ".") {
+			p.Redirect, p.DotLess = base+"/boot.ipxe", true
+		}
+	default:
+		return nil, fmt.Errorf("there are no lines for %q: the servers are %s", kind, strings.Join(Kinds, ", "))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsFunc(p.Command, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return nil, fmt.Errorf("the command %q is more than one line", p.Command)
+	}
+	p.Loaders = o.loaders(base)
+	for _, l := range p.Loaders {
+		// A DHCP packet has 128 bytes for the name, and a zero at its end (RFC 2131, 2).
+		if len(l.File) > 127 {
+			return nil, fmt.Errorf("--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name", l.File, len(l.File))
+		}
+	}
+	var out bytes.Buffer
+	if err := templates.ExecuteTemplate(&out, kind+".tmpl", p); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// loaders is who gets which iPXE. By TFTP that is snponly.efi, which drives the network card through the firmware that has just
+// loaded it by that card; by HTTP Boot it is ipxe.efi, which brings its own drivers.
+func (o Options) loaders(base string) []loader {
+	snponly, ipxe := "snponly.efi", "ipxe.efi"
+	if o.ShimSNPOnly {
+		snponly = "snponly-shim.efi"
+	} else if o.ShimIPXE {
+		snponly = "ipxe-shim.efi"
+	}
+	if o.ShimIPXE {
+		ipxe = "ipxe-shim.efi"
+	} else if o.ShimSNPOnly {
+		ipxe = "snponly-shim.efi"
+	}
+	return []loader{
+		{Tag: "bios", Arch: []int{0}, File: "undionly.kpxe",
+			What: "BIOS", Why: "undionly.kpxe uses the card through the BIOS that loaded it"},
+		{Tag: "efi64", Arch: []int{7, 9}, File: snponly,
+			What: "UEFI on x86-64: firmware says 7 or 9, and means the same", Why: "snponly.efi uses the card through the firmware"},
+		{Tag: "arm64", Arch: []int{11}, File: "ipxe-arm64.efi",
+			What: "UEFI on 64-bit ARM", Why: "there is one iPXE for it, with drivers of its own"},
+		{Tag: "http", Arch: []int{15, 16}, File: base + "/" + ipxe, HTTP: true,
+			What: "UEFI HTTP Boot on x86-64 (15 is for 32 bits, but others say it too)",
+			Why:  "it wants a URL, and HTTPClient repeated"},
+		{Tag: "httparm", Arch: []int{19}, File: base + "/ipxe-arm64.efi", HTTP: true,
+			What: "UEFI HTTP Boot on 64-bit ARM", Why: "the same, with the iPXE for ARM"},
+	}
+}
+
+// parseURL returns the URL without a slash at its end, written anew from its checked parts, and its host.
+func parseURL(text string) (base, host string, err error) {
+	bad := func(format string, args ...any) (string, string, error) {
+		return "", "", fmt.Errorf("--url %q: %s", text, fmt.Sprintf(format, args...))
+	}
+	if text == "" {
+		return "", "", fmt.Errorf("--url is missing: the address where machines reach pxesrv, such as http://192.0.2.10:4567")
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Opaque != "" || u.Host == "" {
+		return bad("this is no URL; write one such as http://192.0.2.10:4567")
+	}
+	if u.Scheme != "http" {
+		return bad("it has to begin with http://, which is all that firmware and iPXE for a BIOS understand")
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#") {
+		return bad("only a host and a port belong there")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return bad("leave %s away: pxesrv answers at the top of its host, and the lines add what machines ask for", u.EscapedPath())
+	}
+	port := u.Port()
+	if n, err := strconv.Atoi(port); strings.HasSuffix(u.Host, ":") || port != "" && (err != nil || n < 1 || n > 65535) {
+		return bad("the port has to be a number from 1 to 65535")
+	}
+	host = u.Hostname()
+	written := host
+	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return bad("an address with a zone means something else on every machine")
+		}
+		if addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast() {
+			return bad("no machine reaches pxesrv at %s", addr)
+		}
+		host = addr.String()
+		if written = host; addr.Is6() {
+			written = "[" + host + "]"
+		}
+	} else if err := checkHost(host); err != nil {
+		return bad("%v", err)
+	}
+	if port != "" {
+		written += ":" + port
+	}
+	return "http://" + written, host, nil
+}
+
+// checkHost checks a host name by RFC 1123, 2.1.
+func checkHost(name string) error {
+	if len(name) > 253 {
+		return fmt.Errorf("the host name is longer than 253 characters")
+	}
+	labels := strings.Split(name, ".")
+	for _, label := range labels {
+		ok := len(label) >= 1 && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-'
+		for _, c := range []byte(label) {
+			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
+		}
+		if !ok {
+			return fmt.Errorf("%q is no host name and no address", name)
+		}
+	}
+	if _, err := strconv.Atoi(labels[len(labels)-1]); err == nil {
+		return fmt.Errorf("%q is no address, and no host name ends in a number", name)
+	}
+	if strings.EqualFold(name, "localhost") {
+		return fmt.Errorf("a machine that boots is itself localhost")
+	}
+	return nil
+}
+
+// tftp returns the address that DHCP calls next-server: the protocol has four bytes for it.
+func (o Options) tftp(host string) (netip.Addr, error) {
+	if o.TFTP == "" {
+		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
+			return addr, nil
+		}
+		return netip.Addr{}, fmt.Errorf("--tftp is missing: DHCP names the TFTP server by its IPv4 address, and %s is none; "+
+			"give the one of the computer where pxesrv serves TFTP", host)
+	}
+	return address("--tftp", o.TFTP)
+}
+
+func address(option, text string) (netip.Addr, error) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast() {
+		return addr, fmt.Errorf("%s %q is not the IPv4 address of a computer on the network", option, text)
+	}
+	return addr, nil
+}
+
+// network fills in the network, or the example.
+func (o Options) network(p *page, gives bool) error {
+	if o.Subnet == "" {
+		if o.Range != "" || o.Router != "" || len(o.DNS) > 0 {
+			return fmt.Errorf("--range, --router and --dns belong to a --subnet, such as 192.0.2.0/24")
+		}
+		p.Net, p.Example = documentation, "#"
+		return nil
+	}
+	subnet, err := netip.ParsePrefix(o.Subnet)
+	if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 30 {
+		return fmt.Errorf("--subnet %q is not an IPv4 network of 4 addresses or more, such as 192.0.2.0/24", o.Subnet)
+	}
+	if subnet != subnet.Masked() {
+		return fmt.Errorf("--subnet %q: that is an address in %s; write the network", o.Subnet, subnet.Masked())
+	}
+	p.Net.Subnet = subnet
+	if !gives {
+		if o.Range != "" || o.Router != "" || len(o.DNS) > 0 {
+			return fmt.Errorf("--range, --router and --dns are what the other DHCP server gives out; leave them away")
+		}
+		return nil
+	}
+	first, last, ok := strings.Cut(o.Range, "-")
+	if !ok {
+		return fmt.Errorf("--range %q: write the first and the last address to give out, such as 192.0.2.100-192.0.2.199", o.Range)
+	}
+	if p.Net.First, err = address("--range", first); err != nil {
+		return err
+	}
+	if p.Net.Last, err = address("--range", last); err != nil {
+		return err
+	}
+	if p.Net.Last.Less(p.Net.First) {
+		return fmt.Errorf("--range %q: the first address comes after the last", o.Range)
+	}
+	if !host(subnet, p.Net.First) || !host(subnet, p.Net.Last) {
+		return fmt.Errorf("--range %q: these are not all addresses for computers in %s", o.Range, subnet)
+	}
+	if o.Router != "" {
+		if p.Net.Router, err = address("--router", o.Router); err != nil {
+			return err
+		}
+		if !host(subnet, p.Net.Router) {
+			return fmt.Errorf("--router %q is not an address for a computer in %s", o.Router, subnet)
+		}
+	}
+	for _, text := range o.DNS {
+		addr, err := address("--dns", text)
+		if err != nil {
+			return err
+		}
+		p.Net.DNS = append(p.Net.DNS, addr)
+	}
+	for _, taken := range append([]netip.Addr{p.TFTP, p.Net.Router}, p.Net.DNS...) {
+		if taken.IsValid() && !taken.Less(p.Net.First) && !p.Net.Last.Less(taken) {
+			return fmt.Errorf("--range %q: it would give out %s, which is taken", o.Range, taken)
+		}
+	}
+	return nil
+}
+
+// host reports whether a computer of the network can have the address: it is neither the first nor the last of it.
+func host(subnet netip.Prefix, addr netip.Addr) bool {
+	return subnet.Contains(addr) && addr != subnet.Addr() && subnet.Contains(addr.Next())
+}

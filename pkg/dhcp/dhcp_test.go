@@ -1,0 +1,224 @@
+package dhcp
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestRefused(t *testing.T) {
+	good := Options{URL: "http://192.0.2.10:4567"}
+	with := func(change func(*Options)) Options {
+		o := good
+		change(&o)
+		return o
+	}
+	network := func(subnet, from, router string, dns ...string) Options {
+		return with(func(o *Options) { o.Subnet, o.Range, o.Router, o.DNS = subnet, from, router, dns })
+	}
+	at := func(url string) Options {
+		return with(func(o *Options) { o.URL, o.TFTP = url, "192.0.2.10" })
+	}
+	for _, test := range []struct {
+		o    Options
+		want string // in the error
+	}{
+		{at(""), "--url is missing"},
+		{at("boot.example:4567"), "no URL"},
+		{at("192.0.2.10:4567"), "no URL"},
+		{at("http://"), "no URL"},
+		{at("http:boot.example"), "no URL"},
+		{at("https://boot.example"), "http://"},
+		{at("tftp://boot.example"), "http://"},
+		{at("http://u:p@boot.example"), "only a host and a port"},
+		{at("http://boot.example/?a=b"), "only a host and a port"},
+		{at("http://boot.example/#x"), "only a host and a port"},
+		{at("http://boot.example?"), "only a host and a port"},
+		{at("http://boot.example/#"), "only a host and a port"},
+		{at("http://boot.example/redirect"), "leave /redirect away"},
+		{at("http://boot.example//"), "leave // away"},
+		{at("http://boot.example:"), "port"},
+		{at("http://boot.example:0"), "port"},
+		{at("http://boot.example:65536"), "port"},
+		{at("http://boot.example:x"), "no URL"},
+		{at("http://192.0.2.300:4567"), "ends in a number"},
+		{at("http://10.1:4567"), "ends in a number"},
+		{at("http://[fe80::1%25eth0]:4567"), "zone"},
+		{at("http://127.0.0.1:4567"), "no machine reaches"},
+		{at("http://[::1]:4567"), "no machine reaches"},
+		{at("http://0.0.0.0:4567"), "no machine reaches"},
+		{at("http://localhost:4567"), "localhost"},
+		{at(`http://boot"example:4567`), "no host name"},
+		{at("http://boot'example:4567"), "no host name"},
+		{at("http://boot;example:4567"), "no host name"},
+		{at("http://boot,example:4567"), "no host name"},
+		{at("http://boot\nexample:4567"), "no URL"},
+		{at("http://boot%0aexample:4567"), "no URL"},
+		{at("http://boot example:4567"), "no URL"},
+		{at("http://-boot:4567"), "no host name"},
+		{at("http://boot..example:4567"), "no host name"},
+		{at("http://b\u00f6ot.example:4567"), "no host name"},
+		{at("http://" + strings.Repeat("a.", 130) + "example"), "longer than 253"},
+		{at("http://" + strings.Repeat("abcdefghi.", 11) + "example:4567"), "holds 127"},
+		{Options{URL: "http://boot.example:4567"}, "--tftp is missing"},
+		{Options{URL: "http://[2001:db8::1]:4567"}, "--tftp is missing"},
+		{with(func(o *Options) { o.TFTP = "boot.example" }), "--tftp"},
+		{with(func(o *Options) { o.TFTP = "2001:db8::1" }), "--tftp"},
+		{with(func(o *Options) { o.TFTP = "192.0.2.10;" }), "--tftp"},
+		{with(func(o *Options) { o.Range = "192.0.2.20-192.0.2.30" }), "belong to a --subnet"},
+		{network("192.0.2.0", "192.0.2.20-192.0.2.30", ""), "--subnet"},
+		{network("2001:db8::/64", "", ""), "--subnet"},
+		{network("192.0.2.0/31", "", ""), "--subnet"},
+		{network("192.0.2.7/24", "192.0.2.20-192.0.2.30", ""), "in 192.0.2.0/24; write the network"},
+		{network("192.0.2.0/24", "", ""), "--range"},
+		{network("192.0.2.0/24", "192.0.2.20", ""), "--range"},
+		{network("192.0.2.0/24", "192.0.2.20-30", ""), "--range"},
+		{network("192.0.2.0/24", "192.0.2.30-192.0.2.20", ""), "comes after"},
+		{network("192.0.2.0/24", "192.0.2.30-192.0.3.20", ""), "not all addresses"},
+		{network("192.0.2.0/24", "192.0.2.0-192.0.2.9", ""), "not all addresses"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.255", ""), "not all addresses"},
+		{network("192.0.2.0/24", "192.0.2.5-192.0.2.20", ""), "give out 192.0.2.10, which is taken"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "192.0.3.1"), "--router"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "x\n"), "--router"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "192.0.2.25"), "which is taken"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "", "192.0.2.2", `9.9.9.9";`), "--dns"},
+		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "", "192.0.2.21"), "which is taken"},
+		{with(func(o *Options) { o.Command = "pxesrv\nevil" }), "one line"},
+	} {
+		for _, kind := range []string{"isc", "kea", "dnsmasq"} {
+			text, err := Print(kind, test.o)
+			if err == nil || !strings.Contains(err.Error(), test.want) || text != nil {
+				t.Errorf("%s of %+v: %v, want an error that says %q", kind, test.o, err, test.want)
+			}
+		}
+	}
+	if _, err := Print("dhcpcd", good); err == nil || !strings.Contains(err.Error(), "isc, kea, dnsmasq") {
+		t.Errorf("an unknown server: %v", err)
+	}
+	if _, err := Print("dnsmasq-proxy", network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "")); err == nil {
+		t.Error("a proxyDHCP server with a range is accepted")
+	}
+}
+
+// The URL is written in one way, however it was given.
+func TestURL(t *testing.T) {
+	for _, test := range []struct{ given, want string }{
+		{"http://192.0.2.10:4567", "http://192.0.2.10:4567"},
+		{"http://192.0.2.10:4567/", "http://192.0.2.10:4567"},
+		{"HTTP://boot.example", "http://boot.example"},
+		{"http://boot:080", "http://boot:080"},
+		{"http://[2001:DB8:0::1]:4567/", "http://[2001:db8::1]:4567"},
+		{"http://[2001:db8::1]", "http://[2001:db8::1]"},
+	} {
+		if base, _, err := parseURL(test.given); base != test.want || err != nil {
+			t.Errorf("%s: %q, %v; want %q", test.given, base, err, test.want)
+		}
+	}
+}
+
+// variants are the texts that the servers' own checkers read.
+func variants() map[string]Options {
+	all := map[string]Options{}
+	for where, o := range map[string]Options{
+		"address": {URL: "http://192.0.2.10:4567"},
+		"name":    {URL: "http://boot.example", TFTP: "192.0.2.10"},
+		"short":   {URL: "http://boot:4567", TFTP: "192.0.2.10"},
+		"IPv6":    {URL: "http://[2001:db8::10]:4567", TFTP: "192.0.2.10"},
+	} {
+		o.Command = "pxesrv dhcp … // \" ' */ <?"
+		all[where] = o
+		o.ShimIPXE, o.ShimSNPOnly = true, true
+		all[where+", shim"] = o
+		o.Subnet, o.Range, o.Router, o.DNS = "192.0.2.0/25", "192.0.2.50-192.0.2.60", "192.0.2.1", []string{"192.0.2.2", "9.9.9.9"}
+		all[where+", shim, subnet"] = o
+		o.Router, o.ShimIPXE, o.ShimSNPOnly = "", false, false
+		all[where+", no router"] = o
+		o.DNS = nil
+		all[where+", bare subnet"] = o
+	}
+	return all
+}
+
+// forKind leaves away what a proxyDHCP server is not told.
+func forKind(kind string, o Options) Options {
+	if kind == "dnsmasq-proxy" {
+		o.Range, o.Router, o.DNS = "", "", nil
+	}
+	return o
+}
+
+var shellLines = regexp.MustCompile(`(?m)^\s*(//|#).*$`)
+
+// Whatever is printed can be read by a person on a page, and Kea's is JSON but for its comments.
+func TestForm(t *testing.T) {
+	for name, o := range variants() {
+		for _, kind := range Kinds {
+			text, err := Print(kind, forKind(kind, o))
+			if err != nil {
+				t.Fatalf("%s, %s: %v", kind, name, err)
+			}
+			for _, line := range strings.Split(string(text), "\n") {
+				if len(line) > 130 || strings.TrimRight(line, " \t") != line {
+					t.Errorf("%s, %s: too long, or blanks at the end: %q", kind, name, line)
+				}
+			}
+			if bytes.Contains(text, []byte("\n\n\n")) || !bytes.HasSuffix(text, []byte("\n")) || bytes.HasSuffix(text, []byte("\n\n")) {
+				t.Errorf("%s, %s: empty lines where none belong\n%s", kind, name, text)
+			}
+			if kind == "kea" && !json.Valid(shellLines.ReplaceAll(text, nil)) {
+				t.Errorf("%s: this is not JSON:\n%s", name, text)
+			}
+			if shim := bytes.Contains(text, []byte("-shim.efi")); shim != strings.Contains(name, "shim") {
+				t.Errorf("%s, %s: shims are handed out: %v", kind, name, shim)
+			}
+		}
+	}
+}
+
+// Each of the shims alone stands for the other.
+func TestOneShim(t *testing.T) {
+	for _, test := range []struct {
+		ipxe, snponly bool
+		tftp, http    string
+	}{
+		{false, false, "snponly.efi", "/ipxe.efi"},
+		{true, false, "ipxe-shim.efi", "/ipxe-shim.efi"},
+		{false, true, "snponly-shim.efi", "/snponly-shim.efi"},
+		{true, true, "snponly-shim.efi", "/ipxe-shim.efi"},
+	} {
+		for _, l := range (Options{ShimIPXE: test.ipxe, ShimSNPOnly: test.snponly}).loaders("") {
+			if l.Tag == "efi64" && l.File != test.tftp || l.Tag == "http" && l.File != test.http {
+				t.Errorf("%+v: %s gets %s", test, l.Tag, l.File)
+			}
+		}
+	}
+}
+
+// examples/dhcp holds what the commands in the heads of its files print. PXESRV_TEST_UPDATE=1 writes the files anew.
+func TestExamples(t *testing.T) {
+	for kind, name := range map[string]string{"isc": "dhcpd.conf", "kea": "kea-dhcp4.conf", "dnsmasq": "dnsmasq.conf", "dnsmasq-proxy": "dnsmasq-proxy.conf"} {
+		o := forKind(kind, Options{URL: "http://192.0.2.10:4567", Subnet: "192.0.2.0/24", Range: "192.0.2.100-192.0.2.199",
+			Router: "192.0.2.1", DNS: []string{"192.0.2.1"}})
+		o.Command = "pxesrv dhcp " + kind + " --url " + o.URL + " --subnet " + o.Subnet
+		if kind != "dnsmasq-proxy" {
+			o.Command += " --range " + o.Range + " --router " + o.Router + " --dns " + o.DNS[0]
+		}
+		text, err := Print(kind, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("../../examples/dhcp", name)
+		if os.Getenv("PXESRV_TEST_UPDATE") != "" {
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if there, err := os.ReadFile(file); err != nil || !bytes.Equal(there, text) {
+			t.Errorf("%s is not what is printed (%v); PXESRV_TEST_UPDATE=1 writes it anew. It should be:\n%s", file, err, text)
+		}
+	}
+}
