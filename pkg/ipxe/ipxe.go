@@ -41,7 +41,11 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 //   - A running script is not in the list of images (src/image/script.c), so the name "served" is free again
 //     when the served script leads back to this one.
 //   - errno is that of the last command that failed, and iseq fails too; hence why.
-const identify = `isset ${netX/ip} || dhcp ||
+const identify = `isset ${netX/ip} && goto who ||
+set here ${cwuri}
+dhcp || goto who
+isset ${here} && chain --replace ${here} ||
+:who
 set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
 set q ${q}&macs=${net0/mac:hexhyp}.${net1/mac:hexhyp}.${net2/mac:hexhyp}.${net3/mac:hexhyp}
 set q ${q}.${net4/mac:hexhyp}.${net5/mac:hexhyp}.${net6/mac:hexhyp}.${net7/mac:hexhyp}

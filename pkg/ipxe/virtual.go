@@ -66,16 +66,28 @@ func pxelinuxConfig(base string) []byte {
 	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
-// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
+// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root. When iPXE comes back, because
+// the machine is to boot its own disk, GRUB has to do that: whatever exit says, firmware takes it as success, and OVMF then stops
+// in its setup menu. GRUB knows no "||", and fetches search from the server when it was not built in.
 const grubConfig = `if [ "$grub_platform" = efi ]; then
   if [ "$grub_cpu" = arm64 ]; then
-    chainloader /ipxe-arm64.efi
+    set program=/ipxe-arm64.efi
+    set disk_program=/EFI/BOOT/BOOTAA64.EFI
   else
-    chainloader /snponly.efi || chainloader /ipxe.efi
+    set program=/snponly.efi
+    set disk_program=/EFI/BOOT/BOOTX64.EFI
   fi
-else
-  linux16 /ipxe.lkrn
-  initrd16 /boot.ipxe
+  if chainloader $program; then
+    boot
+  fi
+  echo "Booting the local disk"
+  if search --no-floppy --file --set=disk $disk_program; then
+    chainloader ($disk)$disk_program
+    boot
+  fi
+  exit
 fi
+linux16 /ipxe.lkrn
+initrd16 /boot.ipxe
 boot
 `

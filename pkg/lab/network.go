@@ -153,7 +153,7 @@ func (s *Server) Expect(pattern string, timeout time.Duration) {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
 	if !s.proc.wait(timeout, func() bool { return re.MatchString(s.Output()) }) {
-		s.t.Fatalf("lab: %s did not say %q within %v (%v)", s.name, pattern, timeout, s.proc.state())
+		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern, s.proc.state(), timeout)
 	}
 }
 

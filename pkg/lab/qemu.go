@@ -301,7 +301,7 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		a = append(a, "-kernel", vm.Kernel)
 	}
 	if vm.Initrd != "" {
-		a = append(a, "-initrd", comma(vm.Initrd))
+		a = append(a, "-initrd", vm.Initrd)
 	}
 
 	a = smbios(a, 1, "uuid", vm.UUID, "manufacturer", vm.Manufacturer, "product", vm.Product, "serial", vm.Serial)
@@ -362,6 +362,28 @@ func IPXE(t testing.TB, name string) string {
 		}
 	}
 	t.Fatalf("lab: no %s below %s: run 'make deps', or set PXESRV_TEST_IPXE to a folder that has it", name, dir)
+	return ""
+}
+
+// GRUB makes a GRUB for UEFI that boots from the network, and returns its path. It looks for its configuration in /grub of the
+// TFTP server that it came from. The modules are those of Debian 13, from the folder that 'make deps' filled, or of this machine
+// when it is as new: a GRUB without the module peimage does not let go of the network card when it starts another program.
+func GRUB(t testing.TB) string {
+	t.Helper()
+	for _, root := range []string{cached(t, "grub-13"), "/"} {
+		modules := filepath.Join(root, "usr/lib/grub/x86_64-efi")
+		if !exists(filepath.Join(modules, "peimage.mod")) {
+			continue
+		}
+		core := filepath.Join(t.TempDir(), "core.efi")
+		cmd := exec.Command("grub-mkimage", "-O", "x86_64-efi", "-d", modules, "-p", "(tftp)/grub", "-o", core,
+			"chain", "configfile", "echo", "efinet", "fat", "net", "normal", "part_msdos", "peimage", "search", "test", "tftp")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("lab: grub-mkimage: %v: %s", err, out)
+		}
+		return core
+	}
+	t.Fatalf("lab: no GRUB of Debian 13: run 'make deps'")
 	return ""
 }
 
