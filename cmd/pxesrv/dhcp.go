@@ -29,7 +29,7 @@ func runDHCP(_ context.Context, io streams, args []string) error {
 	f.StringVar(&o.Router, "router", "", "router of the network")
 	f.StringArrayVar(&o.DNS, "dns", nil, "name server of the network; may be given several times")
 	f.BoolVar(&shim, "shim", false, "Secure Boot: hand out ipxe-shim.efi and snponly-shim.efi")
-	f.StringVar(&loaders, "loaders", "", "folder of the loaders, such as ipxe/ of the root: hand out the shims that are there")
+	f.StringVar(&loaders, "loaders", "", "folder of the loaders: hand out the shims that are there (default: ipxe/ in PXESRV_ROOT)")
 	f.StringVarP(&file, "output", "o", "", "file to write instead of standard output")
 	plain := f.Usage
 	f.Usage = func() {
@@ -48,21 +48,14 @@ isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP 
 	if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
 		return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
 	}
-	if loaders != "" {
-		info, err := os.Stat(loaders)
-		if err == nil && !info.IsDir() {
-			err = errors.New("it is no folder")
-		}
-		if err != nil {
-			return fmt.Errorf("--loaders: the folder of the loaders cannot be read: %w", err)
-		}
+	if root := os.Getenv("PXESRV_ROOT"); loaders == "" && root != "" {
+		loaders = filepath.Join(root, "ipxe")
+	} else if info, err := os.Stat(loaders); loaders != "" && (err != nil || !info.IsDir()) {
+		return fmt.Errorf("--loaders: %s is no folder that can be read", loaders)
 	}
 	present := func(name string) bool {
-		if shim || loaders == "" {
-			return shim
-		}
 		info, err := os.Stat(filepath.Join(loaders, name))
-		return err == nil && info.Mode().IsRegular()
+		return shim || loaders != "" && err == nil && info.Mode().IsRegular()
 	}
 	o.ShimIPXE, o.ShimSNPOnly = present("ipxe-shim.efi"), present("snponly-shim.efi")
 	o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, args...))
@@ -70,11 +63,11 @@ isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP 
 	if err != nil {
 		return usageError{err}
 	}
-	if file == "" {
-		_, err = io.out.Write(text)
-		return err
+	if file != "" {
+		return os.WriteFile(file, text, 0o644)
 	}
-	return os.WriteFile(file, text, 0o644)
+	_, err = io.out.Write(text)
+	return err
 }
 
 // shellLine writes words as one line that a shell would read as these words.

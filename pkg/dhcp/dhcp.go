@@ -47,7 +47,8 @@ type loader struct {
 // page is what the templates print.
 type page struct {
 	Command  string
-	Redirect string // what iPXE boots
+	Notes    []string // what has to be true outside of this server
+	Redirect string   // what iPXE boots
 	TFTP     netip.Addr
 	Loaders  []loader
 	Shim     bool
@@ -129,6 +130,11 @@ func Print(kind string, o Options) ([]byte, error) {
 		if len(l.File) > 127 {
 			return nil, fmt.Errorf("--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name", l.File, len(l.File))
 		}
+	}
+	if addr, err := netip.ParseAddr(host); err != nil {
+		p.Notes = append(p.Notes, "Machines have to find the name "+host+": they need a name server that knows it.")
+	} else if addr.Is6() {
+		p.Notes = append(p.Notes, "The URL is IPv6, which neither iPXE for a BIOS nor HTTP Boot over IPv4 speaks: such machines need one of IPv4.")
 	}
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, kind+".tmpl", p); err != nil {

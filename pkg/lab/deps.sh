@@ -69,8 +69,9 @@ ownapt() {
 
 # fetch APT... brings the packages of isc-dhcp-server and kea-dhcp4-server that the machine does not have.
 fetch() {
-	wanted=$("$@" -s --no-install-recommends install isc-dhcp-server kea-dhcp4-server 2>"$work/log" | awk '$1 == "Inst" { print $2 }') &&
-		{ [ -z "$wanted" ] || (cd "$work/debs" && quietly "$@" download $wanted); }
+	"$@" -s --no-install-recommends install isc-dhcp-server kea-dhcp4-server >"$work/plan" 2>"$work/log" || return 1
+	wanted=$(awk '$1 == "Inst" { print $2 }' "$work/plan")
+	[ -z "$wanted" ] || (cd "$work/debs" && quietly "$@" download $wanted)
 }
 
 if [ ! -d "$cache/dhcp-servers" ]; then
@@ -79,7 +80,7 @@ if [ ! -d "$cache/dhcp-servers" ]; then
 	# The package lists may be absent or too old, as above.
 	fetch apt-get -q >/dev/null 2>&1 || {
 		quietly ownapt update || die "apt-get update failed"
-		fetch ownapt || die "could not fetch isc-dhcp-server and kea-dhcp4-server"
+		fetch ownapt || { cat "$work/log" >&2; die "could not fetch isc-dhcp-server and kea-dhcp4-server"; }
 	}
 	aside=$(mktemp -d "$cache/dhcp-servers.XXXXXX")
 	trap 'rm -rf "$work" "$aside"' EXIT

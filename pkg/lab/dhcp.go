@@ -77,7 +77,8 @@ type DHCPServer struct {
 
 // StartDHCP runs a DHCP server with this configuration on one network interface, in the foreground, and returns when it answers.
 // The test ends it. Inside is the command that runs another in a network of the test's, as ip netns exec NAME; without it the
-// network is the one of the calling thread. The interface must be up and have an address in the configuration's network.
+// network is the one of the calling thread. The interface must be up and have an address in the configuration's network. Kea takes
+// its interfaces from the configuration alone.
 //
 // Leases are kept in the test's folder; Kea's in memory, for which its configuration has to say "type": "memfile". dhcpd and
 // dnsmasq are told not to ping an address before they give it out.
