@@ -66,9 +66,13 @@ func pxelinuxConfig(base string) []byte {
 	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
-// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root. When iPXE comes back, because
-// the machine is to boot its own disk, GRUB has to do that: whatever exit says, firmware takes it as success, and OVMF then stops
-// in its setup menu. GRUB knows no "||", and fetches search from the server when it was not built in.
+// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
+//
+//   - The iPXE is the one that uses the card through the firmware. That takes a GRUB with the module peimage, as Debian has since
+//     13: an older one keeps the card to itself, snponly.efi finds none and comes back, and ipxe.efi hangs.
+//   - When iPXE comes back, because the machine is to boot its own disk, GRUB has to do that: whatever exit says, the firmware
+//     takes it as success, and OVMF then stops in its setup menu.
+//   - GRUB knows no "||". It fetches the module of search from the server when that was not built in.
 const grubConfig = `if [ "$grub_platform" = efi ]; then
   if [ "$grub_cpu" = arm64 ]; then
     set program=/ipxe-arm64.efi

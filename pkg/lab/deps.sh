@@ -12,7 +12,7 @@
 set -eu
 
 packages="gcc libc6-dev git curl rsync make qemu-system-x86 ipxe-qemu ovmf ipxe mtools dosfstools
-iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace"
+iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
