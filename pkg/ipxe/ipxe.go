@@ -30,6 +30,9 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 
 // identify gathers the identity, asks with it, and runs the answer.
 //
+//   - After HTTP Boot iPXE runs a script that it fetched beside itself and has no address yet.  Its DHCP makes the TFTP
+//     server that it is told the place where paths lead to (src/net/udp/tftp.c).  So the script loads itself once more from
+//     where it came; what says no cwuri (2019, an initrd) had an address, or is given one with the script.
 //   - Text from the firmware goes as plain hex digits (:hexraw, names ending in x), which all versions send
 //     unharmed; plain and :uristring values lose &, +, % or bytes above 0x7f (src/core/settings.c, src/core/uri.c).
 //   - An unset value expands to nothing, so a machine with one card just sends dots in macs.
@@ -42,6 +45,7 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 //     when the served script leads back to this one.
 //   - errno is that of the last command that failed, and iseq fails too; hence why.
 const identify = `isset ${netX/ip} && goto who ||
+isset ${here} && goto who ||
 set here ${cwuri}
 dhcp || goto who
 isset ${here} && chain --replace ${here} ||
