@@ -20,7 +20,7 @@ import (
 )
 
 // patience is for one step of a real client on a loaded computer; an idle one needs seconds.
-const patience = 1 * time.Minute
+const patience = 3 * time.Minute
 
 // room is a document root with a daemon that serves it and a proxy in front, through which the clients come.
 type room struct {

@@ -30,9 +30,6 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 
 // identify gathers the identity, asks with it, and runs the answer.
 //
-//   - After HTTP Boot iPXE runs a script that it fetched beside itself and has no address yet.  Its DHCP makes the TFTP
-//     server that it is told the place where paths lead to (src/net/udp/tftp.c).  So the script loads itself once more from
-//     where it came; what says no cwuri (2019, an initrd) had an address, or is given one with the script.
 //   - Text from the firmware goes as plain hex digits (:hexraw, names ending in x), which all versions send
 //     unharmed; plain and :uristring values lose &, +, % or bytes above 0x7f (src/core/settings.c, src/core/uri.c).
 //   - An unset value expands to nothing, so a machine with one card just sends dots in macs.
@@ -44,13 +41,7 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 //   - A running script is not in the list of images (src/image/script.c), so the name "served" is free again
 //     when the served script leads back to this one.
 //   - errno is that of the last command that failed, and iseq fails too; hence why.
-const identify = `isset ${netX/ip} && goto who ||
-isset ${here} && goto who ||
-set here ${cwuri}
-dhcp || goto who
-isset ${here} && chain --replace ${here} ||
-:who
-set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
+const identify = `set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
 set q ${q}&macs=${net0/mac:hexhyp}.${net1/mac:hexhyp}.${net2/mac:hexhyp}.${net3/mac:hexhyp}
 set q ${q}.${net4/mac:hexhyp}.${net5/mac:hexhyp}.${net6/mac:hexhyp}.${net7/mac:hexhyp}
 set q ${q}&serialx=${serial:hexraw}&manufacturerx=${manufacturer:hexraw}&productx=${product:hexraw}
@@ -71,6 +62,21 @@ echo NO BOOT SCRIPT from the server at ` + Path + `: error ${why}
 sleep 5
 `
 
+// address gets an address for a script that names the server.
+const address = `isset ${netX/ip} || dhcp ||
+`
+
+// addressHere does it for one that does not.  After HTTP Boot iPXE runs the script that it found beside itself before it has an
+// address, and its DHCP makes the TFTP server that it is told the place where paths lead to (src/net/udp/tftp.c).  So the
+// script loads itself once more from where it came.  What knows no cwuri, iPXE of 2019, comes with an address.
+const addressHere = `isset ${netX/ip} && goto who ||
+isset ${here} && goto who ||
+set here ${cwuri}
+dhcp || goto who
+isset ${here} && chain --replace ${here} ||
+:who
+`
+
 // Identify returns the identification script: the answer to a request that says nothing about the client.
 //
 // The client runs it, gathers uuid, mac, macs (net0 to net7 joined by '.'), arch, platform and, in hex, serialx,
@@ -84,7 +90,11 @@ func Identify() []byte { return IdentifyAt("") }
 // IdentifyAt returns the identification script for a client that did not fetch it from the HTTP server: over TFTP, or as the
 // initrd of a loader, which loses the URL. base is the server's address, "http://10.0.0.1:4567", without a slash at the end.
 func IdentifyAt(base string) []byte {
-	return []byte(magic + strings.ReplaceAll(identify, " "+Path, " "+base+Path) + local)
+	begin := address
+	if base == "" {
+		begin = addressHere
+	}
+	return []byte(magic + begin + strings.ReplaceAll(identify, " "+Path, " "+base+Path) + local)
 }
 
 // Local returns the script that boots the local disk: under UEFI it ends with an error, so that the firmware
