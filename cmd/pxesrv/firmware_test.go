@@ -95,9 +95,18 @@ func (h *hall) biosPXE() lab.VM {
 	vm := h.machine()
 	vm.Kernel = lab.IPXE(h.t, "ipxe.lkrn")
 	vm.Initrd = filepath.Join(h.t.TempDir(), "pxe")
-	script := "#!ipxe\nset net0/user-class PXE\ndhcp net0 || goto end\n" +
-		"isset ${filename} || pxebs net0 1152 || goto end\nclear net0/user-class\n" +
-		"echo PLAIN-PXE ${filename} from ${next-server}\nchain tftp://${next-server}/${filename} || goto end\n:end\nprompt PXE ended\n"
+	script := `#!ipxe
+set net0/user-class PXE
+dhcp net0 || goto end
+isset ${filename} || pxebs net0 1152 || goto end
+set server ${pxebs/next-server}
+isset ${server} || set server ${next-server}
+clear net0/user-class
+echo PLAIN-PXE ${filename} from ${server}
+chain tftp://${server}/${filename} || goto end
+:end
+prompt PXE ended
+`
 	if err := os.WriteFile(vm.Initrd, []byte(script), 0o644); err != nil {
 		h.t.Fatal(err)
 	}
