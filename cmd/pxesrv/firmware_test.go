@@ -139,14 +139,17 @@ func (h *hall) protect() {
 	}
 }
 
-// asked fails the test when the daemon's log has not these requests; a line of it may be late. Words of a request stand in one
-// line.
+// asked fails the test when the daemon's log has not these requests; a line of it may be late. The words of one stand in a line,
+// in this order, and are regular expressions.
 func (h *hall) asked(requests ...string) {
 	h.t.Helper()
 	for _, r := range requests {
 		h.daemon.Expect("(?m)^.*"+strings.Join(strings.Fields(r), ".*")+".*$", patience)
 	}
 }
+
+// byTFTP is a request for a file that was sent whole.
+func byTFTP(name string) string { return `msg=tftp path=\S*` + name + ` result=done` }
 
 // TestFirmware switches machines on, one of each kind of firmware, and each gets to its answer with nothing but pxesrv and a DHCP
 // server that has the lines of 'pxesrv dhcp'. Between them the kinds of DHCP server take turns; TestSoakDHCP has every pairing.
@@ -169,7 +172,7 @@ func TestFirmware(t *testing.T) {
 		m := lab.Start(t, h.biosPXE())
 		m.Expect(`PLAIN-PXE undionly.kpxe from 10.77.0.1`, patience)
 		m.Expect(`ANSWER-uuid\.`, patience)
-		h.asked("undionly.kpxe", "msg=identification path=/redirect ", "msg=redirect "+hallUUID)
+		h.asked(byTFTP("undionly.kpxe"), "msg=identification path=/redirect ", "msg=redirect "+hallUUID)
 
 		// The machine goes on asking, and in the end boots its own disk.
 		h.protect()
@@ -183,7 +186,7 @@ func TestFirmware(t *testing.T) {
 		m := lab.Start(t, h.biosPXE())
 		m.Expect(`PLAIN-PXE undionly.kpxe from 10.77.0.1`, patience)
 		m.Expect(`ANSWER-uuid\.`, patience)
-		h.asked("undionly.kpxe", "msg=redirect "+hallUUID)
+		h.asked(byTFTP("undionly.kpxe"), "msg=redirect "+hallUUID)
 	})
 
 	// PXELINUX with HTTP and without: the same configuration, which nobody wrote. A machine that has a configuration of
@@ -199,7 +202,7 @@ func TestFirmware(t *testing.T) {
 			m.Expect(`PLAIN-PXE `+program, patience)
 			m.Expect(`PXELINUX`, patience)
 			m.Expect(`ANSWER-uuid\.`, patience)
-			h.asked("pxelinux.cfg/default", "boot.ipxe", "msg=redirect "+hallUUID)
+			h.asked(byTFTP("pxelinux.cfg/default"), byTFTP("boot.ipxe"), "msg=redirect "+hallUUID)
 		})
 	}
 
@@ -215,7 +218,7 @@ func TestFirmware(t *testing.T) {
 		if strings.Contains(m.Console(), "UiApp") {
 			t.Errorf("the setup menu appeared")
 		}
-		h.asked("snponly.efi", "autoexec.ipxe", "msg=redirect "+hallUUID)
+		h.asked(byTFTP("snponly.efi"), byTFTP("autoexec.ipxe"), "msg=redirect "+hallUUID)
 	})
 
 	t.Run("UEFI, HTTP Boot, dnsmasq", func(t *testing.T) {
@@ -235,7 +238,7 @@ func TestFirmware(t *testing.T) {
 		h.dhcp("dnsmasq", "dhcp-boot=tag:!ipxe,core.efi\n")
 		m := lab.Start(t, h.uefiPXE())
 		m.Expect(`ANSWER-uuid\.`, patience)
-		h.asked("core.efi", "grub.cfg", "snponly.efi", "msg=redirect "+hallUUID)
+		h.asked(byTFTP("core.efi"), byTFTP("grub.cfg"), byTFTP("snponly.efi"), "msg=redirect "+hallUUID)
 
 		// iPXE comes back to GRUB, which boots the disk.
 		h.protect()
