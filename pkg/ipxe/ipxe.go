@@ -50,8 +50,7 @@ set q ${q}&assetx=${asset:hexraw}&boardx=${board-serial:hexraw}&hostnamex=${host
 //   - A running script is not in the list of images (src/image/script.c), so the name "served" is free again
 //     when the served script leads back to this one.
 //   - errno is that of the last command that failed, and iseq fails too; hence why.
-const identify = `isset ${netX/ip} || dhcp ||
-` + identity + `set try:int32 0
+const identify = identity + `set try:int32 0
 :ask
 imgfetch --name served --timeout 8000 ` + Path + `?${q}&try=${try} && goto run ||
 set why ${errno}
@@ -67,6 +66,21 @@ echo NO BOOT SCRIPT from the server at ` + Path + `: error ${why}
 sleep 5
 `
 
+// address gets an address for a script that names the server.
+const address = `isset ${netX/ip} || dhcp ||
+`
+
+// addressHere does it for one that does not.  After HTTP Boot iPXE runs the script that it found beside itself before it has an
+// address, and its DHCP makes the TFTP server that it is told the place where paths lead to (src/net/udp/tftp.c).  So the
+// script loads itself once more from where it came.  What knows no cwuri, iPXE of 2019, comes with an address.
+const addressHere = `isset ${netX/ip} && goto who ||
+isset ${here} && goto who ||
+set here ${cwuri}
+dhcp || goto who
+isset ${here} && chain --replace ${here} ||
+:who
+`
+
 // Identify returns the identification script: the answer to a request that says nothing about the client.
 //
 // The client runs it, gathers uuid, mac, macs (net0 to net7 joined by '.'), arch, platform and, in hex, serialx,
@@ -80,7 +94,11 @@ func Identify() []byte { return IdentifyAt("") }
 // IdentifyAt returns the identification script for a client that did not fetch it from the HTTP server: over TFTP, or as the
 // initrd of a loader, which loses the URL. base is the server's address, "http://10.0.0.1:4567", without a slash at the end.
 func IdentifyAt(base string) []byte {
-	return []byte(magic + strings.ReplaceAll(identify, " "+Path, " "+base+Path) + local)
+	begin := address
+	if base == "" {
+		begin = addressHere
+	}
+	return []byte(magic + begin + strings.ReplaceAll(identify, " "+Path, " "+base+Path) + local)
 }
 
 // Local returns the script that boots the local disk: under UEFI it ends with an error, so that the firmware

@@ -66,19 +66,32 @@ func pxelinuxConfig(base string) []byte {
 	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
-// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root. GRUB knows no "||". It must be
-// the iPXE with drivers of its own: GRUB keeps the firmware's card to itself, and snponly.efi finds none. When iPXE gives back,
-// as it does to boot the local disk, GRUB does the same.
+// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
+//
+//   - The iPXE is the one that uses the card through the firmware. That takes a GRUB with the module peimage, as Debian has since
+//     13: an older one keeps the card to itself, snponly.efi finds none and comes back, and ipxe.efi hangs.
+//   - When iPXE comes back, because the machine is to boot its own disk, GRUB has to do that: whatever exit says, the firmware
+//     takes it as success, and OVMF then stops in its setup menu.
+//   - GRUB knows no "||". It fetches the module of search from the server when that was not built in.
 const grubConfig = `if [ "$grub_platform" = efi ]; then
   if [ "$grub_cpu" = arm64 ]; then
-    chainloader /ipxe-arm64.efi
+    set program=/ipxe-arm64.efi
+    set disk_program=/EFI/BOOT/BOOTAA64.EFI
   else
-    chainloader /ipxe.efi
+    set program=/snponly.efi
+    set disk_program=/EFI/BOOT/BOOTX64.EFI
   fi
-else
-  linux16 /ipxe.lkrn
-  initrd16 /boot.ipxe
+  if chainloader $program; then
+    boot
+  fi
+  echo "Booting the local disk"
+  if search --no-floppy --file --set=disk $disk_program; then
+    chainloader ($disk)$disk_program
+    boot
+  fi
+  exit
 fi
+linux16 /ipxe.lkrn
+initrd16 /boot.ipxe
 boot
-exit 1
 `

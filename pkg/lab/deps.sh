@@ -4,15 +4,16 @@
 #   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
 #   2. unpacks - does not install - ISC's DHCP servers into the cache folder: installed they would start, and
 #      answer on the network of whoever runs the tests;
-#   3. unpacks the iPXE of Debian 13 there, because the tests want a client of today beside the old one in
-#      QEMU's network card.
+#   3. unpacks the iPXE and the GRUB of Debian 13 there, because the tests want a client of today beside the
+#      old one in QEMU's network card, and a GRUB that can start it.
 #
 # PXESRV_CACHE       cache folder; default $XDG_CACHE_HOME/pxesrv or ~/.cache/pxesrv
-# PXESRV_TEST_IPXE   a folder of your own with ipxe.lkrn and ipxe.efi; then nothing is fetched
+# PXESRV_TEST_IPXE   a folder of your own with the files of iPXE; then step 3 is left out
 set -eu
 
 packages="gcc libc6-dev git curl rsync make qemu-system-x86 ipxe-qemu ovmf ipxe mtools dosfstools
-iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp isolinux syslinux-common xorriso genisoimage fdisk"
+iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinux isolinux syslinux-common grub-common
+xorriso genisoimage fdisk"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -91,9 +92,9 @@ if [ ! -d "$cache/dhcp-servers" ]; then
 	mv -T "$aside" "$cache/dhcp-servers" 2>/dev/null || [ -d "$cache/dhcp-servers" ] || die "could not write $cache/dhcp-servers"
 fi
 
-# --- 3. iPXE of Debian 13 --------------------------------------------------------------------------
+# --- 3. iPXE and GRUB of Debian 13 -----------------------------------------------------------------
 
-if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ]; then
+if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ] && [ -d "$cache/grub-13" ]; then
 	exit 0
 fi
 
@@ -115,14 +116,19 @@ newapt() {
 	ownapt -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null "$@"
 }
-echo "deps: fetching the iPXE of Debian 13 into $cache/ipxe-13"
 quietly newapt update || die "could not read $release from this machine's mirror"
-(cd "$work" && quietly newapt download ipxe) || die "could not fetch the package ipxe of $release"
 
-# Unpacked aside and moved into place, so an interrupted run leaves no half folder behind.
-mkdir -p "$cache"
-aside=$(mktemp -d "$cache/ipxe-13.XXXXXX")
-trap 'rm -rf "$work" "$aside"' EXIT
-dpkg-deb -x "$work"/ipxe_*.deb "$aside"
-chmod 755 "$aside"
-mv -T "$aside" "$cache/ipxe-13" 2>/dev/null || [ -d "$cache/ipxe-13" ] || die "could not write $cache/ipxe-13"
+# unpack PACKAGE FOLDER unpacks a package aside and moves it into place, so an interrupted run leaves no half folder behind.
+unpack() {
+	[ ! -d "$cache/$2" ] || return 0
+	echo "deps: fetching $1 of Debian 13 into $cache/$2"
+	(cd "$work" && quietly newapt download "$1") || die "could not fetch the package $1 of $release"
+	mkdir -p "$cache"
+	aside=$(mktemp -d "$cache/$2.XXXXXX")
+	trap 'rm -rf "$work" "$aside"' EXIT
+	dpkg-deb -x "$work/$1"_*.deb "$aside"
+	chmod 755 "$aside"
+	mv -T "$aside" "$cache/$2" 2>/dev/null || [ -d "$cache/$2" ] || die "could not write $cache/$2"
+}
+unpack ipxe ipxe-13
+unpack grub-efi-amd64-bin grub-13

@@ -29,8 +29,11 @@ const Gateway = "10.0.2.2"
 type VM struct {
 	UEFI bool // OVMF instead of SeaBIOS
 
-	BootFile string // URL that DHCP hands out
+	Network *Network // where its first card is plugged in; a network of its own when nil
+
+	BootFile string // URL that DHCP hands out; not with Network, which has DHCP servers of the test
 	NICROM   bool   // boot by the iPXE of 2019 in QEMU's network card; otherwise the cards have no ROM
+	NetBoot  bool   // UEFI only: the firmware boots from the card by itself, by PXE and then by HTTP Boot, over IPv4
 	MAC      string // of net0; default 52:54:00:12:34:56
 	MAC2     string // of a second card, net1, in a network of its own; none when empty
 
@@ -50,7 +53,7 @@ type VM struct {
 // Machine is a running VM.
 type Machine struct {
 	t    testing.TB
-	args []string
+	qemu func() *exec.Cmd
 	done sync.Once
 
 	mu  sync.Mutex
@@ -82,13 +85,16 @@ func Start(t testing.TB, vm VM) *Machine {
 		t.Fatal(err)
 	}
 	slots <- struct{}{}
-	m := &Machine{t: t, args: args}
+	m := &Machine{t: t, qemu: func() *exec.Cmd { return exec.Command("qemu-system-x86_64", args...) }}
+	if vm.Network != nil {
+		m.qemu = func() *exec.Cmd { return vm.Network.Command("qemu-system-x86_64", args...) }
+	}
 	t.Cleanup(m.Stop)
 	for try := 0; ; try++ {
 		if err := m.launch(); err != nil {
 			t.Fatalf("lab: %v (run 'make deps')", err)
 		}
-		if m.wait(silence, func() bool { return m.Console() != "" }) {
+		if m.proc.wait(silence, func() bool { return m.Console() != "" }) {
 			return m
 		}
 		if m.proc.ended() || try > 0 {
@@ -106,7 +112,7 @@ func (m *Machine) Expect(pattern string, timeout time.Duration) string {
 	m.t.Helper()
 	re := regexp.MustCompile(pattern)
 	var match string
-	found := m.wait(timeout, func() bool {
+	found := m.proc.wait(timeout, func() bool {
 		text := m.Console()
 		at := re.FindStringIndex(text[m.pos:])
 		if at == nil {
@@ -144,27 +150,12 @@ func (m *Machine) Stop() {
 	})
 }
 
-// wait asks ok every 50 ms until it is true, the time is over, or QEMU has ended.
-func (m *Machine) wait(timeout time.Duration, ok func() bool) bool {
-	end := time.Now().Add(timeout)
-	for {
-		over := m.proc.ended() || time.Now().After(end) // before ok, so that the last output counts
-		if ok() {
-			return true
-		}
-		if over {
-			return false
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 func (m *Machine) qemuSays() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := ""
 	if m.proc.ended() {
-		s = "QEMU ended: " + m.proc.cmd.ProcessState.String() + "\n"
+		s = "QEMU " + m.proc.state() + "\n"
 	}
 	return s + m.err.String()
 }
@@ -172,7 +163,7 @@ func (m *Machine) qemuSays() string {
 // launch starts QEMU with an empty console.
 func (m *Machine) launch() error {
 	m.raw.Reset()
-	cmd := exec.Command("qemu-system-x86_64", m.args...)
+	cmd := m.qemu()
 	cmd.Stdout = locked{&m.mu, &m.raw}
 	cmd.Stderr = locked{&m.mu, &m.err}
 	p, err := start(cmd)
@@ -202,7 +193,10 @@ type process struct {
 // for as long as the child lives.
 func start(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd, make(chan struct{})}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -229,6 +223,29 @@ func (p *process) ended() bool {
 	}
 }
 
+// state says whether it runs, or how it ended.
+func (p *process) state() string {
+	if p.ended() {
+		return "ended: " + p.cmd.ProcessState.String()
+	}
+	return "runs"
+}
+
+// wait asks ok every 50 ms until it is true, the time is over, or the process has ended.
+func (p *process) wait(timeout time.Duration, ok func() bool) bool {
+	end := time.Now().Add(timeout)
+	for {
+		over := p.ended() || time.Now().After(end) // before ok, so that the last output counts
+		if ok() {
+			return true
+		}
+		if over {
+			return false
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.gone
@@ -248,16 +265,26 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		a = append(a, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+comma(code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+comma(vars))
 	}
+	if vm.NetBoot {
+		a = append(a, "-m", "1024", // HTTP Boot does not do with less
+			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no") // it tries that first, for minutes
+	}
 
 	for i, mac := range []string{or(vm.MAC, "52:54:00:12:34:56"), vm.MAC2} {
 		if mac == "" {
 			continue
 		}
 		netdev := fmt.Sprintf("user,id=net%d", i)
-		if vm.BootFile != "" {
+		if vm.Network != nil && i == 0 {
+			netdev = "tap,id=net0,script=no,downscript=no,ifname=" + vm.Network.tap()
+		} else if vm.BootFile != "" {
 			netdev += ",bootfile=" + comma(vm.BootFile)
 		}
-		card := fmt.Sprintf("e1000,netdev=net%d,mac=%s,addr=%#x,bootindex=%d", i, mac, 8+i, 2+i)
+		model := "e1000"
+		if vm.NetBoot {
+			model = "virtio-net-pci" // OVMF has a driver for it
+		}
+		card := fmt.Sprintf("%s,netdev=net%d,mac=%s,addr=%#x,bootindex=%d", model, i, mac, 8+i, 2+i)
 		if !vm.NICROM || i > 0 {
 			card += ",romfile="
 		}
@@ -284,7 +311,7 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		a = append(a, "-kernel", vm.Kernel)
 	}
 	if vm.Initrd != "" {
-		a = append(a, "-initrd", comma(vm.Initrd))
+		a = append(a, "-initrd", vm.Initrd)
 	}
 
 	a = smbios(a, 1, "uuid", vm.UUID, "manufacturer", vm.Manufacturer, "product", vm.Product, "serial", vm.Serial)
@@ -345,6 +372,28 @@ func IPXE(t testing.TB, name string) string {
 		}
 	}
 	t.Fatalf("lab: no %s below %s: run 'make deps', or set PXESRV_TEST_IPXE to a folder that has it", name, dir)
+	return ""
+}
+
+// GRUB makes a GRUB for UEFI that boots from the network, and returns its path. It looks for its configuration in /grub of the
+// TFTP server that it came from. The modules are those of Debian 13, from the folder that 'make deps' filled, or of this machine
+// when it is as new: a GRUB without the module peimage does not let go of the network card when it starts another program.
+func GRUB(t testing.TB) string {
+	t.Helper()
+	for _, root := range []string{cached(t, "grub-13"), "/"} {
+		modules := filepath.Join(root, "usr/lib/grub/x86_64-efi")
+		if !exists(filepath.Join(modules, "peimage.mod")) {
+			continue
+		}
+		core := filepath.Join(t.TempDir(), "core.efi")
+		cmd := exec.Command("grub-mkimage", "-O", "x86_64-efi", "-d", modules, "-p", "(tftp)/grub", "-o", core,
+			"chain", "configfile", "echo", "efinet", "fat", "net", "normal", "part_msdos", "peimage", "search", "test", "tftp")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("lab: grub-mkimage: %v: %s", err, out)
+		}
+		return core
+	}
+	t.Fatalf("lab: no GRUB of Debian 13: run 'make deps'")
 	return ""
 }
 

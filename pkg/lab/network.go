@@ -1,0 +1,168 @@
+//go:build linux
+
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The addresses of a Network.
+const (
+	NetworkAddr  = "10.77.0.1" // of the computer that all tests' servers run on
+	NetworkAddr6 = "fd77::1"
+)
+
+// Namespace is a computer of its own as far as the network goes: its own cards, addresses and ports. It has no name and
+// no file, and belongs to a process of this test: it goes away with the test, however that ends, and any number of test
+// runs do not meet.
+type Namespace struct {
+	t      testing.TB
+	holder *process
+}
+
+// Network is a namespace with a bridge br0 (10.77.0.1/24, fd77::1/64) to which machines and other computers are
+// plugged in, each with an address of its own. The servers under test run in it.
+type Network struct {
+	Namespace
+	mu   sync.Mutex
+	taps int
+	more int // hosts
+}
+
+// NewNetwork makes a network for the test. It needs root; without, the test is skipped.
+func NewNetwork(t testing.TB) *Network {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for a network of its own")
+	}
+	n := &Network{Namespace: newNamespace(t)}
+	n.ip("link", "add", "br0", "type", "bridge", "stp_state", "0", "forward_delay", "0")
+	n.ip("addr", "add", NetworkAddr+"/24", "dev", "br0")
+	n.ip("-6", "addr", "add", NetworkAddr6+"/64", "dev", "br0", "nodad")
+	n.ip("link", "set", "br0", "up")
+	return n
+}
+
+// Host plugs one more computer into the network, with the card eth0 and this IPv4 address (10.77.0.0/24).
+func (n *Network) Host(addr string) *Namespace {
+	n.t.Helper()
+	h := newNamespace(n.t)
+	n.mu.Lock()
+	n.more++
+	plug := fmt.Sprintf("host%d", n.more)
+	n.mu.Unlock()
+	n.ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.holder.cmd.Process.Pid))
+	n.ip("link", "set", plug, "master", "br0", "up")
+	h.ip("addr", "add", addr+"/24", "dev", "eth0")
+	h.ip("link", "set", "eth0", "up")
+	return &h
+}
+
+// tap makes a plug for one machine's card.
+func (n *Network) tap() string {
+	n.t.Helper()
+	n.mu.Lock()
+	n.taps++
+	name := fmt.Sprintf("tap%d", n.taps)
+	n.mu.Unlock()
+	n.ip("tuntap", "add", "dev", name, "mode", "tap")
+	n.ip("link", "set", name, "master", "br0", "up")
+	return name
+}
+
+func newNamespace(t testing.TB) Namespace {
+	t.Helper()
+	cmd := exec.Command("sleep", "infinity")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	p, err := start(cmd)
+	if err != nil {
+		t.Fatalf("lab: no network namespace: %v", err)
+	}
+	t.Cleanup(p.kill)
+	n := Namespace{t, p}
+	n.ip("link", "set", "lo", "up")
+	return n
+}
+
+// Inside is the command that runs the one behind it inside.
+func (n *Namespace) Inside() []string {
+	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", n.holder.cmd.Process.Pid), "--"}
+}
+
+// Command is exec.Command for a program that runs inside.
+func (n *Namespace) Command(name string, args ...string) *exec.Cmd {
+	line := append(append(n.Inside(), name), args...)
+	return exec.Command(line[0], line[1:]...)
+}
+
+func (n *Namespace) ip(args ...string) {
+	n.t.Helper()
+	if out, err := n.Command("ip", args...).CombinedOutput(); err != nil {
+		n.t.Fatalf("lab: ip %s: %v: %s", strings.Join(args, " "), err, bytes.TrimSpace(out))
+	}
+}
+
+// Server is a program that runs inside a namespace until the test ends.
+type Server struct {
+	t    testing.TB
+	name string
+	proc *process
+	mu   sync.Mutex
+	said bytes.Buffer
+}
+
+// Start starts a program inside. It must stay in the foreground. A failed test shows what it printed.
+func (n *Namespace) Start(name string, args ...string) *Server {
+	n.t.Helper()
+	s := &Server{t: n.t, name: name}
+	cmd := n.Command(name, args...)
+	cmd.Stdout = locked{&s.mu, &s.said}
+	cmd.Stderr = cmd.Stdout
+	var err error
+	if s.proc, err = start(cmd); err != nil {
+		n.t.Fatalf("lab: %s: %v", name, err)
+	}
+	n.t.Cleanup(func() {
+		s.Stop()
+		if s.t.Failed() {
+			s.t.Logf("%s said:\n%s", name, s.Output())
+		}
+	})
+	return s
+}
+
+// Output returns what the server printed so far, on both of its streams.
+func (s *Server) Output() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.said.String()
+}
+
+// Expect waits until pattern (a regexp) stands in the output. After timeout, or when the server ended without it, the test
+// fails.
+func (s *Server) Expect(pattern string, timeout time.Duration) {
+	s.t.Helper()
+	re := regexp.MustCompile(pattern)
+	if !s.proc.wait(timeout, func() bool { return re.MatchString(s.Output()) }) {
+		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern, s.proc.state(), timeout)
+	}
+}
+
+// Stop asks the server to end, and ends it when it does not within ten seconds. Calling it again does nothing.
+func (s *Server) Stop() {
+	s.proc.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.proc.gone:
+	case <-time.After(10 * time.Second):
+		s.proc.kill()
+	}
+}
