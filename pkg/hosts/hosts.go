@@ -36,14 +36,17 @@ type RowError struct {
 	Why    string
 }
 
-func (e *RowError) Error() string {
+func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text()) }
+
+// Text is what is wrong, without the line.
+func (e *RowError) Text() string {
 	switch {
 	case e.Column == "":
-		return fmt.Sprintf("line %d: %s", e.Line, e.Why)
+		return e.Why
 	case e.Value == "":
-		return fmt.Sprintf("line %d: %s %s", e.Line, e.Column, e.Why)
+		return fmt.Sprintf("%s %s", e.Column, e.Why)
 	}
-	return fmt.Sprintf("line %d: %s %q %s", e.Line, e.Column, shorten(e.Value), e.Why)
+	return fmt.Sprintf("%s %q %s", e.Column, shorten(e.Value), e.Why)
 }
 
 // shorten cuts what would fill the screen.

@@ -75,7 +75,7 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 	b := make([]byte, shape.sectors*fatSector)
 	writeBPB(b, shape, serial)
 
-	// The data: each file in one piece, the script first.
+	// The data: each file in one piece, the script last: behind it is little that the checksum of an image has to be made over.
 	table := b[fatSector : fatSector+shape.fatSectors*fatSector]
 	shape.link(table, 0, last&^0xff|0xf8) // the medium once more: the first two are no clusters
 	shape.link(table, 1, last)
@@ -91,7 +91,6 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 		next++
 		return first
 	}
-	scriptFirst := put(script)
 	var listing []byte
 	for _, f := range files {
 		listing = append(listing, fatEntry(f.name, attrArchive, put(f.content), len(f.content))...)
@@ -100,12 +99,13 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 	efi, boot := next, next+1
 	put(join(fatEntry(".", attrDirectory, efi, 0), fatEntry("..", attrDirectory, root, 0), fatEntry("BOOT", attrDirectory, boot, 0)))
 	put(join(fatEntry(".", attrDirectory, boot, 0), fatEntry("..", attrDirectory, efi, 0), listing))
+	scriptFirst := put(script)
 	copy(b[fatSector+len(table):], table)
 	copy(b[fatSector+2*len(table):], join(
 		fatEntry("PXESRV", attrVolume, 0, 0),
 		fatEntry("EFI", attrDirectory, efi, 0),
 		longName("autoexec.ipxe", autoexecShort), fatEntry(autoexecShort, attrArchive, scriptFirst, len(script))))
-	return b, shape.data, nil
+	return b, shape.data + (scriptFirst-2)*cluster, nil
 }
 
 // writeBPB writes the first sector.

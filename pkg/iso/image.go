@@ -79,6 +79,18 @@ func (m *Image) Size() int64 { return m.template.Size() }
 // ETag returns a strong entity tag in its quotes (RFC 9110, 8.8.3): two images with the same one have the same bytes.
 func (m *Image) ETag() string { return m.etag }
 
+// SHA256 returns the checksum of the whole image. What stands before the script is not read again.
+func (m *Image) SHA256() (sum [sha256.Size]byte) {
+	h, err := m.template.head.Clone()
+	if err != nil {
+		panic(err) // the standard library's SHA-256 can be cloned
+	}
+	h.Write(m.slot)
+	h.Write(m.template.data[m.template.slot+slotSize:])
+	h.Sum(sum[:0])
+	return sum
+}
+
 // Reader returns a new reader of the image, with an offset of its own.
 func (m *Image) Reader() io.ReadSeeker { return io.NewSectionReader(m, 0, m.Size()) }
 

@@ -2,6 +2,7 @@ package iso_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"os"
@@ -101,6 +102,9 @@ func FuzzSlot(f *testing.F) {
 		}
 		if !bytes.HasPrefix(got[at:], script) {
 			t.Error("the script is not in the slot")
+		}
+		if m.SHA256() != sha256.Sum256(got) {
+			t.Error("the image says that it has another SHA-256 than it has")
 		}
 		info, err := iso.Inspect(m, m.Size())
 		if err != nil {

@@ -99,7 +99,7 @@ func TestInspectRefuses(t *testing.T) {
 		{"no kernel", func(b []byte) []byte { b[22*2048+68+33]++; return b }, "damaged: ISOLINUX/IPXE.KRN is missing", false},
 		{"kernel elsewhere", func(b []byte) []byte { le.PutUint32(b[22*2048+68+2:], 1020); return b }, "damaged: ISOLINUX/IPXE.KRN: it would lie outside", false},
 		{"FAT", func(b []byte) []byte { b[1<<20+11]++; return b }, "damaged: ESP.IMG: no FAT file system", false},
-		{"FAT in pieces", func(b []byte) []byte { b[1<<20+512+3]++; return b }, "damaged: ESP.IMG: autoexec.ipxe: it is not in one piece", false},
+		{"FAT in pieces", func(b []byte) []byte { b[1<<20+512+3]++; return b }, "damaged: ESP.IMG: EFI/BOOT/BOOTX64.EFI: it is not in one piece", false},
 	} {
 		b := test.change(bytes.Clone(good))
 		info, err := iso.Inspect(bytes.NewReader(b), int64(len(b)))

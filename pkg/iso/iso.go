@@ -20,6 +20,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 )
 
 // Loaders are the contents of the files that boot. Each way to boot is optional, but not all of them, and a way needs all of
@@ -81,6 +82,7 @@ type Template struct {
 	data []byte
 	slot int // where the script's slot begins
 	sum  [sha256.Size]byte
+	head hash.Cloner // the SHA-256 of what stands before the slot
 }
 
 // isolinuxConfig makes ISOLINUX start iPXE with the script as its initial RAM disk, which is where a BIOS iPXE looks for one.
@@ -152,7 +154,11 @@ func NewTemplate(l Loaders) (*Template, error) {
 			copy(at(f.at), f.content)
 		}
 	}
-	return &Template{data: data, slot: int(script.at) * sector, sum: sha256.Sum256(data)}, nil
+	t := &Template{data: data, slot: int(script.at) * sector, sum: sha256.Sum256(data)}
+	head := sha256.New()
+	head.Write(data[:t.slot])
+	t.head = head.(hash.Cloner)
+	return t, nil
 }
 
 // Size is the size of every image of this template in bytes, a multiple of 1 MiB.
