@@ -1,0 +1,181 @@
+package media
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"strings"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/hosts"
+	"pxesrv/pkg/ipxe"
+)
+
+// maxList is how large a list of hosts may be, in bytes.
+const maxList = 256 << 20
+
+// List is a file with hosts, a CSV as hosts.ReadCSV reads it, that people edit while it is in use. It is looked at anew before
+// each use. When it cannot be read as a whole, what was read before stays in force; a row that is wrong costs its own host only.
+// It may be used by many at once.
+type List struct {
+	file string
+	kept *kept[*table]
+}
+
+// OpenList returns the list in a file. Nothing is read yet.
+func OpenList(file string, o hosts.Options) *List {
+	return &List{file, keep(readFile(file, maxList, func(text []byte, _ fs.FileInfo) (*table, error) {
+		rows, bad, err := hosts.ReadCSV(bytes.NewReader(text), o)
+		if err != nil {
+			return nil, err
+		}
+		return newTable(rows, bad), nil
+	}))}
+}
+
+// table is the hosts of a list by what leads to them.
+type table struct {
+	hosts  []ipxe.Host
+	byName map[string]int // in lower case, as they are and as their files are called
+	byMAC  map[string]int // as boot writes it
+	bad    []*hosts.RowError
+}
+
+func newTable(rows []hosts.Row, bad []*hosts.RowError) *table {
+	t := &table{byName: map[string]int{}, byMAC: map[string]int{}, bad: bad}
+	for i, r := range rows {
+		t.hosts = append(t.hosts, r.Host)
+		t.byName[strings.ToLower(r.Host.Name)] = i
+		if r.Host.MAC != nil {
+			t.byMAC[hyphens(r.Host.MAC)] = i
+		}
+	}
+	// A name that is written otherwise for its file leads to the host when it is nobody's name, and nobody else's file.
+	files := map[string]int{}
+	for i, h := range t.hosts {
+		file := strings.ToLower(strings.TrimSuffix(FileName(h.Name), ".iso"))
+		if _, taken := files[file]; taken {
+			i = -1
+		}
+		files[file] = i
+	}
+	for file, i := range files {
+		if _, taken := t.byName[file]; !taken && i >= 0 {
+			t.byName[file] = i
+		}
+	}
+	return t
+}
+
+func hyphens(mac net.HardwareAddr) string { return strings.ReplaceAll(mac.String(), ":", "-") }
+
+// find returns the host of a name, of the name of its file, or of the MAC of its card in any spelling.
+func (t *table) find(name string) (ipxe.Host, bool) {
+	if i, ok := t.byName[strings.ToLower(name)]; ok {
+		return t.hosts[i], true
+	}
+	if n, err := boot.Canonical(name); err == nil && n.Kind == boot.MAC {
+		if i, ok := t.byMAC[n.Text]; ok {
+			return t.hosts[i], true
+		}
+	}
+	return ipxe.Host{}, false
+}
+
+// ErrNoList is returned while nothing is known of a list: it was never read, because it is broken or the disk hangs.
+var ErrNoList = errors.New("no list of hosts")
+
+// Find returns a host by its name in any case, by the name of its file, or by the MAC of its card in any spelling. A host that
+// is not there, or whose row is wrong, is fs.ErrNotExist; ErrNoList means that nobody can know.
+func (l *List) Find(name string) (ipxe.Host, error) {
+	t, err := l.table()
+	if err != nil {
+		return ipxe.Host{}, err
+	}
+	if h, ok := t.find(name); ok {
+		return h, nil
+	}
+	return ipxe.Host{}, fmt.Errorf("no host %q in %s: %w", name, l.file, fs.ErrNotExist)
+}
+
+func (l *List) table() (*table, error) {
+	now := l.kept.get()
+	switch {
+	case now == nil:
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoList, l.file, ErrHangs)
+	case !now.good:
+		return nil, fmt.Errorf("%w: %w", ErrNoList, l.wrong(now.err))
+	}
+	return now.value, nil
+}
+
+// wrong names the file in an error, once.
+func (l *List) wrong(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err
+	}
+	return fmt.Errorf("the list of hosts %s: %w", l.file, err)
+}
+
+// Contradiction says why a machine that calls itself by the name of a host, and has these cards, is not certainly that host; or
+// "". MACs are spelled as boot writes them. A machine that says nothing of its cards contradicts nothing.
+func (l *List) Contradiction(name string, macs []string) string {
+	t, err := l.table()
+	if err != nil {
+		return fmt.Sprintf("it says that it is the host %s, and the list of hosts cannot be read", name)
+	}
+	at, listed := t.byName[strings.ToLower(name)]
+	has := false
+	for _, m := range macs {
+		owner, owned := t.byMAC[m]
+		switch {
+		case owned && listed && owner == at:
+			has = true
+		case owned:
+			return fmt.Sprintf("it says that it is the host %s, and has the card %s of the host %s", name, m, t.hosts[owner].Name)
+		}
+	}
+	if listed && len(macs) > 0 && !has && t.hosts[at].MAC != nil {
+		return fmt.Sprintf("it says that it is the host %s, and has not its card %s", name, hyphens(t.hosts[at].MAC))
+	}
+	return ""
+}
+
+// ListState is how a list was found when it was last looked at.
+type ListState struct {
+	Hosts int               // that are known
+	Bad   []*hosts.RowError // what is wrong with rows, by line
+	Err   error             // why the file is not what is in force; nil: it is
+}
+
+// State looks at the list.
+func (l *List) State() ListState { l.kept.get(); return l.Known() }
+
+// Known is what the last look found, without another one.
+func (l *List) Known() (s ListState) {
+	now := l.kept.last.Load()
+	if now == nil {
+		s.Err = l.wrong(ErrHangs)
+		return s
+	}
+	if now.good {
+		s.Hosts, s.Bad = len(now.value.hosts), now.value.bad
+	}
+	if l.kept.hangs() {
+		s.Err = l.wrong(ErrHangs)
+	} else if now.err != nil {
+		s.Err = l.wrong(now.err)
+	}
+	return s
+}
+
+// Hosts returns the hosts that are known, in their order. They are not to be changed.
+func (l *List) Hosts() ([]ipxe.Host, error) {
+	t, err := l.table()
+	if err != nil {
+		return nil, err
+	}
+	return t.hosts, nil
+}

@@ -1,0 +1,216 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"path"
+	"strings"
+
+	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/iso"
+)
+
+// Signing says whether what a medium says of its host must be signed.
+type Signing string
+
+const (
+	SignAuto Signing = "auto" // when there is a key file; once there was one, for as long as the program runs
+	SignOn   Signing = "on"
+	SignOff  Signing = "off"
+)
+
+// Seal is the keys of a program that runs. The file is looked at anew before each use; when it cannot be read any more, or is
+// wrong, the keys that were read before stay in force. It may be used by many at once.
+type Seal struct {
+	file    string
+	signing Signing
+	kept    *kept[*Keys]
+}
+
+// OpenSeal returns the keys in a file. Nothing is read yet.
+func OpenSeal(file string, s Signing) *Seal {
+	return &Seal{file, s, keep(readFile(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
+		return parseKeys(file, text, info)
+	}))}
+}
+
+// Keys returns the keys in force; nil without an error means that nothing is signed. An error means that there should be keys,
+// and none is known.
+func (s *Seal) Keys() (*Keys, error) {
+	if s.signing == SignOff {
+		return nil, nil
+	}
+	switch now := s.kept.get(); {
+	case now == nil:
+		return nil, keyError(s.file, ErrHangs)
+	case now.good:
+		return now.value, nil
+	case s.signing == SignAuto && errors.Is(now.err, fs.ErrNotExist):
+		return nil, nil
+	default:
+		return nil, s.wrong(now.err)
+	}
+}
+
+// wrong names the file in an error, once.
+func (s *Seal) wrong(err error) error {
+	if strings.HasPrefix(err.Error(), "the key file ") {
+		return err
+	}
+	return keyError(s.file, err)
+}
+
+// Err looks at the file and says why it is not what is in force, or nil.
+func (s *Seal) Err() error {
+	keys, err := s.Keys()
+	if err != nil || keys == nil {
+		return err
+	}
+	if now := s.kept.last.Load(); now.err != nil {
+		return fmt.Errorf("%w (the keys that were read before stay in force)", s.wrong(now.err))
+	}
+	return nil
+}
+
+// Shelf is the images of all hosts of a list. It looks at the list, the keys and the loader files anew for each image, and
+// keeps none: an image is some kilobytes beside the template that all have in common.
+type Shelf struct {
+	List    *List
+	Seal    *Seal
+	Partial bool // images may leave out the ways to boot that cannot do what a host needs
+
+	kit *kept[*Kit]
+}
+
+// NewShelf returns the images of the hosts of a list. Nothing is read yet.
+func NewShelf(l *List, s *Seal, f Files, partial bool) *Shelf {
+	var tried *Kit // looks come one after another
+	return &Shelf{List: l, Seal: s, Partial: partial, kit: keep(func(before *found[*Kit]) *found[*Kit] {
+		if before != nil && !tried.Stale() {
+			return before
+		}
+		now := &found[*Kit]{}
+		if before != nil {
+			now.value, now.good = before.value, before.good
+		}
+		if tried, now.err = Open(f); now.err == nil {
+			now.value, now.good = tried, true
+		}
+		return now
+	})}
+}
+
+// Watch has changed called when a look finds another list, other keys or other loaders than the one before. It must not wait. Set it
+// before the first use.
+func (s *Shelf) Watch(changed func()) {
+	s.List.kept.changed, s.Seal.kept.changed, s.kit.changed = changed, changed, changed
+}
+
+// ErrNoImage is returned for a host that is known and has no image.
+var ErrNoImage = errors.New("the image cannot be made")
+
+// Image returns the image that has a path below /iso/: NAME.iso or, when images are signed, CAPABILITY/NAME.iso. A path that
+// leads to none is fs.ErrNotExist, also when only the capability is wrong.
+func (s *Shelf) Image(name string) (*iso.Image, error) {
+	dir, file := path.Split(name)
+	host, isISO := strings.CutSuffix(file, ".iso")
+	if !isISO || host == "" {
+		return nil, fs.ErrNotExist
+	}
+	keys, err := s.Seal.Keys()
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.List.Find(host)
+	if err != nil {
+		return nil, err
+	}
+	capability := strings.TrimSuffix(dir, "/")
+	if keys == nil && dir != "" || keys != nil && !keys.Opens(h.Name, capability) {
+		return nil, fmt.Errorf("the host %s is not given out under this address: %w", h.Name, fs.ErrNotExist)
+	}
+	kit, err := s.Kit()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoImage, err)
+	}
+	m, err := s.make(kit, keys, h)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the host %s: %w", ErrNoImage, h.Name, err)
+	}
+	return m, nil
+}
+
+func (s *Shelf) make(kit *Kit, keys *Keys, h ipxe.Host) (*iso.Image, error) {
+	if keys != nil {
+		h.Query = keys.Query(h.Name)
+	}
+	m, _, err := kit.Image(h, s.Partial)
+	return m, err
+}
+
+// Kit returns the loader files that images are made with.
+func (s *Shelf) Kit() (*Kit, error) {
+	switch now := s.kit.get(); {
+	case now == nil:
+		return nil, ErrHangs
+	case !now.good:
+		return nil, now.err
+	default:
+		return now.value, nil
+	}
+}
+
+// Path returns the path of the URL under which the image of a host is given out, and the host that the name leads to.
+func (s *Shelf) Path(name string) (string, ipxe.Host, error) {
+	h, err := s.List.Find(name)
+	if err != nil {
+		return "", h, err
+	}
+	keys, err := s.Seal.Keys()
+	if err != nil {
+		return "", h, err
+	}
+	file := url.PathEscape(FileName(h.Name))
+	if keys == nil {
+		return "/iso/" + file, h, nil
+	}
+	return "/iso/" + keys.Capability(h.Name) + "/" + file, h, nil
+}
+
+// Trouble looks at everything and says what is wrong beside single rows: the list as a whole, the keys, the loaders.
+func (s *Shelf) Trouble() (all []string) {
+	if st := s.List.State(); st.Err != nil {
+		text := st.Err.Error()
+		if st.Hosts > 0 {
+			text += fmt.Sprintf(" (the %d hosts that were read before stay in force)", st.Hosts)
+		}
+		all = append(all, text)
+	}
+	if err := s.Seal.Err(); err != nil {
+		all = append(all, err.Error())
+	}
+	if _, err := s.Kit(); err != nil {
+		all = append(all, fmt.Sprintf("no image of a host can be made: %v", err))
+	} else if now := s.kit.last.Load(); now.err != nil {
+		all = append(all, fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v", now.err))
+	}
+	return all
+}
+
+// Unmade makes the image of each host and says for which it cannot be done, and why.
+func (s *Shelf) Unmade() (all []error) {
+	hosts, err := s.List.Hosts()
+	kit, kerr := s.Kit()
+	keys, serr := s.Seal.Keys()
+	if err != nil || kerr != nil || serr != nil {
+		return nil // Trouble says so
+	}
+	for _, h := range hosts {
+		if _, err := s.make(kit, keys, h); err != nil {
+			all = append(all, fmt.Errorf("the host %s has no image: %w", h.Name, err))
+		}
+	}
+	return all
+}
