@@ -16,6 +16,7 @@ type Claims struct {
 	Asset        string   // chassis asset tag
 	Board        string   // base board serial number
 	Host         string   // a name that the machine was given, for example by its own boot medium
+	HostSig      string   // what signs Host; whoever knows the keys looks at it
 	MACs         []string // the card that booted first, then all
 	Hostname     string   // DHCP option 12; recorded, never a name
 	Arch         string   // ${buildarch}: i386, x86_64, arm64
@@ -59,7 +60,7 @@ func ParseQuery(raw string) Claims {
 			to = c.freeForm(plain)
 			isHex = to != nil
 		}
-		if to == nil && !slices.Contains([]string{"uuid", "arch", "platform", "try"}, p.key) {
+		if to == nil && !slices.Contains([]string{"uuid", "hostsig", "arch", "platform", "try"}, p.key) {
 			continue // not for us
 		}
 		if i := slices.IndexFunc(seen, func(s pair) bool { return s.key == p.key }); i >= 0 {
@@ -72,6 +73,8 @@ func ParseQuery(raw string) Claims {
 		switch {
 		case p.key == "uuid":
 			c.UUID = value
+		case p.key == "hostsig":
+			c.HostSig = value
 		case p.key == "arch":
 			c.Arch = value
 		case p.key == "platform":

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,19 @@ type Config struct {
 	Show  []string // dot names that are served as files
 
 	LoaderDirs []string // directories of boot loaders, after ipxe/ of the root
+
+	State string // directory of what is no order and no tree: keys; "": see StateDir
+
+	ISOHosts   string       // CSV of the hosts whose images are given out; "": none
+	ISOServers []string     // boot servers of hosts that name none; empty: URL
+	ISODNS     []netip.Addr // DNS servers of hosts that name none
+	ISOLKRN    string       // ipxe.lkrn for images; "": looked for
+	ISOEFI     string       // ipxe.efi for images
+	ISOARM64   string       // ipxe.efi for 64-bit ARM; "": none
+	ISOShim    string       // shim for images; "": none
+	ISOPartial bool         // images may leave out ways to boot
+	ISOSign    string       // auto, on or off
+	ISOKeys    string       // key file; "": iso.keys in the state directory
 
 	OnceDir       string
 	OnceRegrant   time.Duration
@@ -80,6 +94,8 @@ func Default() Config {
 
 		// The packages called ipxe of Debian and Ubuntu, of Fedora and its kin, and what Debian puts beside the kernel.
 		LoaderDirs: []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot"},
+
+		ISOSign: "auto",
 
 		OnceRegrant:   60 * time.Second,
 		OnceConfirm:   2 * time.Second,
@@ -129,7 +145,7 @@ func (c *Config) Settings() []Setting {
 		{"port", "p", "port to listen on", &number{&c.Port, 0, 65535}, true},
 		{"address", "o", "address to listen on; empty means every address, IPv4 and IPv6", &text{&c.Address, "ip"}, true},
 		{"tftp", "", "address to answer TFTP on, host:port; --tftp alone means :69; may be given several times; empty means no TFTP", &list{to: &c.TFTP, kind: "addr", bare: ":69", check: checkUDP}, true},
-		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, true},
+		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, false},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
 		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
 		{"clients.allow", "", "network that is answered at all; may be given several times; empty means everyone", &prefixes{to: &c.Clients}, true},
@@ -140,6 +156,17 @@ func (c *Config) Settings() []Setting {
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
 		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
 		{"loaders.dirs", "", "directory of boot loaders, after ipxe/ of the root; may be given several times; empty means none", &list{to: &c.LoaderDirs, kind: "dir", check: checkAbsolute}, false},
+		{"state", "", "directory of keys, outside the root; empty means /var/lib/pxesrv where that can be written to, else pxesrv in $XDG_STATE_HOME", &text{&c.State, "dir"}, false},
+		{"iso.hosts", "", "CSV of the hosts whose boot images are served below /iso/; empty means none", &text{&c.ISOHosts, "file"}, false},
+		{"iso.server", "", "boot server of hosts that name none; may be given several times; empty means url", &list{to: &c.ISOServers, kind: "url", check: checkServer}, false},
+		{"iso.dns", "", "DNS server of hosts that name none; may be given several times", &addresses{to: &c.ISODNS}, false},
+		{"iso.lkrn", "", "ipxe.lkrn of images; empty means the first one in loaders.dirs and the places of distributions", &text{&c.ISOLKRN, "file"}, false},
+		{"iso.efi", "", "ipxe.efi of images; empty means the first one in loaders.dirs and the places of distributions", &text{&c.ISOEFI, "file"}, false},
+		{"iso.efi-arm64", "", "ipxe.efi for 64-bit ARM of images; empty means that they have none", &text{&c.ISOARM64, "file"}, false},
+		{"iso.shim", "", "shim of images, for Secure Boot; empty means that they have none", &text{&c.ISOShim, "file"}, false},
+		{"iso.allow-partial", "", "images may leave out a way to boot (BIOS, UEFI) that cannot do what the host needs", &boolean{&c.ISOPartial}, false},
+		{"iso.sign", "", "auto, on or off: host= must be signed; auto means on when there is a key file", &choice{&c.ISOSign, []string{"auto", "on", "off"}}, false},
+		{"iso.keys", "", "file of the keys that sign host=; empty means iso.keys in the state directory", &text{&c.ISOKeys, "file"}, false},
 		{"once.dir", "", "directory of the one-time orders and their journal; empty means once/ in the root", &text{&c.OnceDir, "dir"}, false},
 		{"once.regrant", "", "how long an order that did not arrive is sent again to the machine that retries; 0: never", &duration{&c.OnceRegrant}, false},
 		{"once.confirm", "", "how long to wait for the client's TCP to acknowledge an order", &duration{&c.OnceConfirm}, true},
@@ -164,6 +191,9 @@ func (c *Config) Settings() []Setting {
 // FileEnv is the variable that names the configuration file, as the flag --config does.
 const FileEnv = "PXESRV_CONFIG"
 
+// serviceLink is what Kubernetes writes of a service beside a pod.
+var serviceLink = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+
 // Environ reads the variables PXESRV_* of an environment into c. It returns warnings about variables that set nothing here.
 func (c *Config) Environ(environ []string) (warnings []string, err error) {
 	settings := c.Settings()
@@ -176,7 +206,7 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 		switch {
 		case i < 0:
 			warnings = append(warnings, fmt.Sprintf("%s sets nothing and is ignored; see pxesrv serve --help for what can be set", name))
-		case strings.Contains(value, "://"):
+		case serviceLink.MatchString(value):
 			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod beside a service called pxesrv.
 			warnings = append(warnings, fmt.Sprintf("%s=%s looks like a service link of Kubernetes and is ignored (enableServiceLinks: false stops it)", name, value))
 		default:
@@ -189,10 +219,13 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 	return warnings, nil
 }
 
+// ErrNoRoot is returned by Check when nothing names the document root.
+var ErrNoRoot = errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
+
 // Check says what is wrong with a configuration before anything is opened.
 func (c *Config) Check() error {
 	if c.Root == "" {
-		return errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
+		return ErrNoRoot
 	}
 	info, err := os.Stat(c.Root)
 	switch {
@@ -201,14 +234,14 @@ func (c *Config) Check() error {
 	case !info.IsDir():
 		return fmt.Errorf("the document root %s is not a directory", c.Root)
 	}
-	for _, dir := range []*string{&c.Root, &c.OnceDir} {
+	for _, dir := range []*string{&c.Root, &c.OnceDir, &c.State, &c.ISOHosts, &c.ISOKeys, &c.ISOLKRN, &c.ISOEFI, &c.ISOARM64, &c.ISOShim} {
 		if *dir != "" {
 			if *dir, err = filepath.Abs(*dir); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return c.checkState()
 }
 
 // Addresses is what to listen on.
@@ -245,6 +278,15 @@ func checkURL(s string) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 		strings.Trim(u.Path, "/") != "" || strings.ContainsAny(s, " \t\n$\"'\\") {
 		return fmt.Errorf("%q is not the address of a server: write http://boot.example or http://10.0.0.1:4567", s)
+	}
+	return nil
+}
+
+// checkServer checks the address of a boot server, which may have a path before /redirect.
+func checkServer(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("%q is not the address of a boot server: write http://10.0.0.1:4567", s)
 	}
 	return nil
 }
@@ -426,3 +468,35 @@ func (v *prefixes) String() string {
 }
 
 func (v *prefixes) Type() string { return "network" }
+
+type addresses struct {
+	to    *[]netip.Addr
+	begun bool
+}
+
+func (v *addresses) Set(s string) error {
+	if !v.begun {
+		*v.to, v.begun = nil, true
+	}
+	for one := range strings.SplitSeq(s, ",") {
+		if one = strings.TrimSpace(one); one == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(one)
+		if err != nil || a.Zone() != "" {
+			return fmt.Errorf("%q is no address", one)
+		}
+		*v.to = append(*v.to, a.Unmap())
+	}
+	return nil
+}
+
+func (v *addresses) String() string {
+	var all []string
+	for _, a := range *v.to {
+		all = append(all, a.String())
+	}
+	return strings.Join(all, ",")
+}
+
+func (v *addresses) Type() string { return "ip" }

@@ -94,7 +94,7 @@ func (r *reader) set(s Setting, n *yaml.Node) {
 	switch n.Kind {
 	case yaml.SequenceNode:
 		switch s.Value.(type) {
-		case *list, *prefixes:
+		case *list, *prefixes, *addresses:
 			texts = n.Content
 		default:
 			r.wrong(n, "%s takes one value, not a list", s.Key)

@@ -45,6 +45,8 @@ type Daemon struct {
 	metrics *metrics
 	serving atomic.Pointer[serving]
 	ready   readiness
+	iso     isoReport     // of the last sweep
+	noticed chan struct{} // something changed that the next sweep is to say
 }
 
 // serving is one configuration in force.
@@ -68,6 +70,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
+	d.noticed = make(chan struct{}, 1)
 	if err := d.use(d.Config); err != nil {
 		return err
 	}
@@ -174,6 +177,12 @@ func (d *Daemon) use(c config.Config) error {
 	if err != nil {
 		return err
 	}
+	if s.Shelf() != nil {
+		s.Shelf().Watch(d.notice)
+	}
+	if err := sealed(s, c); err != nil {
+		return err
+	}
 	s.Orders().Event = d.orderEvent
 	d.gate.Set(httpd.GateLimits{
 		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
@@ -184,6 +193,7 @@ func (d *Daemon) use(c config.Config) error {
 	next := &serving{config: c, site: s, handler: &httpd.Server{
 		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
 		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
+		Image: images(s),
 		Routes: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
@@ -398,6 +408,7 @@ func (d *Daemon) sweep(ctx context.Context, looked chan<- struct{}) {
 			}
 		}
 		said = warnings
+		d.isoSweep(s)
 		if first {
 			close(looked)
 		}
@@ -416,6 +427,7 @@ func (d *Daemon) sweep(ctx context.Context, looked chan<- struct{}) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-d.noticed:
 		case <-time.After(time.Minute):
 		}
 	}

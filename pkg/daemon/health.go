@@ -27,6 +27,7 @@ type readiness struct {
 	mu       sync.Mutex
 	reasons  []string // why not; empty: ready
 	noOrders bool     // orders cannot be granted, though machines are answered
+	noISO    bool     // something is wrong with boot images of hosts
 	looked   time.Time
 	stopping bool
 }
@@ -42,6 +43,9 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	reasons, text := r.reasons, ""
 	if r.noOrders {
 		text = "warning: orders cannot be granted or confirmed; the log says why\n"
+	}
+	if r.noISO {
+		text += "warning: a list, row, key or loader of the boot images of hosts is wrong; the log says which\n"
 	}
 	switch {
 	case r.stopping:
@@ -64,6 +68,13 @@ func (r *readiness) warn(orders bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.noOrders = orders
+}
+
+// warnISO says whether something is wrong with the boot images of hosts.
+func (r *readiness) warnISO(wrong bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noISO = wrong
 }
 
 func (r *readiness) stop() {

@@ -32,6 +32,8 @@ type metrics struct {
 	transfers    *prometheus.CounterVec
 	tftpBytes    prometheus.Counter
 	reloads      *prometheus.CounterVec
+	isoHosts     prometheus.Gauge
+	isoTrouble   prometheus.Gauge
 }
 
 func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *metrics {
@@ -54,15 +56,17 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 			Name: "pxesrv_decision_seconds", Help: "Time for one decision.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .3, .5, 1, 5},
 		}),
-		orders:    vector("order_events_total", "What happened to one-time orders.", "event"),
-		pending:   gauge("orders_pending", "Orders that wait for their machine."),
-		open:      gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
-		served:    gauge("orders_served", "Served orders in the journal."),
-		files:     vector("files_total", "Requests for files, by status.", "status"),
-		bytes:     counter("file_bytes_total", "Bytes of files that were sent."),
-		transfers: vector("tftp_transfers_total", "Requests by TFTP, by how they ended.", "result"),
-		tftpBytes: counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
-		reloads:   vector("reloads_total", "Reloads of the configuration, by result.", "result"),
+		orders:     vector("order_events_total", "What happened to one-time orders.", "event"),
+		pending:    gauge("orders_pending", "Orders that wait for their machine."),
+		open:       gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
+		served:     gauge("orders_served", "Served orders in the journal."),
+		files:      vector("files_total", "Requests for files, by status.", "status"),
+		bytes:      counter("file_bytes_total", "Bytes of files that were sent."),
+		transfers:  vector("tftp_transfers_total", "Requests by TFTP, by how they ended.", "result"),
+		tftpBytes:  counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
+		isoHosts:   gauge("iso_hosts", "Hosts of iso.hosts that are known."),
+		isoTrouble: gauge("iso_trouble", "What is wrong with the list of iso.hosts, its rows, the keys and the loaders, in all."),
+		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series is there from the start, so that an alert sees the first increase.
 	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
@@ -78,7 +82,7 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 		m.transfers.WithLabelValues(string(r))
 	}
 	m.registry.MustRegister(m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
-		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads,
+		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
 			func() float64 { return float64(transfers.Open()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_connections", Help: "Connections that are open."},

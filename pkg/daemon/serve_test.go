@@ -109,6 +109,7 @@ func serveAt(t *testing.T, root string, set ...func(*config.Config)) *client {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Root, cfg.Listen = root, []string{"127.0.0.1:0"}
+	cfg.State = t.TempDir() // this machine may have a daemon with keys
 	for _, f := range set {
 		f(&cfg)
 	}

@@ -190,9 +190,26 @@ func (c *conn) Write(p []byte) (int, error) {
 	return int(n), err
 }
 
-// ReadFrom sends from a file without copying it through this program.
+// ReadFrom sends from a file without copying it through this program. What comes from elsewhere goes through Write: when the time
+// limit ends a copy in between, bytes that were read and not sent would be missing in the middle of what goes on.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	return c.write(func() (int64, error) { return c.TCPConn.ReadFrom(r) })
+	part, _ := r.(*io.LimitedReader)
+	if part == nil || !isFile(part.R) {
+		return io.Copy(struct{ io.Writer }{c}, r)
+	}
+	return c.write(func() (int64, error) {
+		before := part.N
+		n, err := c.TCPConn.ReadFrom(part)
+		if err != nil && before-part.N != n {
+			return n, io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
+		}
+		return n, err
+	})
+}
+
+func isFile(r io.Reader) bool {
+	_, ok := r.(*os.File)
+	return ok
 }
 
 // progress is what has to get through within the time limit for writes: about 1 KiB/s with the usual minute.

@@ -50,6 +50,10 @@ type Server struct {
 	// FileSlots has room for as many files as may be sent at once; one more waits, for at most Deadline. nil: no limit.
 	FileSlots chan struct{}
 
+	// Image returns the boot image with a path below /iso/, when the tree has no file there. Not there is fs.ErrNotExist. It looks
+	// at the disk for a bounded time only. nil: there are none.
+	Image func(name string) (Image, error)
+
 	Routes  map[string]http.Handler // more exact paths
 	Observe Observer                // told of every answer; nil: nobody
 
@@ -179,7 +183,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
-	s.Log.Warn("refused", append(s.client(r), "path", short(r.URL.Path), "status", status)...)
+	s.Log.Warn("refused", append(s.client(r), "path", shown(r.URL.Path), "status", status)...)
 	fail(w, status, text)
 }
 
@@ -426,7 +430,7 @@ func (s *Server) virtual(w http.ResponseWriter, r *http.Request, v *ipxe.Virtual
 
 // script answers with a script of our own.
 func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, body []byte) {
-	s.Log.Info(what, append(s.client(r), "path", short(r.URL.Path), "bytes", len(body), "status", 200)...)
+	s.Log.Info(what, append(s.client(r), "path", shown(r.URL.Path), "bytes", len(body), "status", 200)...)
 	s.send(w, r, body)
 }
 
@@ -479,6 +483,9 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	case errors.Is(err, fs.ErrNotExist) && ipxe.Instead(name) != nil:
 		s.virtual(w, r, ipxe.Instead(name))
 		return
+	case errors.Is(err, fs.ErrNotExist) && s.Image != nil && strings.HasPrefix(name, below):
+		s.image(w, r, name)
+		return
 	case err != nil:
 		status, text, level := http.StatusServiceUnavailable, "the boot server cannot read this file at the moment", slog.LevelError
 		switch {
@@ -488,7 +495,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 			status, text, level = http.StatusForbidden, "the boot server may not read this file", slog.LevelWarn
 		}
 		s.observe().File(status, 0)
-		s.Log.Log(r.Context(), level, "file", append(s.client(r), "path", short(name), "status", status, "error", short(err.Error()))...)
+		s.Log.Log(r.Context(), level, "file", append(s.client(r), "path", shown(name), "status", status, "error", shownIn(err, name))...)
 		fail(w, status, text)
 		return
 	}
@@ -503,7 +510,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(rec, r, "", info.ModTime(), f)
 	s.observe().File(rec.status, rec.sent)
-	s.Log.Info("file", append(s.client(r), "path", short(name), "size", info.Size(), "status", rec.status, "bytes", rec.sent,
+	s.Log.Info("file", append(s.client(r), "path", shown(name), "size", info.Size(), "status", rec.status, "bytes", rec.sent,
 		"duration", time.Since(began).Round(time.Microsecond))...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/loader"
+	"pxesrv/pkg/media"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/tree"
 )
@@ -26,6 +27,8 @@ type Site struct {
 	identity boot.Identity
 	rules    []boot.Rule
 	config   config.Config
+	seal     *media.Seal  // the keys that sign host=
+	shelf    *media.Shelf // the images of hosts; nil: none
 }
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
@@ -50,6 +53,7 @@ func New(c config.Config) (*Site, error) {
 		Dir: onceDir, Regrant: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
 		Load: func(ctx context.Context, text string) (boot.Script, error) { return s.load(ctx, onceFrom, text) },
 	}
+	s.seal, s.shelf = images(c)
 	s.rules = []boot.Rule{
 		&protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}},
 		s.orders.Retry(),
@@ -65,9 +69,12 @@ func (s *Site) Client(rawQuery string, addr netip.Addr) boot.Client {
 	return s.Identify(boot.ParseQuery(rawQuery), addr)
 }
 
-// Identify returns who makes these claims.
+// Identify returns who makes these claims. A host= that must be signed and is not is no claim; see iso.sign.
 func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Client {
-	return claims.Client(addr, s.identity)
+	if claims.Host == "" {
+		return claims.Client(addr, s.identity)
+	}
+	return s.identifyHost(claims, addr)
 }
 
 // Resolve decides what c boots. See boot.Resolve.

@@ -39,6 +39,7 @@ func newSite(t testing.TB, root string, set ...func(*config.Config)) *site.Site 
 	t.Helper()
 	c := config.Default()
 	c.Root = root
+	c.State = t.TempDir() // this machine may have a daemon with keys
 	for _, f := range set {
 		f(&c)
 	}

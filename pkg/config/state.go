@@ -1,0 +1,86 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// systemState is where a daemon of the system keeps its state.
+const systemState = "/var/lib/pxesrv"
+
+// StateDir is the directory of what belongs to the daemon and to no tree: State or, when nothing is set, /var/lib/pxesrv where this
+// user may write there, else pxesrv in $XDG_STATE_HOME, which is ~/.local/state when it is not set. It need not exist.
+func (c *Config) StateDir() string {
+	if c.State != "" {
+		return c.State
+	}
+	if mayWrite(systemState) {
+		return systemState
+	}
+	base := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(base) { // the XDG Base Directory Specification: others are not to be looked at
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return systemState
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "pxesrv")
+}
+
+// KeyFile is the file of the keys that sign what images say of their hosts.
+func (c *Config) KeyFile() string {
+	if c.ISOKeys != "" {
+		return c.ISOKeys
+	}
+	return filepath.Join(c.StateDir(), "iso.keys")
+}
+
+// ISOURLs are the boot servers of hosts that name none.
+func (c *Config) ISOURLs() []string {
+	if len(c.ISOServers) == 0 && c.URL != "" {
+		return []string{c.URL}
+	}
+	return c.ISOServers
+}
+
+// checkState refuses state that lies in the tree: whoever may fetch files would read keys, and a swapped release or a fresh clone
+// would lose them. Where nothing is set, and nothing is there yet, no directory is wrong.
+func (c *Config) checkState() error {
+	root := real(c.Root)
+	refuse := func(key, path string) error {
+		if within(c.Root, path) || within(root, real(path)) {
+			return fmt.Errorf("%s lies in the document root, where it does not belong; name a place outside with --%s", path, Setting{Key: key}.Flag())
+		}
+		return nil
+	}
+	if c.State != "" {
+		if err := refuse("state", c.State); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Lstat(c.KeyFile()); c.ISOKeys != "" || err == nil {
+		return refuse("iso.keys", c.KeyFile())
+	}
+	return nil
+}
+
+func within(dir, name string) bool {
+	return strings.HasPrefix(name+string(filepath.Separator), strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+}
+
+// real is a path without links, as far as it exists.
+func real(path string) string {
+	for rest := ""; ; {
+		if p, err := filepath.EvalSymlinks(path); err == nil {
+			return filepath.Join(p, rest)
+		}
+		dir := filepath.Dir(path)
+		if dir == path {
+			return filepath.Join(path, rest)
+		}
+		path, rest = dir, filepath.Join(filepath.Base(path), rest)
+	}
+}

@@ -1,0 +1,110 @@
+package site
+
+import (
+	"io/fs"
+	"net/netip"
+	"slices"
+
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/hosts"
+	"pxesrv/pkg/iso"
+	"pxesrv/pkg/media"
+)
+
+// images ties the settings of boot images. The shelf is nil when no list of hosts is set; the keys count without one, too, for
+// images that were made elsewhere.
+func images(c config.Config) (*media.Seal, *media.Shelf) {
+	seal := media.OpenSeal(c.KeyFile(), media.Signing(c.ISOSign))
+	if c.ISOHosts == "" {
+		return seal, nil
+	}
+	list := media.OpenList(c.ISOHosts, hosts.Options{Servers: c.ISOURLs(), DNS: c.ISODNS})
+	return seal, media.NewShelf(list, seal, LoaderFiles(c), c.ISOPartial)
+}
+
+// LoaderFiles says where the loader files of boot images are, as a configuration has it.
+func LoaderFiles(c config.Config) media.Files {
+	return media.Files{LKRN: c.ISOLKRN, EFI: c.ISOEFI, EFIARM64: c.ISOARM64, Shim: c.ISOShim, Dirs: c.LoaderDirs}
+}
+
+// identifyHost is Identify for a machine that says which host it is.
+//
+// Where media are signed, a host= without the right signature is dropped before there are names. And a host that the list knows,
+// on a machine whose cards are not that host's, is no certain one: a medium, or its copy, that is in another machine.
+func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
+	said, why := claims.Host, ""
+	switch keys, err := s.seal.Keys(); {
+	case err != nil:
+		why = "cannot be checked, because its key cannot be read"
+	case keys == nil:
+	case claims.HostSig == "":
+		why = "is not signed"
+	case !keys.Verify(said, claims.HostSig):
+		why = "is not signed with a key of this server"
+	}
+	if why != "" {
+		claims.Host = ""
+		c := claims.Client(addr, s.identity)
+		c.Dropped = slices.Insert(c.Dropped, 0, boot.Dropped{Kind: boot.Host, Value: said, Why: why})
+		return c
+	}
+	c := claims.Client(addr, s.identity)
+	name, err := boot.FreeForm(said)
+	if s.shelf == nil || err != nil {
+		return c
+	}
+	var macs []string
+	for _, n := range c.Names {
+		if n.Kind == boot.MAC {
+			macs = append(macs, n.Text)
+		}
+	}
+	if conflict := s.shelf.List.Contradiction(name, macs); conflict != "" && c.Conflict == "" {
+		c.Conflict = conflict
+	}
+	return c
+}
+
+// Sign returns what signs a host's name where that is asked for; else, and when the keys cannot be read, "".
+func (s *Site) Sign(host string) string {
+	keys, err := s.seal.Keys()
+	if err != nil || keys == nil {
+		return ""
+	}
+	return keys.Sign(host)
+}
+
+// Shelf is the images of hosts; nil where iso.hosts is not set.
+func (s *Site) Shelf() *media.Shelf { return s.shelf }
+
+// Seal is the keys that sign host=.
+func (s *Site) Seal() *media.Seal { return s.seal }
+
+// Image returns the boot image that has a path below /iso/. Errors are fs.ErrNotExist, or say why it cannot be made.
+func (s *Site) Image(name string) (*iso.Image, error) {
+	if s.shelf == nil {
+		return nil, fs.ErrNotExist
+	}
+	return s.shelf.Image(name)
+}
+
+// ISOTrouble says what is wrong with keys, hosts and loaders of boot images: a line for each list, file and row, for the first
+// rows at least.
+func (s *Site) ISOTrouble() (all []string) {
+	if s.shelf == nil {
+		if err := s.seal.Err(); err != nil {
+			all = append(all, err.Error())
+		}
+		return all
+	}
+	all = s.shelf.Trouble()
+	const rows = 20
+	for i, bad := range s.shelf.List.Known().Bad {
+		if i == rows {
+			return append(all, s.config.ISOHosts+": more rows are wrong; pxesrv check names all of them")
+		}
+		all = append(all, s.config.ISOHosts+": "+bad.Error())
+	}
+	return all
+}
