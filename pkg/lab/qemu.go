@@ -40,7 +40,7 @@ type VM struct {
 	Kernel string // program QEMU loads itself, such as IPXE(t, "ipxe.lkrn"); BIOS only
 	Initrd string // with Kernel: the script iPXE runs instead of asking DHCP
 	Stick  string // folder shown as a read-only USB stick with a FAT file system; UEFI only
-	CD     string // image in the CD drive
+	CD     string // image in the CD drive, a file or an http:// address
 	USB    string // raw image of a read-only USB stick; not together with Stick
 	Disk   string // raw image of the local disk, as Disk makes one; what is written to it is thrown away
 
@@ -60,8 +60,9 @@ type Machine struct {
 	raw bytes.Buffer // the serial port
 	err bytes.Buffer // what QEMU itself says
 
-	proc *process
-	pos  int // Expect goes on here in Console()
+	proc    *process
+	monitor monitor
+	pos     int // Expect goes on here in Console()
 }
 
 // slots lets two machines run at a time: more only make each other late.
@@ -92,7 +93,7 @@ func Start(t testing.TB, vm VM) *Machine {
 	t.Cleanup(m.Stop)
 	for try := 0; ; try++ {
 		if err := m.launch(); err != nil {
-			t.Fatalf("lab: %v (run 'make deps')", err)
+			t.Fatalf("lab: %v (run 'make deps')\n%s", err, m.qemuSays())
 		}
 		if m.proc.wait(silence, func() bool { return m.Console() != "" }) {
 			return m
@@ -101,6 +102,7 @@ func Start(t testing.TB, vm VM) *Machine {
 			t.Fatalf("lab: the machine's firmware printed nothing\n%s", m.qemuSays())
 		}
 		m.proc.kill()
+		m.monitor.Close()
 		fmt.Fprintf(os.Stderr, "lab: VM restarted after %v without output (%s, restart %d)\n", silence, t.Name(), restarts.Add(1))
 	}
 }
@@ -145,6 +147,7 @@ func (m *Machine) Stop() {
 	m.done.Do(func() {
 		if m.proc != nil {
 			m.proc.kill()
+			m.monitor.Close()
 		}
 		<-slots
 	})
@@ -154,7 +157,7 @@ func (m *Machine) qemuSays() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := ""
-	if m.proc.ended() {
+	if m.proc != nil && m.proc.ended() {
 		s = "QEMU " + m.proc.state() + "\n"
 	}
 	return s + m.err.String()
@@ -163,12 +166,22 @@ func (m *Machine) qemuSays() string {
 // launch starts QEMU with an empty console.
 func (m *Machine) launch() error {
 	m.raw.Reset()
+	ours, theirs, err := newMonitor()
+	if err != nil {
+		return err
+	}
+	defer theirs.Close()
 	cmd := m.qemu()
 	cmd.Stdout = locked{&m.mu, &m.raw}
 	cmd.Stderr = locked{&m.mu, &m.err}
+	cmd.ExtraFiles = []*os.File{theirs}
 	p, err := start(cmd)
-	m.proc = p
-	return err
+	if err != nil {
+		ours.Close()
+		return err
+	}
+	m.proc, m.monitor = p, ours
+	return ours.do("qmp_capabilities", nil)
 }
 
 // locked is a buffer shared between QEMU's output and the test.
@@ -255,7 +268,8 @@ func (p *process) kill() {
 func (vm VM) args(t testing.TB) ([]string, error) {
 	t.Helper()
 	a := []string{"-machine", "pc,graphics=off", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-reboot",
-		"-display", "none", "-vga", "none", "-monitor", "none", "-serial", "stdio"}
+		"-display", "none", "-vga", "none", "-serial", "stdio",
+		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control"}
 
 	if vm.UEFI {
 		code, vars, err := ovmf(t.TempDir())
