@@ -7,7 +7,7 @@ TEST    = $(GO) test -timeout 20m
 
 # What people use on their own machine, whatever that is.
 PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
-           ./pkg/loader ./pkg/order ./pkg/site ./pkg/tftpd ./pkg/tree
+           ./pkg/loader ./pkg/media ./pkg/order ./pkg/site ./pkg/tftpd ./pkg/tree
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -26,7 +26,8 @@ const patience = 3 * time.Minute
 type room struct {
 	t     *testing.T
 	root  string
-	addr  string // of the daemon, the same after a restart
+	args  []string // more for the daemon
+	addr  string   // of the daemon, the same after a restart
 	proxy *lab.CutProxy
 	cmd   *exec.Cmd
 	log   lockedBuffer
@@ -56,7 +57,7 @@ func newRoom(t *testing.T) *room {
 
 func (r *room) start() {
 	r.t.Helper()
-	r.cmd = exec.Command("pxesrv", "serve", "--root", r.root, "--listen", r.addr)
+	r.cmd = exec.Command("pxesrv", append([]string{"serve", "--root", r.root, "--listen", r.addr}, r.args...)...)
 	r.cmd.Stderr = &r.log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

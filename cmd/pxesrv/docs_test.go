@@ -408,12 +408,24 @@ func (s *docSession) end() error {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// docEnv is the environment of the commands: a reader's, who has just logged in, with our pxesrv and our Go caches.
+// docEnv is the environment of the commands: a reader's, who has just logged in, with our pxesrv, our Go caches, and what
+// make deps fetched.
 func docEnv(t *testing.T, bin string) []string {
 	t.Helper()
+	home := t.TempDir()
+	fetched := os.Getenv("PXESRV_CACHE")
+	if dir, err := os.UserCacheDir(); err == nil && fetched == "" {
+		fetched = filepath.Join(dir, "pxesrv")
+	}
+	if err := os.Mkdir(filepath.Join(home, ".cache"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(fetched, filepath.Join(home, ".cache", "pxesrv")); err != nil {
+		t.Fatal(err)
+	}
 	env := []string{
 		insideDocs + "=1",
-		"HOME=" + t.TempDir(),
+		"HOME=" + home,
 		"LANG=C.UTF-8",
 		"PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		"TMPDIR=" + os.TempDir(),

@@ -32,7 +32,7 @@ func runExplain(ctx context.Context, io streams, args []string) error {
 	f.StringVar(&claims.Serial, "serial", "", "SMBIOS serial number")
 	f.StringVar(&claims.Asset, "asset", "", "SMBIOS chassis asset tag")
 	f.StringArrayVar(&macs, "mac", nil, "MAC address; may be given several times")
-	f.StringVar(&claims.Host, "host", "", "host name the machine says it has")
+	f.StringVar(&claims.Host, "host", "", "host name that the machine's boot medium says; signed where it must be, if the key can be read")
 	f.IntVar(&claims.Try, "try", 0, "how often the machine has asked before in this boot")
 	f.BoolVar(&print, "script", false, "print the script instead")
 	f.BoolVar(&asJSON, "json", false, "print the decision as JSON")
@@ -80,6 +80,7 @@ A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any
 		}
 		client = s.Client(query, addr)
 	} else {
+		claims.HostSig = s.Sign(claims.Host)
 		client = s.Identify(claims, addr)
 	}
 	for _, arg := range f.Args() {

@@ -26,11 +26,12 @@ pkg/order   boot tree                    # orders are rules of the decision that
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
 pkg/loader  ipxe                         # boot loaders: where they are, and what a build of iPXE can do for a script
 pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
+pkg/media   boot hosts ipxe iso loader  # boot media: loaders, a host's script and the image together
 pkg/tftpd   ipxe                         # the other protocol; it decides nothing
-pkg/site    boot config ipxe loader order tree  # the one place that ties rules to a configuration
+pkg/site    boot config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot config ipxe loader site tree # lint, through the eyes of the site
-pkg/daemon  boot config httpd order site tftpd # listeners around a site; boot for what it counts
-cmd/pxesrv  boot check config daemon dhcp order site
+pkg/daemon  boot config httpd media order site tftpd # listeners around a site; boot for what it counts
+cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site
 `
 
 // What of the standard library and of others only some may import.

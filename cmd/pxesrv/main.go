@@ -32,6 +32,7 @@ func commands() []subcommand {
 		{"explain", "NAME…", "what a machine would get, and why; uses nothing up", runExplain},
 		{"check", "[DIR]", "find what is wrong with the tree; for CI and pre-commit", runCheck},
 		{"once", "COMMAND …", "place, list, cancel, retry, release one-time orders", runOnce},
+		{"iso", "…", "make boot media for machines without DHCP; inspect, check-loaders", runISO},
 		{"dhcp", "SERVER", "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy", runDHCP},
 		{"version", "", "print the version", runVersion},
 	}

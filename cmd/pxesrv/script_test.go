@@ -25,7 +25,8 @@ import (
 )
 
 // TestScript tells the stories of testdata/script: each a fresh folder $WORK with the files of the archive, $ROOT (which
-// is $WORK/root unless the story sets it) as PXESRV_ROOT, and the commands of testscript with these besides:
+// is $WORK/root unless the story sets it) as PXESRV_ROOT, the scriptVariables, and the commands of testscript with these
+// besides:
 //
 //	serve [ARG...]   start "pxesrv serve ARG..." with the tree $ROOT on a free port of 127.0.0.1, wait until it answers, set
 //	                 $ADDR (host:port) and $URL (http://host:port). SIGTERM ends it at the end of the story; then, and in
@@ -52,6 +53,9 @@ func runScripts(t *testing.T, files ...string) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ROOT", filepath.Join(e.WorkDir, "root"))
 			e.Setenv("PXESRV_ROOT", e.Getenv("ROOT"))
+			for name, value := range scriptVariables {
+				e.Setenv(name, value(e.T().(testing.TB)))
+			}
 			d := &scriptDaemon{}
 			e.Values[scriptDaemonKey{}] = d
 			e.Defer(func() {
@@ -74,6 +78,9 @@ func runScripts(t *testing.T, files ...string) {
 		RequireUniqueNames: true,
 	})
 }
+
+// scriptVariables are variables of each story that a system has.
+var scriptVariables = map[string]func(t testing.TB) string{}
 
 // A scriptDaemon is the pxesrv of a story; nothing while it does not run.
 type scriptDaemon struct {

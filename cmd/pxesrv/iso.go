@@ -1,0 +1,410 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	stdio "io"
+	"iter"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/hosts"
+	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/iso"
+	"pxesrv/pkg/media"
+	"pxesrv/pkg/site"
+)
+
+const isoHelp = `Usage: pxesrv iso --csv FILE --out DIR [flags]
+       pxesrv iso --json FILE --out DIR [flags]
+       pxesrv iso --name NAME --address ADDRESS --server URL -o FILE [flags]
+       pxesrv iso COMMAND
+
+  inspect FILE…   which host an ISO is for, its script, its loaders and their versions, and what it boots on
+  check-loaders   which loader files are found where, and what they can and cannot do
+  url NAME…       where the daemon serves the ISO of a host
+  keygen          make the key that signs ISOs
+
+Without a command it makes the ISO of one host, or of each host of a list. Machines with that ISO need no DHCP. FILE is - for
+standard input. The first line of a CSV names its columns; a line of JSON is an object with their names as keys:
+name mac interface address netmask gateway vlan dns search server.
+
+`
+
+// runISO makes boot media, or runs one of the commands about them.
+func runISO(ctx context.Context, io streams, args []string) error {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		do, ok := map[string]func(context.Context, streams, []string) error{
+			"inspect": isoInspect, "check-loaders": isoCheckLoaders, "url": runISOURL, "keygen": runISOKeygen,
+		}[args[0]]
+		if !ok {
+			return usagef("there is no command \"iso %s\"; pxesrv iso --help lists them", args[0])
+		}
+		return do(ctx, io, args[1:])
+	}
+	return isoMake(ctx, io, args)
+}
+
+// isoFlags are the flags about loader files. What they leave open is as the daemon has it, so that its images are the same.
+type isoFlags struct {
+	layers
+	media.Files
+}
+
+func loaderFlags(f *pflag.FlagSet) *isoFlags {
+	m := &isoFlags{}
+	m.file = f.String("config", "", "configuration file, whose iso.* settings hold where no flag says something else ["+config.FileEnv+"]")
+	f.StringVar(&m.LKRN, "lkrn", "", "ipxe.lkrn, for BIOS")
+	f.StringVar(&m.EFI, "efi", "", "ipxe.efi, for UEFI")
+	f.StringVar(&m.EFIARM64, "efi-arm64", "", "ipxe.efi for UEFI on 64-bit ARM (default: none)")
+	f.StringVar(&m.Shim, "shim", "", "shim for Secure Boot, which starts ipxe.efi (default: none)")
+	f.StringVar(&m.ISOLINUX, "isolinux", "", "isolinux.bin")
+	f.StringVar(&m.LDLinux, "ldlinux", "", "ldlinux.c32")
+	f.StringVar(&m.ISOHDPFX, "isohdpfx", "", "isohdpfx.bin")
+	f.StringArrayVar(&m.Dirs, "loaders", nil, "folder to look for loader files in before those of the system; may be given several times")
+	return m
+}
+
+// load reads the configuration. No document root is needed.
+func (m *isoFlags) load(io streams) (config.Config, error) {
+	c, warnings, err := m.layers.load()
+	for _, w := range warnings {
+		fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
+	}
+	if err != nil && !errors.Is(err, config.ErrNoRoot) {
+		return c, err
+	}
+	of := site.LoaderFiles(c)
+	for _, f := range []struct{ flag, setting *string }{{&m.LKRN, &of.LKRN}, {&m.EFI, &of.EFI}, {&m.EFIARM64, &of.EFIARM64}, {&m.Shim, &of.Shim}} {
+		*f.flag = cmp.Or(*f.flag, *f.setting)
+	}
+	m.Dirs = slices.Concat(m.Dirs, of.Dirs)
+	return c, nil
+}
+
+// oneHost are the flags that describe one host, by the column of a list that says the same.
+var oneHost = []struct{ column, help string }{
+	{"name", "name of the host, as host= sends it"},
+	{"mac", "MAC of its network card (default: each card in turn)"},
+	{"interface", "or the number of the card, as iPXE counts them: 0"},
+	{"address", "its address with the length of the prefix, such as 10.0.0.7/24; an IPv4 and an IPv6 one, separated by a comma"},
+	{"netmask", "netmask, when the address has no prefix"},
+	{"gateway", "its gateway"},
+	{"vlan", "VLAN, 1 to 4094"},
+}
+
+// maker makes ISOs.
+type maker struct {
+	io      streams
+	kit     *media.Kit
+	partial bool
+	change  func(*ipxe.Host) // gives a host what no list says
+
+	notes map[string][]string // to names of hosts
+}
+
+func isoMake(ctx context.Context, io streams, args []string) error {
+	f := flags(io, "iso", "", nil, false)
+	csv := f.String("csv", "", "list of hosts, CSV as spreadsheets write it")
+	lines := f.String("json", "", "list of hosts, a JSON object a line")
+	out := f.String("out", "", "folder for the ISOs of a list; it gets a SHA256SUMS")
+	one := map[string]*string{}
+	for _, o := range oneHost {
+		one[o.column] = f.String(o.column, "", o.help)
+	}
+	file := f.StringP("output", "o", "", "file for the ISO of one host")
+	var o hosts.Options
+	f.StringSliceVar(&o.Servers, "server", nil, "boot server, such as http://10.0.0.5:4567, of hosts that name none; several are tried in turn")
+	dns := f.StringSlice("dns", nil, "DNS server of hosts that name none")
+	f.StringSliceVar(&o.Search, "search", nil, "search domain of hosts that name none")
+	var all ipxe.Host
+	f.IntVar(&all.Tries, "tries", ipxe.DefaultTries, "how often each server is asked")
+	f.DurationVar(&all.Timeout, "timeout", ipxe.DefaultTimeout, "how long a server may be silent")
+	f.DurationVar(&all.Pause, "pause", ipxe.DefaultPause, "how long a failure stays on the screen before the local disk boots")
+	partial := f.Bool("allow-partial", false, "leave a way to boot (BIOS, UEFI) out of an ISO when its loader cannot do what the host needs")
+	keyFile := f.String("keys", "", "key file, of pxesrv iso keygen, that signs what the ISOs say of their hosts; or none (default: that of the daemon, if there is one)")
+	loaders := loaderFlags(f)
+	f.Usage = func() { fmt.Fprint(io.out, isoHelp+f.FlagUsages()) }
+	if len(args) == 0 {
+		f.Usage()
+		return nil
+	}
+	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		return err
+	} else if err != nil {
+		return usagef("%v; see %s --help", err, f.Name())
+	}
+	list := *csv != "" || *lines != ""
+	switch {
+	case f.NArg() > 0:
+		return usagef("what is %q? The ISO of one host goes to -o FILE, those of a list to --out DIR", f.Arg(0))
+	case *csv != "" && *lines != "":
+		return usagef("--csv and --json: name one list")
+	case list && *out == "":
+		return usagef("say which folder the ISOs go to: --out DIR")
+	case list && *file != "":
+		return usagef("-o is for the ISO of one host; those of a list go to --out DIR")
+	case !list && *out != "":
+		return usagef("--out is for the ISOs of a list, which --csv or --json names; that of one host goes to -o FILE")
+	case !list && *one["name"] == "":
+		return usagef("say which hosts: --csv FILE, --json FILE, or --name NAME and so on")
+	case !list && *file == "":
+		return usagef("say where the ISO goes: -o FILE")
+	}
+	for _, h := range oneHost {
+		if list && f.Changed(h.column) {
+			return usagef("--%s describes one host; those of a list say it themselves, in the column %s", h.column, h.column)
+		}
+	}
+	for _, text := range *dns {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return usagef("--dns: %q is no address", text)
+		}
+		o.DNS = append(o.DNS, a)
+	}
+	for _, e := range all.Check() {
+		if slices.Contains([]string{"tries", "timeout", "pause"}, e.Field) {
+			return usagef("--%s: %s %s", e.Field, e.Value, e.Why)
+		}
+	}
+
+	c, err := loaders.load(io)
+	if err != nil {
+		return err
+	}
+	if len(o.Servers) == 0 {
+		o.Servers = c.ISOURLs()
+	}
+	if len(o.DNS) == 0 {
+		o.DNS = c.ISODNS
+	}
+	keys, err := isoKeys(io, c, *keyFile)
+	if err != nil {
+		return err
+	}
+	m := &maker{io: io, partial: *partial || c.ISOPartial, notes: map[string][]string{}}
+	m.change = func(h *ipxe.Host) {
+		h.Tries, h.Timeout, h.Pause = all.Tries, all.Timeout, all.Pause
+		if keys != nil {
+			h.Query = keys.Query(h.Name)
+		}
+	}
+	if m.kit, err = media.Open(loaders.Files); err != nil || !m.partial && len(m.kit.Lacking()) > 0 {
+		hint := "pxesrv iso check-loaders shows what is there; --lkrn and --efi take other files"
+		if err == nil {
+			hint += "; --allow-partial makes ISOs that do not boot by it"
+		}
+		return fmt.Errorf("%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint)
+	}
+	if list {
+		return m.list(ctx, cmp.Or(*csv, *lines), *csv != "", *out, o)
+	}
+	return m.one(ctx, one, *file, o)
+}
+
+// isoKeys returns the keys that sign, or nil.
+func isoKeys(io streams, c config.Config, file string) (*media.Keys, error) {
+	signing := media.Signing(c.ISOSign)
+	switch file {
+	case "":
+		file = c.KeyFile()
+	case "none":
+		signing = media.SignOff
+	default:
+		signing = media.SignOn
+	}
+	keys, err := media.OpenSeal(file, signing).Keys()
+	if err != nil {
+		return nil, fmt.Errorf("%w; --keys none makes ISOs that are not signed", err)
+	}
+	if keys != nil {
+		fmt.Fprintf(io.err, "pxesrv: signed with %s\n", file)
+	}
+	return keys, nil
+}
+
+// one makes the ISO of one host. Its flags are read as a list of one line.
+func (m *maker) one(ctx context.Context, flags map[string]*string, file string, o hosts.Options) error {
+	cells := map[string]string{}
+	for column, text := range flags {
+		cells[column] = *text
+	}
+	line, err := json.Marshal(cells)
+	if err != nil {
+		return err
+	}
+	rows, bad, err := hosts.ReadJSON(strings.NewReader(string(line)), o)
+	if err != nil {
+		return err
+	}
+	if len(bad) > 0 {
+		var all []error
+		for _, e := range bad {
+			all = append(all, errors.New(strings.Replace(e.Error(), fmt.Sprintf("line %d: ", e.Line), "--", 1)))
+		}
+		return usageError{errors.Join(all...)}
+	}
+	h := rows[0].Host
+	image, err := m.image(h)
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", h.Name, err, m.hint(err))
+	}
+	name := filepath.Base(file)
+	done, err := media.Write(ctx, filepath.Dir(file), func(yield func(string, *iso.Image) bool) { yield(name, image) }, media.WriteOptions{})
+	if err != nil {
+		return err
+	}
+	m.say()
+	state := "written"
+	if done.Unchanged > 0 {
+		state = "unchanged"
+	}
+	fmt.Fprintf(m.io.err, "pxesrv: %s, for %s: %s\n", file, h.Name, state)
+	return nil
+}
+
+// list makes the ISOs of a list. What is wrong with a row costs no other row.
+func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o hosts.Options) error {
+	rows, bad, err := readList(file, isCSV, o)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	refused := map[int][]string{} // by line
+	for _, e := range bad {
+		refused[e.Line] = append(refused[e.Line], strings.TrimPrefix(e.Error(), fmt.Sprintf("line %d: ", e.Line)))
+	}
+	total := len(rows) + len(refused)
+	rows = ownFiles(rows, refused)
+
+	unable := 0
+	var images iter.Seq2[string, *iso.Image] = func(yield func(string, *iso.Image) bool) {
+		for _, r := range rows {
+			image, err := m.image(r.Host)
+			if err != nil {
+				for line := range strings.Lines(err.Error()) {
+					refused[r.Line] = append(refused[r.Line], r.Host.Name+": "+strings.TrimRight(line, "\n"))
+				}
+				if m.hint(err) != "" {
+					unable++
+				}
+				continue
+			}
+			if !yield(media.FileName(r.Host.Name), image) {
+				return
+			}
+		}
+	}
+	options := media.WriteOptions{
+		Sums:    true,
+		Waiting: func() { fmt.Fprintf(m.io.err, "pxesrv: another run writes to %s, waiting for it\n", dir) },
+	}
+	clear := func() {}
+	if isTerminal(m.io.err) {
+		options.Progress = func(done int) { fmt.Fprintf(m.io.err, "\r\x1b[K%d of %d", done, len(rows)) }
+		clear = func() { fmt.Fprint(m.io.err, "\r\x1b[K") }
+	}
+	var done media.Written
+	if len(rows) > 0 {
+		done, err = media.Write(ctx, dir, images, options)
+		clear()
+	}
+	for _, line := range slices.Sorted(maps.Keys(refused)) {
+		for _, why := range refused[line] {
+			fmt.Fprintf(m.io.err, "%s:%d: %s\n", file, line, why)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m.say()
+	if unable > 0 {
+		fmt.Fprintf(m.io.err, "pxesrv: %s refused for what a loader cannot do: --lkrn and --efi take other loaders, --allow-partial leaves that way to boot out\n",
+			counted(unable, "host"))
+	}
+	fmt.Fprintf(m.io.err, "pxesrv: %s: %s, %d new, %d changed, %d unchanged", dir, counted(done.Total(), "ISO"), done.New, done.Changed, done.Unchanged)
+	if len(refused) == 0 {
+		fmt.Fprintln(m.io.err)
+		return nil
+	}
+	fmt.Fprintf(m.io.err, "; %d of %s refused\n", len(refused), counted(total, "row"))
+	return errQuiet
+}
+
+// readList reads a list of hosts; - is standard input.
+func readList(file string, isCSV bool, o hosts.Options) ([]hosts.Row, []*hosts.RowError, error) {
+	var in stdio.Reader = os.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, nil, errors.Unwrap(err) // its path is said by the caller
+		}
+		defer f.Close()
+		in = f
+	}
+	if isCSV {
+		return hosts.ReadCSV(in, o)
+	}
+	return hosts.ReadJSON(in, o)
+}
+
+// ownFiles returns the rows whose files are of no other host: a:b and a-b are two names and would be one file.
+func ownFiles(rows []hosts.Row, refused map[int][]string) []hosts.Row {
+	of := map[string][]hosts.Row{}
+	for _, r := range rows {
+		name := strings.ToLower(media.FileName(r.Host.Name))
+		of[name] = append(of[name], r)
+	}
+	return slices.DeleteFunc(rows, func(r hosts.Row) bool {
+		same := of[strings.ToLower(media.FileName(r.Host.Name))]
+		if len(same) == 1 {
+			return false
+		}
+		other := same[0]
+		if other.Line == r.Line {
+			other = same[1]
+		}
+		refused[r.Line] = append(refused[r.Line], fmt.Sprintf("name %q would have the file %s, and so would %q in line %d",
+			r.Host.Name, media.FileName(r.Host.Name), other.Host.Name, other.Line))
+		return true
+	})
+}
+
+// image makes the image of a host and keeps what is to be said of it.
+func (m *maker) image(h ipxe.Host) (*iso.Image, error) {
+	m.change(&h)
+	image, notes, err := m.kit.Image(h, m.partial)
+	for _, n := range notes {
+		m.notes[n] = append(m.notes[n], h.Name)
+	}
+	return image, err
+}
+
+// hint says what helps when a loader cannot do what a host needs.
+func (m *maker) hint(err error) string {
+	if m.partial || !strings.Contains(err.Error(), "no boot by ") {
+		return ""
+	}
+	return "\n--lkrn and --efi take other loaders, --allow-partial leaves that way to boot out"
+}
+
+// say says the notes, each once.
+func (m *maker) say() {
+	for _, n := range slices.Sorted(maps.Keys(m.notes)) {
+		who := m.notes[n]
+		if len(who) > 3 {
+			who = []string{counted(len(who), "host")}
+		}
+		fmt.Fprintf(m.io.err, "pxesrv: %s: %s\n", strings.Join(who, ", "), n)
+	}
+}
