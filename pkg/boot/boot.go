@@ -197,6 +197,9 @@ type Answer struct {
 // Errors are ErrNothing and ErrUnsure; the Answer carries the trace with both.
 func Resolve(ctx context.Context, c *Client, rules []Rule, take bool) (Answer, error) {
 	var a Answer
+	if c.Unsure != "" {
+		return a, fmt.Errorf("%w: %s", ErrUnsure, c.Unsure)
+	}
 	for i, r := range rules {
 		a.Trace.Steps = append(a.Trace.Steps, r.Step())
 		entries, err := r.Find(ctx, c)

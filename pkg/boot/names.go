@@ -51,6 +51,7 @@ type Client struct {
 	Try      int        // how often this boot has asked before
 	Conflict string     // why it is not certain who is asking; then no order is granted
 	NoOrders string     // why this kind of request takes no order, whoever asks
+	Unsure   string     // why nobody can know who is asking; then there is no answer (ErrUnsure)
 	Dropped  []Dropped  // claims that became no name, the first 16
 }
 

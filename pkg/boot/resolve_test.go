@@ -358,6 +358,14 @@ func TestResolveNoOrders(t *testing.T) {
 	}
 }
 
+// TestResolveWho: while nobody can know who is asking, there is no answer, not even the default, and nothing is asked.
+func TestResolveWho(t *testing.T) {
+	a, w, err := decide("protect/p +once/a static/s default/d", &Client{Unsure: "no key"}, true)
+	if !errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), "no key") || a.Entry.Path != "" || len(w.asked) > 0 {
+		t.Errorf("answered by %q, asked %q, error %v", a.Entry.Path, w.asked, err)
+	}
+}
+
 // TestResolveReplaced: the answer is the script of what was claimed.
 func TestResolveReplaced(t *testing.T) {
 	a, _, err := decide("+once/a:r", &Client{}, true)

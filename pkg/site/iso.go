@@ -36,7 +36,10 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
 	said, why := claims.Host, ""
 	switch keys, err := s.seal.Keys(); {
 	case err != nil:
-		why = "cannot be checked, because its key cannot be read"
+		// Without the name that it may well have, the machine would get what is for others.
+		c := claims.Client(addr, s.identity)
+		c.Unsure = "the key that signs host= cannot be read"
+		return c
 	case keys == nil:
 	case claims.HostSig == "":
 		why = "is not signed"
