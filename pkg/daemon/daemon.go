@@ -387,7 +387,7 @@ func (d *Daemon) reloads(ctx context.Context) {
 // left behind only when as much is needed again, and then keeps most of it.
 func giveMemoryBack() {
 	var m runtime.MemStats
-	if runtime.ReadMemStats(&m); m.Sys-m.HeapReleased > 32<<20 {
+	if runtime.ReadMemStats(&m); m.Sys-m.HeapReleased > 16<<20 {
 		debug.FreeOSMemory()
 	}
 }
