@@ -6,13 +6,15 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // kept is a value that is made of files and looked at anew before each use. A look that fails leaves the value that there was.
-// A disk that hangs keeps one goroutine, and each use waits for it for at most lookWithin, all uses together for about as long.
+// Uses at the same time share a look, one that begins when all of them have come. A disk that hangs keeps one goroutine, and each
+// use waits for it for at most lookWithin, all uses together for about as long.
 type kept[T any] struct {
 	// look returns what there is now. before is what the last look found, nil before the first one; when nothing changed, look
 	// returns it as it is.
@@ -20,14 +22,15 @@ type kept[T any] struct {
 
 	changed func() // told when a look found something else than the one before; nil: nobody is. Set before the first use
 
-	turn  chan struct{} // holds one value while a look is under way
-	began atomic.Int64  // when the look under way began, in nanoseconds; 0: none is
+	mu      sync.Mutex
+	next    chan struct{} // closed at the end of the look that is to begin next; nil when nobody wants one
+	looking bool          // somebody looks as long as there is a next
+
+	began atomic.Int64 // when the look under way began, in nanoseconds; 0: none is
 	last  atomic.Pointer[found[T]]
 }
 
-func keep[T any](look func(before *found[T]) *found[T]) *kept[T] {
-	return &kept[T]{look: look, turn: make(chan struct{}, 1)}
-}
+func keep[T any](look func(before *found[T]) *found[T]) *kept[T] { return &kept[T]{look: look} }
 
 // found is what a look found.
 type found[T any] struct {
@@ -58,28 +61,47 @@ func (k *kept[T]) get() *found[T] {
 	late := time.NewTimer(lookWithin)
 	defer late.Stop()
 	select {
-	case k.turn <- struct{}{}:
+	case <-k.wanted():
 	case <-late.C:
-		return k.last.Load()
 	}
-	done := make(chan struct{}, 1)
-	go func() {
+	return k.last.Load()
+}
+
+// wanted returns what is closed at the end of a look that has not begun yet.
+func (k *kept[T]) wanted() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.next == nil {
+		k.next = make(chan struct{})
+	}
+	if !k.looking {
+		k.looking = true
+		go k.looks()
+	}
+	return k.next
+}
+
+// looks looks until nobody wants it any more.
+func (k *kept[T]) looks() {
+	for {
+		k.mu.Lock()
+		ended := k.next
+		k.next = nil
+		if k.looking = ended != nil; !k.looking {
+			k.mu.Unlock()
+			return
+		}
+		k.mu.Unlock()
 		k.began.Store(time.Now().UnixNano())
 		before := k.last.Load()
 		now := k.look(before)
 		k.last.Store(now)
 		k.began.Store(0)
-		<-k.turn
-		done <- struct{}{}
+		close(ended)
 		if k.changed != nil && before != nil && now.differs(before) {
 			k.changed()
 		}
-	}()
-	select {
-	case <-done:
-	case <-late.C:
 	}
-	return k.last.Load()
 }
 
 // hangs reports whether a look is under way for longer than a use waits for it.
