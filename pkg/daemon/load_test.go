@@ -105,11 +105,14 @@ func (h *head) Write(p []byte) (int, error) {
 }
 
 // usage is what the program says of itself.
-type usage struct{ goroutines, files, resident, heap, stacks, connections float64 }
+//
+// live is what the heap may grow to before it is collected, a fixed multiple of what the last collection left: unlike resident and
+// heap it does not go up and down between two collections.
+type usage struct{ goroutines, files, resident, heap, live, stacks, connections float64 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap, %.1f MiB stacks, %.0f connections",
-		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.stacks/(1<<20), u.connections)
+	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap (to %.1f), %.1f MiB stacks, %.0f connections",
+		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.live/(1<<20), u.stacks/(1<<20), u.connections)
 }
 
 func (p *program) usage() (u usage, err error) {
@@ -119,7 +122,7 @@ func (p *program) usage() (u usage, err error) {
 	}
 	wanted := map[string]*float64{
 		"go_goroutines": &u.goroutines, "process_open_fds": &u.files, "process_resident_memory_bytes": &u.resident,
-		"go_memstats_heap_inuse_bytes": &u.heap, "go_memstats_stack_inuse_bytes": &u.stacks, "pxesrv_connections": &u.connections,
+		"go_memstats_heap_inuse_bytes": &u.heap, "go_memstats_stack_inuse_bytes": &u.stacks, "go_memstats_next_gc_bytes": &u.live, "pxesrv_connections": &u.connections,
 	}
 	for line := range strings.Lines(a.body) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -450,7 +453,8 @@ func TestSoakHalfHour(t *testing.T) {
 		early, late, add float64
 	}{
 		{"goroutines", early.goroutines, late.goroutines, 20}, {"descriptors", early.files, late.files, 20},
-		{"resident bytes", early.resident, late.resident, 4 << 20}, {"bytes of heap", early.heap, late.heap, 4 << 20},
+		{"live bytes", early.live, late.live, 4 << 20}, {"bytes of stacks", early.stacks, late.stacks, 4 << 20},
+		{"resident bytes", early.resident, late.resident, 16 << 20}, // between two collections it changes by as much
 	} {
 		if x.late > max(x.early*1.05, x.early+x.add) {
 			t.Errorf("%s grew from %.0f to %.0f", x.what, x.early, x.late)
@@ -589,6 +593,8 @@ func medians(looks []usage) usage {
 		files:       median(func(u usage) float64 { return u.files }),
 		resident:    median(func(u usage) float64 { return u.resident }),
 		heap:        median(func(u usage) float64 { return u.heap }),
+		live:        median(func(u usage) float64 { return u.live }),
+		stacks:      median(func(u usage) float64 { return u.stacks }),
 		connections: median(func(u usage) float64 { return u.connections }),
 	}
 }
