@@ -35,9 +35,6 @@ import (
 // root on Linux, in a network of its own. All other blocks that look like commands are mistakes, unless the line before
 // the block says why it is not run: "<!-- not run: REASON -->".
 func TestDocs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("runs the documentation, which takes its time")
-	}
 	if os.Getenv(insideDocs) != "" {
 		t.Skip("the documentation runs the tests: not once more")
 	}

@@ -121,9 +121,6 @@ const bootedLocal = lab.BootedBIOS + "|" + lab.BootedUEFI
 // TestISOBoots takes a machine that always boots from its image through an order, through ordinary days and through a day
 // without a boot script, by each firmware and medium, with iPXE of 2019 and of 2025.
 func TestISOBoots(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots machines, which takes its time")
-	}
 	for _, c := range []struct {
 		name      string
 		old, uefi bool
@@ -200,9 +197,6 @@ func (r *room) fallsBack(m *lab.Machine, name, what, shows string) {
 
 // TestISOFallsBack: images that can never work, from a stick, which a BIOS calls its first disk: the second one boots.
 func TestISOFallsBack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots machines, which takes its time")
-	}
 	for _, c := range []struct {
 		name, host string
 		old        bool

@@ -42,7 +42,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(stories) == 0 {
-		t.Skip("no stories in testdata/script")
+		t.Fatal("no stories in testdata/script")
 	}
 	runScripts(t, stories...)
 }

@@ -108,9 +108,6 @@ func client(servers ...string) ipxe.Host {
 // TestHostBoots: without DHCP, on the second of two cards, the first server away: the served script runs, and when it ends with an
 // error, the local disk boots. TestISOBoots of cmd/pxesrv has the other ends.
 func TestHostBoots(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots machines, which takes its time")
-	}
 	for _, c := range []struct {
 		build, served string
 		shows         string // on the screen, after the served script
@@ -154,9 +151,6 @@ func TestHostBoots(t *testing.T) {
 
 // TestHostBootsIPv6: a host that has nothing but an IPv6 address.
 func TestHostBootsIPv6(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots a machine, which takes its time")
-	}
 	l, err := net.Listen("tcp", "[::1]:0") // QEMU's network leads fec0::2 there
 	if err != nil {
 		t.Skip("this computer has no IPv6: ", err)
@@ -177,9 +171,6 @@ func TestHostBootsIPv6(t *testing.T) {
 // TestHostFallsBack: whatever is wrong, the screen says what, and the local disk boots. TestISOBoots and TestISOFallsBack of
 // cmd/pxesrv have what is wrong most often.
 func TestHostFallsBack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots machines, which takes its time")
-	}
 	for _, c := range []struct {
 		name, build string
 		host        func(t *testing.T) ipxe.Host
