@@ -183,7 +183,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
-	s.Log.Warn("refused", append(s.client(r), "path", shown(r.URL.Path), "status", status)...)
+	s.say(slog.LevelWarn, "refused", append(s.client(r), slog.String("path", shown(r.URL.Path)), slog.Int("status", status)))
 	fail(w, status, text)
 }
 
@@ -303,13 +303,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 
 // account is the log line of a decision, and its level: who asked, what was found, and the answer, if there is one.
 func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration) (slog.Level, []slog.Attr) {
-	peer, source := s.source(r)
-	line := append(make([]slog.Attr, 0, 20), slog.String("peer", addrText(peer)))
-	if source != peer {
-		line = append(line, slog.String("source", addrText(source)))
-	}
-	line = append(line, slog.String("method", short(r.Method)), slog.String("names", names(c)),
-		slog.Duration("duration", took.Round(time.Microsecond)))
+	line := append(s.client(r), slog.String("names", names(c)), slog.Duration("duration", took.Round(time.Microsecond)))
 	if c.Try > 0 {
 		line = append(line, slog.Int("try", c.Try))
 	}
@@ -364,14 +358,14 @@ func addrText(a netip.Addr) string {
 	return a.String()
 }
 
-// client says in a log line who asked.
-func (s *Server) client(r *http.Request) []any {
+// client begins a log line: who asked, and how.
+func (s *Server) client(r *http.Request) []slog.Attr {
 	peer, source := s.source(r)
-	line := []any{"peer", peer}
+	line := append(make([]slog.Attr, 0, 20), slog.String("peer", addrText(peer)))
 	if source != peer {
-		line = append(line, "source", source)
+		line = append(line, slog.String("source", addrText(source)))
 	}
-	return append(line, "method", short(r.Method))
+	return append(line, slog.String("method", short(r.Method)))
 }
 
 // resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
@@ -430,7 +424,8 @@ func (s *Server) virtual(w http.ResponseWriter, r *http.Request, v *ipxe.Virtual
 
 // script answers with a script of our own.
 func (s *Server) script(w http.ResponseWriter, r *http.Request, what string, body []byte) {
-	s.Log.Info(what, append(s.client(r), "path", shown(r.URL.Path), "bytes", len(body), "status", 200)...)
+	s.say(slog.LevelInfo, what, append(s.client(r), slog.String("path", shown(r.URL.Path)), slog.Int("bytes", len(body)),
+		slog.Int("status", http.StatusOK)))
 	s.send(w, r, body)
 }
 
@@ -495,7 +490,7 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 			status, text, level = http.StatusForbidden, "the boot server may not read this file", slog.LevelWarn
 		}
 		s.observe().File(status, 0)
-		s.Log.Log(r.Context(), level, "file", append(s.client(r), "path", shown(name), "status", status, "error", shownIn(err, name))...)
+		s.say(level, "file", append(s.client(r), slog.String("path", shown(name)), slog.Int("status", status), slog.String("error", shownIn(err, name))))
 		fail(w, status, text)
 		return
 	}
@@ -510,8 +505,13 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(rec, r, "", info.ModTime(), f)
 	s.observe().File(rec.status, rec.sent)
-	s.Log.Info("file", append(s.client(r), "path", shown(name), "size", info.Size(), "status", rec.status, "bytes", rec.sent,
-		"duration", time.Since(began).Round(time.Microsecond))...)
+	s.sent(r, "file", name, info.Size(), rec, began)
+}
+
+// sent says how much of a file went out.
+func (s *Server) sent(r *http.Request, what, name string, size int64, rec *recorder, began time.Time) {
+	s.say(slog.LevelInfo, what, append(s.client(r), slog.String("path", shown(name)), slog.Int64("size", size), slog.Int("status", rec.status),
+		slog.Int64("bytes", rec.sent), slog.Duration("duration", time.Since(began).Round(time.Microsecond))))
 }
 
 // recorder keeps the status and the bytes of an answer. ReadFrom passes the file on, and with it sendfile.

@@ -30,7 +30,7 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request, name string) {
 			status, text, level = http.StatusNotFound, nothingThere, slog.LevelInfo
 		}
 		s.observe().File(status, 0)
-		s.Log.Log(r.Context(), level, "image", append(s.client(r), "path", shown(name), "status", status, "error", shownIn(err, name))...)
+		s.say(level, "image", append(s.client(r), slog.String("path", shown(name)), slog.Int("status", status), slog.String("error", shownIn(err, name))))
 		fail(w, status, text)
 		return
 	}
@@ -42,8 +42,7 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request, name string) {
 	// Without the ReadFrom of a file, which would hold a second buffer for what is in memory already.
 	http.ServeContent(struct{ http.ResponseWriter }{rec}, r, "", time.Time{}, m.Reader())
 	s.observe().File(rec.status, rec.sent)
-	s.Log.Info("image", append(s.client(r), "path", shown(name), "size", m.Size(), "status", rec.status, "bytes", rec.sent,
-		"duration", time.Since(began).Round(time.Microsecond))...)
+	s.sent(r, "image", name, m.Size(), rec, began)
 }
 
 // secret is what may be the capability of an image, whole or cut off.
