@@ -77,10 +77,7 @@ func loaderFlags(f *pflag.FlagSet) *isoFlags {
 
 // load reads the configuration. No document root is needed.
 func (m *isoFlags) load(io streams) (config.Config, error) {
-	c, warnings, err := m.layers.load()
-	for _, w := range warnings {
-		fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
-	}
+	c, err := m.layers.read(io)
 	if err != nil && !errors.Is(err, config.ErrNoRoot) {
 		return c, err
 	}

@@ -146,6 +146,11 @@ func parse(io streams, f *pflag.FlagSet, l *layers, args []string) (config.Confi
 	} else if err != nil {
 		return config.Config{}, usagef("%v; see %s --help", err, f.Name())
 	}
+	return l.read(io)
+}
+
+// read is load for a person, who sees the warnings.
+func (l *layers) read(io streams) (config.Config, error) {
 	c, warnings, err := l.load()
 	for _, w := range warnings {
 		fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
