@@ -46,8 +46,10 @@ func New(c config.Config) (*Site, error) {
 	if onceDir != "" {
 		s.tree.Hide = []string{onceDir}
 	}
+	s.tree.Ahead = []string{"protect", "static", "."}
 	if onceDir == "" {
 		onceDir, onceFrom = filepath.Join(c.Root, "once"), "once"
+		s.tree.Ahead = append(s.tree.Ahead, onceDir)
 	}
 	s.orders = &order.Store{
 		Dir: onceDir, Regrant: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,

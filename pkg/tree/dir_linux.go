@@ -269,12 +269,12 @@ type root struct {
 // keepRoot is how long a root that nobody uses stays open: not long, since nobody can unmount it as long as it is.
 const keepRoot = time.Second
 
-// enter returns the root that path leads to now. Everybody who enters leaves.
-func (k *roots) enter(path string) (*root, error) {
+// enter returns the root that path leads to now, for so many users. Each of them leaves.
+func (k *roots) enter(path string, users int) (*root, error) {
 	var st unix.Stat_t
 	at := retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, 0) })
 	if at == nil {
-		if r := k.same(uint64(st.Dev), st.Ino); r != nil {
+		if r := k.same(uint64(st.Dev), st.Ino, users); r != nil {
 			return r, nil
 		}
 	}
@@ -290,19 +290,19 @@ func (k *roots) enter(path string) (*root, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop()
-	k.now = &root{Dir: d, dev: uint64(st.Dev), ino: st.Ino, users: 2, used: true}
+	k.now = &root{Dir: d, dev: uint64(st.Dev), ino: st.Ino, users: users + 1, used: true}
 	k.idle = time.AfterFunc(keepRoot, k.look)
 	return k.now, nil
 }
 
-// same returns the root that is kept, if it is this one.
-func (k *roots) same(dev, ino uint64) *root {
+// same returns the root that is kept, if it is this one, for so many users.
+func (k *roots) same(dev, ino uint64, users int) *root {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.now == nil || k.now.dev != dev || k.now.ino != ino {
 		return nil
 	}
-	k.now.users++
+	k.now.users += users
 	k.now.used = true
 	return k.now
 }
@@ -396,11 +396,20 @@ func (t *Tree) openOnce(ctx context.Context, dir, text string, use Use) (f *file
 	return &file{fd, real, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, root, nil
 }
 
+// plainText is what readPlain reads: a text that a link, or a name, in a directory of a root leads to.
+type plainText struct {
+	root      *root
+	dir, text string
+	limit     int64
+}
+
+// errNotPlain is for what has to be read the long way.
+var errNotPlain = errors.New("not a plain file at rest")
+
 // readPlain reads a file at rest that no link and nothing outside the root is on the way to. The kernel sees to that, so the
 // file really lies where its name says, and /proc need not be asked. Everything else, and all trouble, is not ok: Read decides.
 func (t *Tree) readPlain(ctx context.Context, dir, text string, limit int64) (got Text, ok bool) {
-	name := path.Join(dir, text)
-	if path.IsAbs(dir) || path.IsAbs(text) || len(t.Deny) > 0 || t.hiddenReal(strings.Split(name, "/"), Answer) != "" {
+	if path.IsAbs(dir) || path.IsAbs(text) || len(t.Deny) > 0 {
 		return got, false
 	}
 	v, err := t.enter(ctx)
@@ -408,32 +417,42 @@ func (t *Tree) readPlain(ctx context.Context, dir, text string, limit int64) (go
 		return got, false
 	}
 	defer v.leave()
+	p := plainText{v.root, dir, text, limit}
+	got, err = t.texts.do(p, func(int) (Text, error) { return t.read(p) })
+	return got, err == nil
+}
+
+func (t *Tree) read(p plainText) (got Text, err error) {
+	name := path.Join(p.dir, p.text)
+	if t.hiddenReal(strings.Split(name, "/"), Answer) != "" {
+		return got, errNotPlain
+	}
 	// The kernel is given what the link says, not what path.Join made of it: where a folder is a link, ".." leads elsewhere.
-	from := dir + "/" + text
+	from := p.dir + "/" + p.text
 	var before, after unix.Stat_t
 	// Only a regular file is opened at all.
-	err = unix.Fstatat(v.root.fd, from, &before, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 || before.Size > limit {
-		return got, false
+	err = unix.Fstatat(p.root.fd, from, &before, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 || before.Size > p.limit {
+		return got, errNotPlain
 	}
-	fd, err := unix.Openat2(v.root.fd, from, &unix.OpenHow{
+	fd, err := unix.Openat2(p.root.fd, from, &unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	})
 	if err != nil {
-		return got, false
+		return got, errNotPlain
 	}
 	defer unix.Close(fd)
 	body := make([]byte, before.Size+1) // a byte more, to see that it did not grow
 	n, err := unix.Read(fd, body)
 	if err != nil || unix.Fstat(fd, &after) != nil {
-		return got, false
+		return got, errNotPlain
 	}
 	same := after.Dev == before.Dev && after.Ino == before.Ino && after.Size == before.Size && after.Mtim == before.Mtim && after.Ctim == before.Ctim
 	if !same || after.Nlink == 0 || int64(n) != after.Size || ageOf(time.Unix(after.Ctim.Unix())) < recent {
-		return got, false
+		return got, errNotPlain
 	}
-	return Text{body[:n], name}, true
+	return Text{body[:n:n], name}, nil
 }
 
 func (t *Tree) openError(name string, err error) error {

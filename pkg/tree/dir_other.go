@@ -43,7 +43,7 @@ type roots struct{}
 
 type root struct{ *Dir }
 
-func (*roots) enter(path string) (*root, error) {
+func (*roots) enter(path string, _ int) (*root, error) {
 	d, err := OpenDir(path)
 	return &root{d}, err
 }
@@ -150,6 +150,8 @@ func (t *Tree) open(_ context.Context, dir, text string, use Use) (*file, error)
 	}
 	return &file{real, rel, info.Size(), info.ModTime(), info.ModTime()}, nil
 }
+
+type plainText struct{}
 
 func (t *Tree) readPlain(context.Context, string, string, int64) (got Text, ok bool) {
 	return got, false

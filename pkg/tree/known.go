@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"fmt"
 	"hash/maphash"
 	"io"
@@ -36,8 +37,8 @@ var seed = maphash.MakeSeed()
 
 // Look returns those of the names that exist in the directory at a path, in their order, whatever they are. Names contain no
 // slash, and the directory need not exist.
-func (k *Known) Look(dir string, names []string) ([]Entry, error) {
-	now, there, err := here.statOptional(dir)
+func (k *Known) Look(ctx context.Context, dir string, names []string) ([]Entry, error) {
+	now, there, err := statOptional(ctx, dir)
 	if !there {
 		return nil, err
 	}

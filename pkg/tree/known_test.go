@@ -3,6 +3,7 @@
 package tree
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func TestKnown(t *testing.T) {
 	}
 	look := func(want ...string) {
 		t.Helper()
-		found, err := k.Look(dir, names)
+		found, err := k.Look(context.Background(), dir, names)
 		var got []string
 		for _, e := range found {
 			got = append(got, e.Name)
@@ -61,7 +62,7 @@ func TestKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("second")
-	if found, err := k.Look(dir+"/none", names); found != nil || err != nil {
+	if found, err := k.Look(context.Background(), dir+"/none", names); found != nil || err != nil {
 		t.Errorf("in no directory: %v, error %v", found, err)
 	}
 }

@@ -37,8 +37,14 @@ type Tree struct {
 	Hide  []string // directories whose files are boot answers, but are not served as files
 	Show  []string // dot names that are served as files all the same (.treeinfo)
 
-	known sync.Map // directory → *Known
-	roots roots
+	// Ahead are directories that every decision looks at, relative to the root or absolute, on the disk of the root: Visit looks at
+	// them together.
+	Ahead []string
+
+	known  sync.Map // directory → *Known
+	roots  roots
+	sights together[struct{}, *sight]
+	texts  together[plainText, Text]
 }
 
 // Use is what a file is opened for. The rules about hidden names differ.
@@ -234,31 +240,82 @@ func below(name, dir string) bool {
 type visit struct {
 	tree *Tree
 	root *root
-	real string // where it really lies, once somebody asked
-	kept bool   // by Visit, until the end of the decision
+	real string    // where it really lies, once somebody asked
+	seen []glimpse // of the directories that are looked at ahead, in their order; nil once time has passed
+	kept bool      // by Visit, until the end of the decision
+}
+
+// sight is the root as it was when a decision began.
+type sight struct {
+	root *root
+	seen []glimpse
+}
+
+// glimpse is what statOptional said of a directory.
+type glimpse struct {
+	now   state
+	there bool
+	err   error
+}
+
+// statOptional is Dir.statOptional of a directory at an absolute path, by what the visit of ctx has seen if it can.
+func statOptional(ctx context.Context, dir string) (now state, there bool, err error) {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok && v != nil {
+		return v.statOptional(dir)
+	}
+	return here.statOptional(dir)
 }
 
 type visitKey struct{}
 
 // Visit opens the root for all that one goroutine does under the returned context, until it calls leave: the steps of a
-// decision see one root. What has to be looked at again is looked up by the root's name anew.
+// decision see one root, and the directories of Ahead as they were then. What has to be looked at again is looked up by the
+// root's name anew.
 func (t *Tree) Visit(ctx context.Context) (in context.Context, leave func()) {
-	root, err := t.roots.enter(t.Path)
+	s, err := t.sights.do(struct{}{}, t.see)
 	if err != nil {
 		return ctx, func() {} // whoever looks will say it
 	}
-	return context.WithValue(ctx, visitKey{}, &visit{tree: t, root: root, kept: true}), func() { t.roots.leave(root) }
+	return context.WithValue(ctx, visitKey{}, &visit{tree: t, root: s.root, seen: s.seen, kept: true}), func() { t.roots.leave(s.root) }
 }
 
-// anew is ctx outside of any visit.
-func anew(ctx context.Context) context.Context { return context.WithValue(ctx, visitKey{}, nil) }
+// see looks at the root for so many visits, each of which leaves it.
+func (t *Tree) see(visits int) (*sight, error) {
+	root, err := t.roots.enter(t.Path, visits)
+	if err != nil {
+		return nil, err
+	}
+	s := &sight{root, make([]glimpse, len(t.Ahead))}
+	for i, dir := range t.Ahead {
+		g := &s.seen[i]
+		g.now, g.there, g.err = root.statOptional(dir)
+	}
+	return s, nil
+}
+
+// statOptional is Dir.statOptional of the root, by what the visit has seen if it can.
+func (v *visit) statOptional(dir string) (now state, there bool, err error) {
+	if i := slices.Index(v.tree.Ahead, dir); i >= 0 && v.seen != nil {
+		g := v.seen[i]
+		return g.now, g.there, g.err
+	}
+	return v.root.statOptional(dir)
+}
+
+// anew is ctx outside of its visit, whose sight is of the past now.
+func anew(ctx context.Context) context.Context {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok && v != nil {
+		v.seen = nil
+	}
+	return context.WithValue(ctx, visitKey{}, nil)
+}
 
 // enter returns the visit of ctx, or opens the root.
 func (t *Tree) enter(ctx context.Context) (*visit, error) {
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok && v.tree == t {
 		return v, nil
 	}
-	root, err := t.roots.enter(t.Path)
+	root, err := t.roots.enter(t.Path, 1)
 	return &visit{tree: t, root: root}, err
 }
 
@@ -278,7 +335,7 @@ func (t *Tree) Open(name string, use Use) (*os.File, error) {
 	return f.reopen()
 }
 
-// Text is the content of a small file, and where it really was.
+// Text is the content of a small file, and where it really was. Several may share one Body: nobody writes to it.
 type Text struct {
 	Body []byte
 	Real string // relative to the root where the file lies below it
@@ -506,7 +563,7 @@ func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (b
 		return false, changed, err
 	}
 	defer v.leave()
-	now, there, err := v.root.statOptional(dir)
+	now, there, err := v.statOptional(dir)
 	if there {
 		if done, err = look(v.root.Dir, now); absent(err) {
 			now.ctime = time.Now() // it went away under our hands
