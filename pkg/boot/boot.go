@@ -200,6 +200,7 @@ func Resolve(ctx context.Context, c *Client, rules []Rule, take bool) (Answer, e
 	if c.Unsure != "" {
 		return a, fmt.Errorf("%w: %s", ErrUnsure, c.Unsure)
 	}
+	a.Trace = Trace{make([]Step, 0, len(rules)), make([]Finding, 0, 2)}
 	for i, r := range rules {
 		a.Trace.Steps = append(a.Trace.Steps, r.Step())
 		entries, err := r.Find(ctx, c)

@@ -52,7 +52,7 @@ func ParseQuery(raw string) Claims {
 			c.addMACs(value)
 			continue
 		case "macs":
-			c.addMACs(strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("., ;\t\r\n\x00", r) })...)
+			c.addMACs(strings.FieldsFunc(value, betweenMACs)...)
 			continue
 		}
 		to, isHex := c.freeForm(p.key), false
@@ -115,6 +115,15 @@ func (c *Claims) freeForm(key string) *string {
 		return &c.Hostname
 	}
 	return nil
+}
+
+// betweenMACs reports whether r stands between two MACs of a list.
+func betweenMACs(r rune) bool {
+	switch r {
+	case '.', ',', ';', ' ', '\t', '\r', '\n', 0:
+		return true
+	}
+	return false
 }
 
 // addMACs keeps the first 32: no machine has more cards, and a query can name thousands.

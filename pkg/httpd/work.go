@@ -95,7 +95,7 @@ type workers struct {
 var kept workers
 
 // maxIdle is how many workers are kept.
-const maxIdle = 16
+const maxIdle = 128
 
 // run has job done by a worker, at once, however many there are. It does not wait.
 func (k *workers) run(job func()) {

@@ -23,8 +23,8 @@ type kept[T any] struct {
 	changed func() // told when a look found something else than the one before; nil: nobody is. Set before the first use
 
 	mu      sync.Mutex
-	next    chan struct{} // closed at the end of the look that is to begin next; nil when nobody wants one
-	looking bool          // somebody looks as long as there is a next
+	next    *wanted // whom the look that is to begin next is for; nil when nobody wants one
+	looking bool    // somebody looks as long as there is a next
 
 	began atomic.Int64 // when the look under way began, in nanoseconds; 0: none is
 	last  atomic.Pointer[found[T]]
@@ -58,36 +58,35 @@ func (k *kept[T]) get() *found[T] {
 	if began := k.began.Load(); began != 0 && time.Since(time.Unix(0, began)) > lookWithin {
 		return k.last.Load()
 	}
-	late := time.NewTimer(lookWithin)
-	defer late.Stop()
-	select {
-	case <-k.wanted():
-	case <-late.C:
-	}
-	return k.last.Load()
-}
-
-// wanted returns what is closed at the end of a look that has not begun yet.
-func (k *kept[T]) wanted() <-chan struct{} {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.next == nil {
-		k.next = make(chan struct{})
+		w := &wanted{over: make(chan struct{})}
+		w.late = time.AfterFunc(lookWithin, func() { close(w.over) })
+		k.next = w
 	}
+	over := k.next.over
 	if !k.looking {
 		k.looking = true
 		go k.looks()
 	}
-	return k.next
+	k.mu.Unlock()
+	<-over
+	return k.last.Load()
+}
+
+// wanted is a look that has not begun, for all who want it.
+type wanted struct {
+	over chan struct{} // closed when it ended, or took too long
+	late *time.Timer
 }
 
 // looks looks until nobody wants it any more.
 func (k *kept[T]) looks() {
 	for {
 		k.mu.Lock()
-		ended := k.next
+		w := k.next
 		k.next = nil
-		if k.looking = ended != nil; !k.looking {
+		if k.looking = w != nil; !k.looking {
 			k.mu.Unlock()
 			return
 		}
@@ -97,7 +96,9 @@ func (k *kept[T]) looks() {
 		now := k.look(before)
 		k.last.Store(now)
 		k.began.Store(0)
-		close(ended)
+		if w.late.Stop() {
+			close(w.over)
+		}
 		if k.changed != nil && before != nil && now.differs(before) {
 			k.changed()
 		}
