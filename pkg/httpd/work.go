@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,17 +86,16 @@ var waits = sync.Pool{New: func() any {
 }}
 
 // workers are goroutines that are kept when their work is done, since one that has done a decision has a stack that is large
-// enough for the next.
+// enough for the next. Those that nobody needed for a second end.
 type workers struct {
-	mu   sync.Mutex
-	idle []chan func()
+	mu    sync.Mutex
+	idle  []chan func() // the one that rests since the shortest time is the last, and the next to work
+	spare int           // so many of them, the first, have rested since trim looked last
+	timer *time.Timer   // of trim; nil while nobody rests
 }
 
 // kept are the workers of all servers.
 var kept workers
-
-// maxIdle is how many workers are kept.
-const maxIdle = 128
 
 // run has job done by a worker, at once, however many there are. It does not wait.
 func (k *workers) run(job func()) {
@@ -103,6 +103,7 @@ func (k *workers) run(job func()) {
 	if n := len(k.idle) - 1; n >= 0 {
 		next := k.idle[n]
 		k.idle = k.idle[:n]
+		k.spare = min(k.spare, n)
 		k.mu.Unlock()
 		next <- job
 		return
@@ -110,18 +111,37 @@ func (k *workers) run(job func()) {
 	k.mu.Unlock()
 	go func() {
 		next := make(chan func(), 1)
-		for {
+		for more := true; more; job, more = <-next {
 			job()
-			k.mu.Lock()
-			if len(k.idle) == maxIdle {
-				k.mu.Unlock()
-				return
-			}
-			k.idle = append(k.idle, next)
-			k.mu.Unlock()
-			job = <-next
+			k.rest(next)
 		}
 	}()
+}
+
+// rest notes a worker that has nothing to do.
+func (k *workers) rest(next chan func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.idle = append(k.idle, next)
+	if k.timer == nil {
+		k.spare = 0
+		k.timer = time.AfterFunc(time.Second, k.trim)
+	}
+}
+
+// trim ends the workers that have rested since it looked last.
+func (k *workers) trim() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, next := range k.idle[:k.spare] {
+		close(next)
+	}
+	k.idle = slices.Delete(k.idle, 0, k.spare)
+	if k.spare = len(k.idle); k.spare > 0 {
+		k.timer.Reset(time.Second)
+	} else {
+		k.timer = nil
+	}
 }
 
 // deadline is a context that ends at a time, as context.WithTimeout makes it. Its timer is only made when somebody waits for it,
