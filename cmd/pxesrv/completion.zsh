@@ -17,7 +17,7 @@ _pxesrv() {
 		compset -P '-*='
 		$files
 	else
-		_describe -o pxesrv all $open
+		_describe pxesrv all "${open[@]}"
 	fi
 }
 
