@@ -44,8 +44,9 @@ func runServe(ctx context.Context, std streams, c config.Config, l *layers) erro
 		// The heap of a daemon is a few MiB: it would be collected a hundred times a second under load.
 		debug.SetGCPercent(400)
 	}
+	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
+		Config: c, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
 		Reload: func() (config.Config, error) {
 			c, _, err := l.load()
 			return c, err
