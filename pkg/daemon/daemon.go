@@ -64,7 +64,7 @@ const lookBefore = time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) (err error) {
-	d.manager = newManager(d.Log)
+	d.manager = newManager(d.Log, d.status)
 	if d.passed, err = passedSockets(d.Log); err != nil {
 		return err
 	}

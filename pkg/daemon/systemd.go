@@ -159,14 +159,15 @@ func (p *passed) listenTFTP(addr string, current func() *tftpd.Server) (*tftpd.L
 type manager struct {
 	socket   string        // "": nobody asks
 	watchdog time.Duration // a daemon that is silent for so long is ended; 0: never
+	status   func() string // how the daemon is, in a line
 	log      *slog.Logger
 	failed   atomic.Bool
 	refused  atomic.Pointer[string] // why the last reload was refused; nil: it was not
 }
 
 // newManager takes what the environment says of the manager out of it, so that no program that is started from here speaks to it.
-func newManager(log *slog.Logger) *manager {
-	m := &manager{socket: os.Getenv("NOTIFY_SOCKET"), log: log}
+func newManager(log *slog.Logger, status func() string) *manager {
+	m := &manager{socket: os.Getenv("NOTIFY_SOCKET"), log: log, status: status}
 	os.Unsetenv("NOTIFY_SOCKET")
 	var err error
 	if m.watchdog, err = systemd.SdWatchdogEnabled(true); err != nil {
@@ -199,16 +200,14 @@ func (m *manager) reloading() func(error) {
 		if err != nil {
 			why := err.Error()
 			m.refused.Store(&why)
-			m.tell(systemd.SdNotifyReady, statusLine("the configuration is not reloaded, the old one stays: "+why))
-			return
 		}
-		m.tell(systemd.SdNotifyReady)
+		m.tell(systemd.SdNotifyReady, statusLine(m.status()))
 	}
 }
 
 // stopping says that the daemon ends, which may take as long.
 func (m *manager) stopping(within time.Duration) {
-	m.tell(systemd.SdNotifyStopping, statusLine("stopping: answers under way are finished first"),
+	m.tell(systemd.SdNotifyStopping, statusLine(m.status()),
 		fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
 }
 
@@ -219,7 +218,7 @@ const statusEach = 10 * time.Second
 //
 // A daemon lives when its locks are free that each connection and each transfer goes through: alive takes them. It never touches a
 // disk: a file server that hangs is no better for a daemon that was killed, and /readyz tells of it.
-func (m *manager) keep(ctx context.Context, status func() string, alive func()) {
+func (m *manager) keep(ctx context.Context, alive func()) {
 	if m.socket == "" {
 		return
 	}
@@ -229,7 +228,7 @@ func (m *manager) keep(ctx context.Context, status func() string, alive func()) 
 	}
 	tick := time.NewTicker(each)
 	defer tick.Stop()
-	said := status()
+	said := m.status()
 	m.tell(systemd.SdNotifyReady, statusLine(said))
 	for {
 		select {
@@ -239,7 +238,7 @@ func (m *manager) keep(ctx context.Context, status func() string, alive func()) 
 		}
 		alive()
 		lines := []string{systemd.SdNotifyWatchdog}
-		if now := status(); now != said {
+		if now := m.status(); now != said {
 			said = now
 			lines = append(lines, statusLine(now))
 		}
@@ -266,7 +265,7 @@ func (d *Daemon) attend(ctx context.Context, looked ...<-chan struct{}) {
 			return
 		}
 	}
-	d.manager.keep(ctx, d.status, func() { d.gate.Open(); d.tftp.Open() })
+	d.manager.keep(ctx, func() { d.gate.Open(); d.tftp.Open() })
 }
 
 var closed = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
@@ -293,7 +292,7 @@ func (d *Daemon) status() string {
 		text += "; " + w
 	}
 	if why := d.manager.refused.Load(); why != nil {
-		text += "; the last reload was refused: " + *why
+		text += "; the configuration was not reloaded, the old one stays: " + *why
 	}
 	return text
 }
