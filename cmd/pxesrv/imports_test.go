@@ -54,6 +54,7 @@ var reserved = []struct {
 	{"github.com/spf13/pflag", []string{"cmd/pxesrv"}, nil, "flags are the command's; other packages get values"},
 	{"gopkg.in/yaml.v3", []string{"pkg/config"}, nil, "one place reads YAML"},
 	{"github.com/pin/tftp", []string{"pkg/tftpd"}, nil, "one place speaks TFTP"},
+	{"github.com/coreos/go-systemd", []string{"pkg/daemon"}, nil, "one place speaks to systemd"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},

@@ -34,6 +34,8 @@ type Daemon struct {
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
+	manager *manager
+	passed  passed
 	gate    httpd.Gate
 	tftp    tftpd.Counts
 	reached []netip.AddrPort // where HTTP is answered over TCP
@@ -65,12 +67,21 @@ const settleWithin = 5 * time.Second
 const lookBefore = time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
-func (d *Daemon) Run(ctx context.Context) error {
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	d.manager = newManager(d.Log, d.status)
+	if d.passed, err = passedSockets(d.Log); err != nil {
+		return err
+	}
+	defer d.passed.close()
+	if err := d.passed.replace(&d.Config); err != nil {
+		return err
+	}
 	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.Lines)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
 	d.noticed = make(chan struct{}, 1)
+	d.ready.first = make(chan struct{})
 	if err := d.use(d.Config); err != nil {
 		return err
 	}
@@ -129,6 +140,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	background.Go(func() { d.reloads(working) })
 	background.Go(func() { d.ready.watch(working, d) })
+	attending, leave := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
+	defer leave()
+	go d.attend(attending, looked, d.ready.first)
 
 	select {
 	case err = <-failed:
@@ -146,6 +160,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 // shutdown ends the server, in order for as long as the limits say.
 func (d *Daemon) shutdown(ctx context.Context, server *http.Server, transfers []*tftpd.Listener) {
 	c := d.serving.Load().config
+	d.manager.stopping(c.Limits.Stop + c.OnceConfirm + 3*settleWithin)
 	// Not ctx: it has ended, and would end the waiting as well.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Limits.Stop)
 	defer cancel()
@@ -262,10 +277,15 @@ func (d *Daemon) reloads(ctx context.Context) {
 		if d.Reload == nil {
 			continue
 		}
+		reloaded := d.manager.reloading()
 		c, err := d.Reload()
+		if err == nil {
+			err = d.passed.replace(&c)
+		}
 		if err == nil {
 			err = d.use(c)
 		}
+		reloaded(err)
 		if err != nil {
 			d.metrics.reloads.WithLabelValues("refused").Inc()
 			d.Log.Error("the configuration is not reloaded, the old one stays", "error", err.Error())

@@ -30,6 +30,7 @@ type readiness struct {
 	noISO    bool     // something is wrong with boot images of hosts
 	looked   time.Time
 	stopping bool
+	first    chan struct{} // closed after the first look
 }
 
 // lookEach is how often the tree is looked at for readiness, and how old a look may get before the disk counts as hanging.
@@ -39,28 +40,40 @@ const (
 )
 
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	r.mu.Lock()
-	reasons, text := r.reasons, ""
-	if r.noOrders {
-		text = "warning: orders cannot be granted or confirmed; the log says why\n"
+	reasons, warnings := r.report()
+	text := ""
+	for _, w := range warnings {
+		text += "warning: " + w + "\n"
 	}
-	if r.noISO {
-		text += "warning: a list, row, key or loader of the boot images of hosts is wrong; the log says which\n"
-	}
-	switch {
-	case r.stopping:
-		reasons = []string{"the daemon is stopping"}
-	case r.looked.IsZero():
-		reasons = []string{"the tree was not looked at yet"}
-	case time.Since(r.looked) > lookAge:
-		reasons = []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.looked).Round(time.Second))}
-	}
-	r.mu.Unlock()
 	if len(reasons) > 0 {
 		plain(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(reasons, "\nnot ready: ")+"\n"+text)
 		return
 	}
 	plain(w, http.StatusOK, "ready\n"+text)
+}
+
+// stopping is the reason of a daemon that ends.
+const stopping = "the daemon is stopping"
+
+// report is why machines would not get their answers now, and what is wrong although they would.
+func (r *readiness) report() (reasons, warnings []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.noOrders {
+		warnings = append(warnings, "orders cannot be granted or confirmed; the log says why")
+	}
+	if r.noISO {
+		warnings = append(warnings, "a list, row, key or loader of the boot images of hosts is wrong; the log says which")
+	}
+	switch {
+	case r.stopping:
+		return []string{stopping}, warnings
+	case r.looked.IsZero():
+		return []string{"the tree was not looked at yet"}, warnings
+	case time.Since(r.looked) > lookAge:
+		return []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.looked).Round(time.Second))}, warnings
+	}
+	return r.reasons, warnings
 }
 
 // warn says whether orders do not work, although machines are answered. The log has the words; here they would name paths.
@@ -97,6 +110,9 @@ func (r *readiness) watch(ctx context.Context, d *Daemon) {
 				reasons := look(s)
 				r.mu.Lock()
 				defer r.mu.Unlock()
+				if r.looked.IsZero() {
+					close(r.first)
+				}
 				r.reasons, r.looked = reasons, time.Now()
 			}()
 		default: // the last look is still under way

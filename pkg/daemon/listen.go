@@ -14,7 +14,7 @@ import (
 // listen opens the addresses of HTTP.
 func (d *Daemon) listen() (all []net.Listener, err error) {
 	for _, addr := range d.Config.Addresses() {
-		l, err := listenOn(addr)
+		l, err := d.passed.listenOn(addr)
 		if err != nil {
 			for _, l := range all {
 				l.Close()
@@ -34,7 +34,7 @@ func (d *Daemon) listenTFTP(http []net.Listener) (all []*tftpd.Listener, err err
 		}
 	}
 	for _, addr := range d.Config.TFTP {
-		l, err := tftpd.Listen(addr, func() *tftpd.Server { return d.serving.Load().tftp })
+		l, err := d.passed.listenTFTP(addr, func() *tftpd.Server { return d.serving.Load().tftp })
 		if err != nil {
 			for _, l := range all {
 				l.Close()

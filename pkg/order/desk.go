@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"pxesrv/pkg/boot"
@@ -279,27 +280,43 @@ func (s *Store) tidy(d *tree.Dir) {
 	}
 }
 
+// remedy is an error of the file system, and what a person may do about it.
+func (s *Store) remedy(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf("%v; it has to belong to a group of the daemon that may write there: chgrp GROUP %s && chmod 2775 %s", err, s.Dir, s.Dir)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Sprintf("%v; a service of systemd may write only below ReadWritePaths=, which is looked up when it starts", err)
+	}
+	return err.Error()
+}
+
 // Check says what will keep orders from being granted, in sentences for the person who can mend it.
 func (s *Store) Check() []string {
 	once, claimed, err := s.open(claimedDir)
 	if absent(err) {
 		return []string{fmt.Sprintf("%s: there is no such directory, so no order can be placed: mkdir %s", s.label(), s.Dir)}
 	} else if err != nil {
-		return []string{fmt.Sprintf("%s: orders cannot be granted, the journal %s/%s cannot be made or opened: %v", s.label(), s.Dir, claimedDir, err)}
+		return []string{fmt.Sprintf("%s: orders cannot be granted, the journal %s/%s cannot be made or opened: %v", s.label(), s.Dir, claimedDir, s.remedy(err))}
 	}
 	defer once.Close()
 	defer claimed.Close()
 	served, err := journalOf(once, servedDir)
 	if err != nil {
-		return []string{fmt.Sprintf("%s: orders cannot be confirmed, the journal %s/%s cannot be made or opened: %v", s.label(), s.Dir, servedDir, err)}
+		return []string{fmt.Sprintf("%s: orders cannot be confirmed, the journal %s/%s cannot be made or opened: %v", s.label(), s.Dir, servedDir, s.remedy(err))}
 	}
 	defer served.Close()
-	// A rename is made and undone, since rights, sticky bits and file systems that differ show only then.
+	// A rename is made and undone, since rights and file systems that differ show only then. Its link is the daemon's own, and tells
+	// nothing of the sticky bit.
 	c := s.newClaim("test", netip.Addr{}).String()
 	var problems []string
+	if once.Sticky() {
+		problems = append(problems, fmt.Sprintf("%s: orders that others placed cannot be granted, the sticky bit of %s forbids the daemon to take them away: chmod -t %s",
+			s.label(), s.Dir, s.Dir))
+	}
 	trial := func(err error, what string) bool {
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s: %s: %v", s.label(), what, err))
+			problems = append(problems, fmt.Sprintf("%s: %s: %v", s.label(), what, s.remedy(err)))
 		}
 		return err == nil
 	}

@@ -152,13 +152,18 @@ func Listen(address string, current func() *Server) (*Listener, error) {
 		return nil, err
 	}
 	conn.SetReadBuffer(1 << 20) // for the requests of a whole hall at once; the kernel gives what it may
+	return On(conn, current), nil
+}
+
+// On answers at a socket that is open already. Each request is answered by the server that current returns then.
+func On(conn *net.UDPConn, current func() *Server) *Listener {
 	l := &Listener{conn: conn, current: current}
 	l.lib = tftp.NewServer(l.read, l.write)
 	l.lib.SetTimeout(timeout)
 	l.lib.SetRetries(retries)
 	l.lib.SetBackoff(func(int) time.Duration { return 0 })
 	l.lib.SetHook(l)
-	return l, nil
+	return l
 }
 
 // Addr is the address that was opened.

@@ -41,6 +41,15 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 	return &Dir{fd, d.name + "/" + name}, nil
 }
 
+// Sticky reports whether this process may not take away what others put into the directory: it has the sticky bit, and belongs to
+// somebody else.
+func (d *Dir) Sticky() bool {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Fstatat(d.fd, "", &st, unix.AT_EMPTY_PATH) })
+	me := os.Geteuid()
+	return err == nil && st.Mode&unix.S_ISVTX != 0 && me != 0 && int(st.Uid) != me
+}
+
 // Close gives the descriptor back.
 func (d *Dir) Close() { unix.Close(d.fd) }
 

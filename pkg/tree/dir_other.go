@@ -29,6 +29,9 @@ func OpenDir(path string) (*Dir, error) {
 // Sub names a directory of this directory.
 func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 
+// Sticky reports whether this process may not take away what others put into the directory: nothing of the kind is known here.
+func (d *Dir) Sticky() bool { return false }
+
 // Close does nothing here.
 func (d *Dir) Close() {}
 

@@ -1,0 +1,544 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"pxesrv/pkg/lab"
+)
+
+// The units of systemd/, without a systemd that runs: its own tools judge them, and the daemon runs as they say in a mount namespace
+// that is made of them.
+
+// unitDir is where the units are.
+const unitDir = "../../systemd"
+
+// tools skips a test where a program is missing.
+func tools(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("%s is not installed; make deps installs it", name)
+		}
+	}
+}
+
+// output runs a command, which has to succeed.
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return string(out)
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// writeFile writes a file and makes its folders.
+func writeFile(t *testing.T, name, text string, mode fs.FileMode) {
+	t.Helper()
+	err := os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = os.WriteFile(name, []byte(text), mode)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// units installs the units into a folder that looks like a machine, with drop-ins of the service: name and text.
+func units(t *testing.T, dropIns map[string]string) (root string, names []string) {
+	t.Helper()
+	root = t.TempDir()
+	files, err := filepath.Glob(unitDir + "/*.s*e*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if ext := filepath.Ext(f); ext == ".service" || ext == ".socket" {
+			names = append(names, filepath.Base(f))
+			writeFile(t, filepath.Join(root, "etc/systemd/system", filepath.Base(f)), readFile(t, f), 0o644)
+		}
+	}
+	targets, err := filepath.Glob("/usr/lib/systemd/system/*.target")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range targets {
+		writeFile(t, filepath.Join(root, f), readFile(t, f), 0o644)
+	}
+	for name, text := range dropIns {
+		writeFile(t, filepath.Join(root, "etc/systemd/system/pxesrv.service.d", name), text, 0o644)
+	}
+	writeFile(t, filepath.Join(root, "usr/bin/pxesrv"), "#!/bin/sh\n", 0o755)
+	writeFile(t, filepath.Join(root, "bin/kill"), "#!/bin/sh\n", 0o755)
+	return root, names
+}
+
+// allCredentials is the drop-in of credentials with everything that it shows.
+func allCredentials(t *testing.T) string {
+	text := readFile(t, unitDir+"/credentials.conf")
+	used := regexp.MustCompile(`(?m)^#([A-Z])`).ReplaceAllString(text, "$1")
+	if strings.Count(used, "\nLoadCredential=") < 2 {
+		t.Fatalf("the drop-in shows no credentials:\n%s", text)
+	}
+	return used
+}
+
+func TestUnits_Verify(t *testing.T) {
+	t.Parallel()
+	tools(t, "systemd-analyze")
+	for name, dropIns := range map[string]map[string]string{
+		"as they are": nil,
+		"sockets":     {"sockets.conf": readFile(t, unitDir+"/sockets.conf")},
+		"credentials": {"credentials.conf": allCredentials(t)},
+		"unused":      {"credentials.conf": readFile(t, unitDir+"/credentials.conf")},
+	} {
+		root, all := units(t, dropIns)
+		if len(all) != 4 {
+			t.Errorf("the units are %q", all)
+		}
+		for _, unit := range all {
+			out, err := exec.Command("systemd-analyze", "verify", "--man=no", "--root="+root, unit).CombinedOutput()
+			if err != nil || len(out) > 0 {
+				t.Errorf("%s, %s: %v\n%s", name, unit, err, out)
+			}
+		}
+	}
+}
+
+// The exposure that systemd-analyze finds: 0 is none, 10 is a service without any confinement.
+func TestUnits_Exposure(t *testing.T) {
+	t.Parallel()
+	tools(t, "systemd-analyze")
+	figure := regexp.MustCompile(`Overall exposure level for pxesrv.service: ([0-9.]+)`)
+	for name, test := range map[string]struct {
+		most    float64
+		dropIns map[string]string
+	}{
+		"own ports": {1.5, map[string]string{"credentials.conf": allCredentials(t)}},
+		"sockets":   {1.2, map[string]string{"sockets.conf": readFile(t, unitDir+"/sockets.conf")}},
+	} {
+		root, _ := units(t, test.dropIns)
+		out := output(t, exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--root="+root, "pxesrv.service"))
+		found := figure.FindStringSubmatch(out)
+		if found == nil {
+			t.Fatalf("%s: no figure in\n%s", name, out)
+		}
+		exposure, err := strconv.ParseFloat(found[1], 64)
+		if err != nil || exposure > test.most {
+			t.Errorf("%s: the exposure is %s, and may be %v\n%s", name, found[1], test.most, out)
+		}
+		t.Logf("%s: exposure %v", name, exposure)
+	}
+}
+
+// The user and the folders, into an empty machine; and once more, when somebody has given the folders other rights.
+func TestUnits_UserAndFolders(t *testing.T) {
+	t.Parallel()
+	tools(t, "systemd-sysusers", "systemd-tmpfiles")
+	if os.Getuid() != 0 {
+		t.Skip("needs root, which gives folders to others")
+	}
+	root := t.TempDir()
+	writeFile(t, filepath.Join(root, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n", 0o644)
+	writeFile(t, filepath.Join(root, "etc/group"), "root:x:0:\n", 0o644)
+	from, err := filepath.Abs(unitDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	install := func() {
+		output(t, exec.Command("systemd-sysusers", "--root="+root, from+"/pxesrv.sysusers.conf"))
+		output(t, exec.Command("systemd-tmpfiles", "--root="+root, "--create", from+"/pxesrv.tmpfiles.conf"))
+	}
+	install()
+	user := regexp.MustCompile(`(?m)^pxesrv:x:(\d+):(\d+):[^:]*:/var/lib/pxesrv:/\S*nologin$`).FindStringSubmatch(readFile(t, filepath.Join(root, "etc/passwd")))
+	if user == nil {
+		t.Fatalf("no such user:\n%s", readFile(t, filepath.Join(root, "etc/passwd")))
+	}
+	rights := func(name string) string {
+		info, err := os.Stat(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		return fmt.Sprintf("%o %d %d", st.Mode&0o7777, st.Uid, st.Gid)
+	}
+	for name, want := range map[string]string{
+		"srv/pxesrv":      "755 0 0",
+		"srv/pxesrv/once": "2775 0 " + user[2],
+		"var/lib/pxesrv":  "750 " + user[1] + " " + user[2],
+		"var/log/pxesrv":  "750 " + user[1] + " " + user[2],
+	} {
+		if got := rights(name); got != want {
+			t.Errorf("%s: mode, owner and group are %s, not %s", name, got, want)
+		}
+	}
+	once := filepath.Join(root, "srv/pxesrv/once")
+	if err := os.Chown(once, 0, 4711); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(once, 0o770|fs.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	install()
+	if got := rights("srv/pxesrv/once"); got != "2770 0 4711" {
+		t.Errorf("the rights that an administrator gave are now %s", got)
+	}
+}
+
+// service is what pxesrv.service says: the values of each setting, in order.
+func service(t *testing.T) map[string][]string {
+	all := map[string][]string{}
+	for line := range strings.Lines(readFile(t, unitDir+"/pxesrv.service")) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			all[key] = append(all[key], value)
+		}
+	}
+	return all
+}
+
+// filter is what SystemCallFilter= allows and, of all that systemd knows, forbids.
+func filter(t *testing.T, lines []string) (allowed map[string]bool, forbidden []string) {
+	t.Helper()
+	list, err := exec.Command("systemd-analyze", "--no-pager", "syscall-filter").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sets, set := map[string][]string{}, ""
+	for line := range strings.Lines(string(list)) {
+		switch word := strings.TrimSpace(line); {
+		case word == "" || word[0] == '#':
+		case line[0] == '@':
+			set = word
+		default:
+			sets[set] = append(sets[set], word)
+		}
+	}
+	var members func(name string) []string
+	members = func(name string) (all []string) {
+		if name[0] != '@' {
+			return []string{name}
+		}
+		if sets[name] == nil {
+			t.Fatalf("systemd knows no set %s of system calls", name)
+		}
+		for _, m := range sets[name] {
+			all = append(all, members(m)...)
+		}
+		return all
+	}
+	allowed = map[string]bool{}
+	for _, line := range lines {
+		line, takes := strings.CutPrefix(line, "~")
+		for _, name := range strings.Fields(line) {
+			for _, m := range members(name) {
+				allowed[m] = !takes
+			}
+		}
+	}
+	for _, m := range members("@known") {
+		if !allowed[m] {
+			forbidden = append(forbidden, m)
+		}
+	}
+	return allowed, forbidden
+}
+
+// A notifySocket is what systemd listens at for news of its services.
+type notifySocket struct {
+	t    *testing.T
+	path string
+	mu   sync.Mutex
+	said []string
+
+	gone atomic.Bool // the service has ended: there will be no more
+}
+
+func listenNotify(t *testing.T, path string) *notifySocket {
+	t.Helper()
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	n := &notifySocket{t: t, path: path}
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			size, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			n.mu.Lock()
+			n.said = append(n.said, string(buf[:size]))
+			n.mu.Unlock()
+		}
+	}()
+	return n
+}
+
+// count is how many messages there were so far.
+func (n *notifySocket) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.said)
+}
+
+// expect waits for a message after the first ones that matches a pattern, and returns how many there were up to it.
+func (n *notifySocket) expect(first int, pattern string) int {
+	n.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for end := time.Now().Add(2 * processPatience); ; time.Sleep(5 * time.Millisecond) {
+		n.mu.Lock()
+		i := slices.IndexFunc(n.said[first:], re.MatchString)
+		n.mu.Unlock()
+		if i >= 0 {
+			return first + i + 1
+		}
+		if n.gone.Load() || time.Now().After(end) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.t.Fatalf("no message matches %q:\n%q", pattern, n.said)
+		}
+	}
+}
+
+// buildDaemon makes pxesrv as it is installed: the program of the tests is another one, which asks other things of the kernel.
+var buildDaemon = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "pxesrv-installed")
+	if err != nil {
+		return "", err
+	}
+	built := filepath.Join(dir, "pxesrv")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", built, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return built, nil
+})
+
+// confinement makes of the whole machine, in a mount namespace of its own, what a service sees under ProtectSystem=strict,
+// ProtectHome=, PrivateTmp=, PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program there as the user of the
+// service, with its capability and without what it may not ask of the kernel. Nothing is written outside: all changes go to memory.
+//
+// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, and the program.
+const confinement = `
+at=$1 from=$2 writable=$3 mask=$4; shift 4
+umask 022
+mount -t tmpfs -o mode=755 tmpfs "$at"
+mkdir "$at/upper" "$at/work" "$at/all"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$at/upper,workdir=$at/work" "$at/all"
+all=$at/all
+rm -rf "$all/srv/pxesrv" "$all/var/lib/pxesrv" "$all/etc/pxesrv"
+systemd-sysusers --root="$all" "$from/pxesrv.sysusers.conf"
+systemd-tmpfiles --root="$all" --create "$from/pxesrv.tmpfiles.conf"
+cp "$from/pxesrv" "$all/usr/bin/pxesrv"
+mkdir -p "$all/etc/pxesrv" "$all/run/pxesrv"
+cp "$from"/etc/* "$all/etc/pxesrv/"
+cp -rP "$from/tree/." "$all/srv/pxesrv/"
+mount --bind "$from/out" "$all/var/log/pxesrv"
+mount -t proc -o hidepid=invisible,subset=pid proc "$all/proc"
+mount -t sysfs -o ro sysfs "$all/sys"
+mount -t tmpfs -o mode=755 tmpfs "$all/dev"
+for device in null zero full random urandom tty; do : >"$all/dev/$device"; mount --bind "/dev/$device" "$all/dev/$device"; done
+for home in home root; do mount -t tmpfs -o ro,mode=000 tmpfs "$all/$home"; done
+for temporary in tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$all/$temporary"; done
+for folder in $writable; do [ ! -e "$all$folder" ] || mount --bind "$all$folder" "$all$folder"; done
+mount -o remount,bind,ro "$all"
+cd /
+umask "$mask"
+exec chroot "$all" setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
+	--inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service "$@"
+`
+
+// TestUnits_Confined runs the daemon by the command line of its unit, as its user, in such a namespace, with everything at work that
+// it does. strace refuses it the system calls that the filter does, and openat2, which RestrictSUIDSGID= refuses: nothing that the
+// daemon needs is among them. What strace cannot be told is looked up in its record: memory that could be written and executed, and
+// families of sockets.
+func TestUnits_Confined(t *testing.T) {
+	tools(t, "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "strace", "setpriv", "unshare", "curl")
+	net := lab.NewNetwork(t)
+	if out, err := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/a && "+
+		"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
+		t.Skipf("this kernel mounts no overlay here: %s", out)
+	}
+	unit := service(t)
+	built, err := buildDaemon()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(filepath.Dir(built)) })
+	from, at := t.TempDir(), t.TempDir()
+	output(t, exec.Command("cp", built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
+	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\nport: 80\ntftp: [\":69\"]\nurl: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
+	writeFile(t, filepath.Join(from, "etc/hosts.csv"), "name,mac,address,gateway\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1\n", 0o644)
+	tree := filepath.Join(from, "tree")
+	writeFile(t, filepath.Join(tree, "default"), defaultScript, 0o644)
+	writeFile(t, filepath.Join(tree, "install.ipxe"), "#!ipxe\necho install\n", 0o644)
+	writeFile(t, filepath.Join(tree, "images/kernel"), strings.Repeat("kernel\n", 100_000), 0o644)
+	writeFile(t, filepath.Join(tree, "once/README.md"), "orders\n", 0o644)
+	if err := os.Symlink("../install.ipxe", filepath.Join(tree, "once/127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(from, "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	manager := listenNotify(t, filepath.Join(out, "notify"))
+
+	var writable []string
+	for _, line := range unit["ReadWritePaths"] {
+		writable = append(writable, strings.Fields(strings.ReplaceAll(" "+line, " -", " "))...)
+	}
+	writable = append(writable, "/var/lib/"+unit["StateDirectory"][0], "/run/"+unit["RuntimeDirectory"][0])
+	allowed, forbidden := filter(t, unit["SystemCallFilter"])
+	refused := ""
+	for _, name := range forbidden {
+		refused += ",?" + name // "?": strace need not know it
+	}
+	args := []string{"-m", "--propagation", "private", "sh", "-eu", "-c",
+		confinement, "sh", at, from, strings.Join(writable, " "), unit["UMask"][0],
+		"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
+		"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
+		"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}
+	server := exec.Command(net.Inside()[0], append(append(net.Inside()[1:], "unshare"), append(args, strings.Fields(unit["ExecStart"][0])...)...)...)
+	var said lockedBuffer
+	server.Stdout, server.Stderr = &said, &said
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait(); manager.gone.Store(true) }()
+	t.Cleanup(func() {
+		server.Process.Kill() // strace's end is that of the daemon
+		if t.Failed() {
+			t.Logf("it said:\n%s", &said)
+		}
+	})
+	manager.expect(0, `^READY=1\nSTATUS=serving /srv/pxesrv: `)
+
+	get := func(url string) string {
+		t.Helper()
+		return output(t, net.Command("curl", "-sS", "--fail", "--max-time", "60", url))
+	}
+	for _, ask := range []struct{ url, want string }{
+		{"http://127.0.0.1/redirect", "#!ipxe\necho install\n"},
+		{"http://127.0.0.1/redirect", defaultScript},
+		{"tftp://127.0.0.1/install.ipxe", "#!ipxe\necho install\n"},
+	} {
+		if got := get(ask.url); got != ask.want {
+			t.Errorf("%s: %q", ask.url, got)
+		}
+	}
+	for url, size := range map[string]int{
+		"http://127.0.0.1/images/kernel": 700_000, "http://127.0.0.1/metrics": 1000, "http://127.0.0.1/boot.ipxe": 100,
+		"http://127.0.0.1/ipxe/undionly.kpxe": 10_000, "http://127.0.0.1/ipxe.efi": 100_000, "tftp://127.0.0.1/undionly.kpxe": 10_000,
+		"http://127.0.0.1/iso/web1.iso": 500_000,
+	} {
+		if got := get(url); len(got) < size {
+			t.Errorf("%s: only %d bytes", url, len(got))
+		}
+	}
+	if got := get("http://127.0.0.1/readyz"); got != "ready\n" {
+		t.Errorf("/readyz: %q", got)
+	}
+	// ProcSubset=pid hides the length of this queue, which Go would look up.
+	if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
+		t.Errorf("as many connections may wait: %q", queue)
+	}
+
+	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", server.Process.Pid)))
+	if len(children) != 1 {
+		t.Fatalf("the children of strace are %q", children)
+	}
+	pid, err := strconv.Atoi(children[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
+	for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n", "NoNewPrivs:\t1\n", "Umask:\t0007\n"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("it is no %q:\n%s", want, status)
+		}
+	}
+	inside := fmt.Sprintf("/proc/%d/root", pid)
+	if info, err := os.Stat(inside + "/srv/pxesrv/once/.served"); err != nil || info.Mode().Perm() != 0o770 || info.Mode()&fs.ModeSetgid == 0 {
+		t.Errorf("the journal: %v, %v", info, err)
+	}
+	before := manager.count()
+	if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	manager.expect(before, `^RELOADING=1\nMONOTONIC_USEC=\d+$`)
+	manager.expect(manager.expect(before, `^READY=1\n`), `^WATCHDOG=1`)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	manager.expect(before, `^STOPPING=1\nSTATUS=stopping`)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("it ended with: %v", err)
+		}
+	case <-time.After(processPatience):
+		t.Fatal("it does not end")
+	}
+
+	call := regexp.MustCompile(`^\d+\s+([a-z_0-9]+)\((.*)`)
+	used := map[string]int{}
+	for line := range strings.Lines(readFile(t, filepath.Join(out, "trace"))) {
+		found := call.FindStringSubmatch(strings.TrimSpace(line))
+		if found == nil {
+			continue
+		}
+		name, rest := found[1], found[2]
+		used[name]++
+		if !allowed[name] {
+			t.Errorf("SystemCallFilter= forbids %s", line)
+		}
+		if strings.Contains(rest, "PROT_WRITE") && strings.Contains(rest, "PROT_EXEC") {
+			t.Errorf("MemoryDenyWriteExecute= forbids %s", line)
+		}
+		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), strings.Replace(family, "PF_", "AF_", 1)) {
+			t.Errorf("RestrictAddressFamilies= forbids %s", line)
+		}
+	}
+	for _, name := range []string{"openat2", "sendfile", "renameat", "symlinkat", "accept4", "recvmsg"} {
+		if used[name] == 0 {
+			t.Errorf("the daemon has not used %s, so this was no busy daemon: %q", name, slices.Sorted(maps.Keys(used)))
+		}
+	}
+	t.Logf("%d kinds of system calls, none of %d that are forbidden", len(used), len(forbidden))
+}

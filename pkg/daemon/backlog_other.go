@@ -1,0 +1,7 @@
+//go:build !unix
+
+package daemon
+
+import "net"
+
+func deepen(net.Listener) {}
