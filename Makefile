@@ -6,7 +6,7 @@ PORT   ?= 4567
 TEST    = $(GO) test -timeout 20m
 
 # What people use on their own machine, whatever that is.
-PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
+PORTABLE = ./cmd/... ./pkg/boot ./pkg/cert ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
            ./pkg/loader ./pkg/media ./pkg/order ./pkg/site ./pkg/tftpd ./pkg/tree
 
 help: ## this list

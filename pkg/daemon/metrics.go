@@ -32,6 +32,7 @@ type metrics struct {
 	transfers    *prometheus.CounterVec
 	tftpBytes    prometheus.Counter
 	reloads      *prometheus.CounterVec
+	failed       *prometheus.CounterVec
 	isoHosts     prometheus.Gauge
 	isoTrouble   prometheus.Gauge
 }
@@ -66,6 +67,7 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 		tftpBytes:  counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
 		isoHosts:   gauge("iso_hosts", "Hosts of iso.hosts that are known."),
 		isoTrouble: gauge("iso_trouble", "What is wrong with the list of iso.hosts, its rows, the keys and the loaders, in all."),
+		failed:     vector("connections_failed_total", "Connections closed before their first request, by what was wrong with TLS or the PROXY protocol.", "reason"),
 		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series is there from the start, so that an alert sees the first increase.
@@ -81,7 +83,10 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 	for _, r := range tftpd.Results {
 		m.transfers.WithLabelValues(string(r))
 	}
-	m.registry.MustRegister(m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
+	for _, r := range httpd.Reasons {
+		m.failed.WithLabelValues(string(r))
+	}
+	m.registry.MustRegister(m.failed, m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
 		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
 			func() float64 { return float64(transfers.Open()) }),
@@ -98,6 +103,12 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 			}),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// hasTLS shows when the certificate in force ends.
+func (m *metrics) hasTLS(ends func() time.Time) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tls_certificate_expires_seconds",
+		Help: "When the certificate ends, in seconds since 1970."}, func() float64 { return float64(ends().Unix()) }))
 }
 
 func (m *metrics) handler() http.Handler {
