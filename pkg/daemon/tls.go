@@ -96,7 +96,7 @@ func (d *Daemon) failed(listener string, f httpd.Failure) {
 		return
 	}
 	line := []any{"peer", f.Peer.String(), "listener", listener, "reason", string(f.Reason), "why", f.Err.Error()}
-	if f.Client != f.Peer {
+	if f.Client != f.Peer && f.Client.IsValid() {
 		line = append(line, "source", f.Client.String())
 	}
 	if f.Subject != "" {

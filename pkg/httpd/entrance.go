@@ -173,10 +173,13 @@ func (e *Entrance) pass(c net.Conn) (net.Conn, Failure) {
 			f.Reason, f.Err = NoProxy, errors.New("it comes from no proxy of proxies.trusted")
 			return nil, f
 		}
-		if f.Reason, f.Err = tcp.header(e.Header); f.Err != nil {
+		f.Reason, f.Err = tcp.header(e.Header)
+		if tcp.proxied {
+			f.Client = tcp.client
+		}
+		if f.Err != nil {
 			return nil, f
 		}
-		f.Client = tcp.client
 	}
 	if e.TLS == nil {
 		return c, f

@@ -41,24 +41,23 @@ type Certificate struct {
 	CA     bool // for another CA
 }
 
-// Keys are expensive to make, and tests make many certificates.
-var rsaKeys = sync.OnceValue(func() (keys [2]*rsa.PrivateKey) {
-	for i := range keys {
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			panic(err)
-		}
-		keys[i] = key
+// newKey makes an RSA key, and serverKey is the one of all certificates with RSA: keys are expensive to make, and tests make many.
+func newKey() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
 	}
-	return keys
-})
+	return key
+}
+
+var serverKey = sync.OnceValue(newKey)
 
 var serials atomic.Int64
 
 // NewCA makes one.
 func NewCA(t testing.TB, name string) *CA {
 	t.Helper()
-	ca := &CA{t: t, key: rsaKeys()[0]}
+	ca := &CA{t: t, key: newKey()}
 	ca.cert, _ = ca.sign(Certificate{Name: name, CA: true, Hosts: []string{}}, nil)
 	return ca
 }
@@ -66,9 +65,9 @@ func NewCA(t testing.TB, name string) *CA {
 // sign makes a certificate with a key, signed by parent, or by itself.
 func (ca *CA) sign(want Certificate, parent *x509.Certificate) (*x509.Certificate, crypto.Signer) {
 	ca.t.Helper()
-	var key crypto.Signer = rsaKeys()[1]
+	var key crypto.Signer = serverKey()
 	if want.CA {
-		key = rsaKeys()[0]
+		key = ca.key
 	}
 	var err error
 	if want.ECDSA {
