@@ -125,8 +125,11 @@ func (p *passed) replace(c *config.Config) error {
 	if len(p.http) > 0 {
 		c.Listen = p.http
 	}
-	if len(p.https) > 0 {
+	if len(p.https) > 0 && c.TLSCert == "" {
 		return fmt.Errorf("systemd passed a socket for HTTPS, and no certificate is configured; systemctl disable --now pxesrv-https.socket takes it away")
+	}
+	if len(p.https) > 0 {
+		c.TLSListen = p.https
 	}
 	if len(p.tftp) > 0 {
 		c.TFTP = p.tftp
