@@ -34,6 +34,7 @@ func commands() []subcommand {
 		{"once", "COMMAND …", "place, list, cancel, retry, release one-time orders", runOnce},
 		{"iso", "…", "make boot media for machines without DHCP; inspect, check-loaders", runISO},
 		{"dhcp", "SERVER", "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy", runDHCP},
+		{"health", "", "ask the daemon here how it is; exit status 1 when it is not well", runHealth},
 		{"version", "", "print the version", runVersion},
 	}
 }
