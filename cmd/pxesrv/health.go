@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// healthTime is how long a daemon may take to say how it is.
+const healthTime = 3 * time.Second
+
+// health asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
+// which there is no curl.
+func health(io streams) (*pflag.FlagSet, action) {
+	var l layers
+	f := flags(&l, true)
+	ready := f.Bool("ready", false, "ask whether machines would get their answers; without it, whether the daemon lives")
+	return f, func(ctx context.Context, _ []string) error {
+		c, err := l.read(io)
+		if err != nil {
+			return err
+		}
+		if f.NArg() > 0 {
+			return usagef("health takes no arguments, and %q is one", f.Arg(0))
+		}
+		ctx, cancel := context.WithTimeout(ctx, healthTime)
+		defer cancel()
+		for _, addr := range c.Addresses() {
+			text, err := askHealth(ctx, addr, *ready)
+			if err != nil {
+				return fmt.Errorf("%s: %w", addr, err)
+			}
+			fmt.Fprintf(io.out, "%s: %s\n", addr, text)
+		}
+		return nil
+	}
+}
+
+// askHealth asks the daemon that listens on addr. It returns what that says when it is well, on one line.
+func askHealth(ctx context.Context, addr string, ready bool) (string, error) {
+	network, at, err := reachable(addr)
+	if err != nil {
+		return "", err
+	}
+	client := http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, at)
+			},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	path := "/healthz"
+	if ready {
+		path = "/readyz"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := client.Do(r)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "", fmt.Errorf("no answer within %v", healthTime)
+	} else if err != nil {
+		return "", fmt.Errorf("no daemon answers: %w", errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+	text := strings.ReplaceAll(strings.TrimSpace(string(body)), "\n", "; ")
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("the answer broke off: %w", err)
+	case resp.StatusCode == http.StatusForbidden && !ready:
+		// Who refuses lives.
+		return "it refuses this machine's own address (clients.allow), so it lives", nil
+	case resp.StatusCode == http.StatusForbidden:
+		return "", errors.New("it refuses this machine's own address: put 127.0.0.1 and ::1 into clients.allow")
+	case resp.StatusCode != http.StatusOK:
+		return "", errors.New(text)
+	}
+	return text, nil
+}
+
+// reachable is where this machine reaches a daemon that listens on addr.
+func reachable(addr string) (network, at string, err error) {
+	if name, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
+		return "unix", name, nil
+	}
+	// Without a host, or with that of every address, a connection goes to this machine itself.
+	if _, port, err := net.SplitHostPort(addr); err != nil {
+		return "", "", err
+	} else if port == "0" {
+		return "", "", errors.New("port 0 is any that is free, so nobody knows where the daemon is; name one")
+	}
+	return "tcp", addr, nil
+}
