@@ -1,11 +1,13 @@
 #!/bin/sh
-# deps.sh makes a machine ready for the tests (make deps).  It does three things, each only when needed:
+# deps.sh makes a machine ready for the tests (make deps).  It does four things, each only when needed:
 #
 #   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
 #   2. unpacks - does not install - ISC's DHCP servers into the cache folder: installed they would start, and
 #      answer on the network of whoever runs the tests;
 #   3. unpacks the iPXE and the GRUB of Debian 13 there, because the tests want a client of today beside the
-#      old one in QEMU's network card, and a GRUB that can start it.
+#      old one in QEMU's network card, and a GRUB that can start it;
+#   4. makes small root folders of Debian 12 and 13 there (as root only), on which tests install packages and run
+#      the container image's stages, see chroot.go.
 #
 # PXESRV_CACHE       cache folder; default $XDG_CACHE_HOME/pxesrv or ~/.cache/pxesrv
 # PXESRV_TEST_IPXE   a folder of your own with the files of iPXE; then step 3 is left out
@@ -13,10 +15,15 @@ set -eu
 
 packages="gcc libc6-dev git curl rsync make qemu-system-x86 qemu-block-extra ipxe-qemu ovmf ipxe mtools dosfstools
 iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinux isolinux syslinux-common grub-common
-xorriso genisoimage fdisk man-db zsh fish qemu-user-static"
+xorriso genisoimage fdisk mmdebstrap man-db zsh fish qemu-user-static"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# What the root folders hold beside the essential packages: what the tests need there without a network. A changed line
+# makes the folders anew.
+bases="debian-12:bookworm debian-13:trixie"
+within="logrotate systemd-standalone-sysusers systemd-standalone-tmpfiles"
 
 die() { printf 'deps: %s\n' "$@" >&2; exit 1; }
 
@@ -42,12 +49,10 @@ missing=
 for p in $packages; do
 	installed "$p" || missing="$missing $p"
 done
+root="sudo -n"
+[ "$(id -u)" != 0 ] || root=
 if [ -n "$missing" ]; then
-	if [ "$(id -u)" = 0 ]; then
-		root=
-	elif sudo -n true 2>/dev/null; then
-		root="sudo -n"
-	else
+	if [ -n "$root" ] && ! $root true 2>/dev/null; then
 		die "packages are missing and this user may not install them. As root run:" "apt-get install$missing"
 	fi
 	apt="$root env DEBIAN_FRONTEND=noninteractive apt-get -qy -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120"
@@ -92,11 +97,18 @@ if [ ! -d "$cache/dhcp-servers" ]; then
 	mv -T "$aside" "$cache/dhcp-servers" 2>/dev/null || [ -d "$cache/dhcp-servers" ] || die "could not write $cache/dhcp-servers"
 fi
 
-# --- 3. iPXE and GRUB of Debian 13 -----------------------------------------------------------------
+# --- 3. iPXE and GRUB of Debian 13, 4. root folders -------------------------------------------------
 
-if [ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/ipxe-13" ] && [ -d "$cache/grub-13" ]; then
-	exit 0
-fi
+boot=
+for p in ipxe:ipxe-13 grub-efi-amd64-bin:grub-13; do
+	[ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/${p#*:}" ] || boot="$boot $p"
+done
+made() { [ "$(cat "$cache/${1%:*}/made-of" 2>/dev/null)" = "${1#*:} $within" ]; }
+roots=
+for b in $bases; do
+	[ "$(id -u)" != 0 ] || made "$b" || roots="$roots $b" # only root can use them
+done
+[ -n "$boot$roots" ] || exit 0
 
 # The mirror is the one this machine uses for Debian's main archive.  apt reads its own sources, *.list and
 # *.sources; it tells of them only after an update, which a fresh container has not had.
@@ -107,28 +119,49 @@ if [ -z "$uri" ]; then
 	uri=$(mirror ownapt)
 fi
 if [ -z "$uri" ] || [ ! -r "$keyring" ]; then
+	if [ -z "$boot" ]; then
+		echo "deps: no Debian mirror in apt's sources, or no $keyring: tests in a root folder of Debian will be skipped"
+		exit 0
+	fi
 	die "found no Debian mirror in apt's sources, or no $keyring." \
 		"Unpack the package 'ipxe' of Debian 13 somewhere and set PXESRV_TEST_IPXE to the folder with ipxe.lkrn and ipxe.efi."
 fi
 
-echo "deb [signed-by=$keyring] $uri $release main" >"$work/sources.list"
-newapt() {
-	ownapt -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-		-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null "$@"
-}
-quietly newapt update || die "could not read $release from this machine's mirror"
-
-# unpack PACKAGE FOLDER unpacks a package aside and moves it into place, so an interrupted run leaves no half folder behind.
-unpack() {
-	[ ! -d "$cache/$2" ] || return 0
-	echo "deps: fetching $1 of Debian 13 into $cache/$2"
-	(cd "$work" && quietly newapt download "$1") || die "could not fetch the package $1 of $release"
+# aside NAME makes a folder beside NAME's place in the cache, and place moves it there when it is finished, so an
+# interrupted run leaves no half folder behind.
+aside() {
 	mkdir -p "$cache"
-	aside=$(mktemp -d "$cache/$2.XXXXXX")
+	aside=$(mktemp -d "$cache/$1.XXXXXX")
 	trap 'rm -rf "$work" "$aside"' EXIT
-	dpkg-deb -x "$work/$1"_*.deb "$aside"
-	chmod 755 "$aside"
-	mv -T "$aside" "$cache/$2" 2>/dev/null || [ -d "$cache/$2" ] || die "could not write $cache/$2"
 }
-unpack ipxe ipxe-13
-unpack grub-efi-amd64-bin grub-13
+place() { mv -T "$aside" "$cache/$1" 2>/dev/null || [ -d "$cache/$1" ] || die "could not write $cache/$1"; }
+
+if [ -n "$boot" ]; then
+	echo "deb [signed-by=$keyring] $uri $release main" >"$work/sources.list"
+	newapt() {
+		ownapt -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+			-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null "$@"
+	}
+	quietly newapt update || die "could not read $release from this machine's mirror"
+fi
+for p in $boot; do
+	package=${p%:*} folder=${p#*:}
+	echo "deps: fetching $package of Debian 13 into $cache/$folder"
+	(cd "$work" && quietly newapt download "$package") || die "could not fetch the package $package of $release"
+	aside "$folder"
+	dpkg-deb -x "$work/$package"_*.deb "$aside"
+	chmod 755 "$aside"
+	place "$folder"
+done
+
+for b in $roots; do
+	folder=${b%:*} suite=${b#*:}
+	echo "deps: making a root folder of Debian ${folder#debian-} in $cache/$folder"
+	aside "$folder" # for root alone: there are setuid programs inside
+	# mmdebstrap makes what debootstrap makes, in half the time.
+	quietly mmdebstrap --mode=root --format=directory --variant=minbase --include="$(echo $within | tr ' ' ,)" \
+		"$suite" "$aside/root" "deb [signed-by=$keyring] $uri $suite main" || die "could not make a root folder of $suite"
+	echo "$suite $within" >"$aside/made-of"
+	made "$b" || rm -rf "${cache:?}/$folder"
+	place "$folder"
+done

@@ -113,25 +113,30 @@ func (n *Namespace) ip(args ...string) {
 
 // Server is a program that runs inside a namespace until the test ends.
 type Server struct {
-	t    testing.TB
-	name string
-	proc *process
-	mu   sync.Mutex
-	said bytes.Buffer
+	t     testing.TB
+	name  string
+	proc  *process
+	forks bool // proc is nsenter, and waits for the program
+	mu    sync.Mutex
+	said  bytes.Buffer
 }
 
 // Start starts a program inside. It must stay in the foreground. A failed test shows what it printed.
 func (n *Namespace) Start(name string, args ...string) *Server {
 	n.t.Helper()
-	s := &Server{t: n.t, name: name}
-	cmd := n.Command(name, args...)
+	return serve(n.t, name, n.Command(name, args...))
+}
+
+func serve(t testing.TB, name string, cmd *exec.Cmd) *Server {
+	t.Helper()
+	s := &Server{t: t, name: name}
 	cmd.Stdout = locked{&s.mu, &s.said}
 	cmd.Stderr = cmd.Stdout
 	var err error
 	if s.proc, err = start(cmd); err != nil {
-		n.t.Fatalf("lab: %s: %v", name, err)
+		t.Fatalf("lab: %s: %v", name, err)
 	}
-	n.t.Cleanup(func() {
+	t.Cleanup(func() {
 		s.Stop()
 		if s.t.Failed() {
 			s.t.Logf("%s said:\n%s", name, s.Output())
@@ -157,12 +162,24 @@ func (s *Server) Expect(pattern string, timeout time.Duration) {
 	}
 }
 
-// Stop asks the server to end, and ends it when it does not within ten seconds. Calling it again does nothing.
-func (s *Server) Stop() {
-	s.proc.cmd.Process.Signal(syscall.SIGTERM)
+// Signal sends a signal to the server, if it still runs.
+func (s *Server) Signal(sig syscall.Signal) {
+	if pid := s.proc.cmd.Process.Pid; s.forks && !s.proc.ended() {
+		syscall.Kill(forked(pid), sig)
+	} else {
+		s.proc.cmd.Process.Signal(sig)
+	}
+}
+
+// Stop asks the server to end, and ends it when it does not within ten seconds. It returns how it ended, as in "exit
+// status 0". Calling it again does nothing.
+func (s *Server) Stop() string {
+	s.Signal(syscall.SIGTERM)
 	select {
 	case <-s.proc.gone:
 	case <-time.After(10 * time.Second):
+		s.Signal(syscall.SIGKILL)
 		s.proc.kill()
 	}
+	return s.proc.cmd.ProcessState.String()
 }
