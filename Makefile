@@ -46,13 +46,15 @@ source: ## dist/pxesrv-VERSION.tar.gz, the source
 		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | LC_ALL=C sort | \
 		tar -czf $(SOURCE) --owner=0 --group=0 --transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T -
 
-deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian
+deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && tar -xzf $(SOURCE) -C "$$work" && \
-	(cd "$$work/pxesrv-$(VERSION)" && COMMIT='$(COMMIT)' dpkg-buildpackage -b -us -uc) && mv "$$work"/*.deb dist/
+	cd "$$work/pxesrv-$(VERSION)" && export COMMIT='$(COMMIT)' $(if $(ARCH),DEB_BUILD_OPTIONS=nocheck) && \
+	dpkg-buildpackage -b -us -uc $(if $(ARCH),-d -a$(ARCH)) && mv "$$work"/*.deb $(CURDIR)/dist/
 
-rpm: source ## dist/pxesrv-VERSION-1.ARCH.rpm
+rpm: source ## dist/pxesrv-VERSION-1.ARCH.rpm; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	COMMIT='$(COMMIT)' rpmbuild -bb $$([ ! -e /etc/debian_version ] || echo --nodeps) \
+		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) \
 		--define "_topdir $$work" --define "_sourcedir $(CURDIR)/dist" \
 		--define "_rpmdir $(CURDIR)/dist" --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" pxesrv.spec
 
@@ -64,8 +66,8 @@ ZSHDIR  ?= /usr/share/zsh/vendor-completions
 copy = mkdir -p $(DESTDIR)$(2) && { (cd $(1) && $(GIT) ls-files . 2>/dev/null) | grep . || (cd $(1) && find . -type f); } | \
 	tar -c -C $(1) --owner=0 --group=0 --mode=u=rwX,go=rX -T - | tar -x --no-same-owner -C $(DESTDIR)$(2)
 
-# Whoever passes the program on has to pass these on as well.
-libraries: ## bin/libraries.txt: the libraries in the program, with their licences
+# bin/libraries.txt: the libraries in the program, with their licences, which whoever passes the program on has to pass on as well.
+libraries:
 	@mkdir -p bin
 	@{ echo "== Go"; cat "$$($(GO) env GOROOT)/LICENSE"; \
 	$(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/pxesrv | sort -u | \

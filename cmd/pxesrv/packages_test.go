@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"debug/elf"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,8 +23,9 @@ import (
 // oldVersion is what the packages are upgraded from: the same source with another configuration file.
 const oldVersion = "0.0.1"
 
-// buildPackage runs make deb or make rpm in a copy of the repository, and returns the package. An old one has oldVersion.
-func buildPackage(t *testing.T, kind string, old bool) string {
+// buildPackage runs make deb or make rpm, with more for make, in a copy of the repository, and returns the package. An old one has
+// oldVersion.
+func buildPackage(t *testing.T, kind string, old bool, more ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "source")
 	if err := copyRepository("../..", dir); err != nil {
@@ -48,7 +50,7 @@ func buildPackage(t *testing.T, kind string, old bool) string {
 		edit("debian/changelog", `^pxesrv \([^)]*\)`, "pxesrv ("+oldVersion+")")
 		edit("debian/pxesrv.yaml", `^# pxesrv on this machine`, "# the old pxesrv on this machine")
 	}
-	cmd := exec.Command("make", kind)
+	cmd := exec.Command("make", append([]string{kind}, more...)...)
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("make %s: %v (run 'make deps')\n%s", kind, err, out)
@@ -227,10 +229,12 @@ func (c *computer) use() string {
 	c.t.Helper()
 	c.Run("diff", "-r", "/usr/share/pxesrv/example", "/srv/pxesrv")
 	c.rights(rightsOfInstalled)
-	c.has("/usr/lib/systemd/system/pxesrv-http.socket", "/usr/lib/systemd/system/pxesrv-https.socket", "/usr/lib/systemd/system/pxesrv-tftp.socket",
-		"/usr/share/man/man8/pxesrv.8*", "/usr/share/bash-completion/completions/pxesrv", "/usr/share/zsh/*/_pxesrv",
-		"/usr/share/fish/vendor_completions.d/pxesrv.fish", "/usr/share/doc/pxesrv/README.md", "/usr/share/doc/pxesrv/docs/install.md",
-		"/usr/share/doc/pxesrv/examples/pxesrv.yaml", "/usr/share/doc/pxesrv/examples/systemd/sockets.conf", "/usr/share/doc/pxesrv/libraries.txt")
+	c.has("/usr/lib/systemd/system/pxesrv-http.socket", "/usr/lib/systemd/system/pxesrv-https.socket",
+		"/usr/lib/systemd/system/pxesrv-tftp.socket", "/usr/share/man/man8/pxesrv.8*", "/usr/share/bash-completion/completions/pxesrv",
+		"/usr/share/zsh/*/_pxesrv", "/usr/share/fish/vendor_completions.d/pxesrv.fish")
+	for _, name := range []string{"README.md", "libraries.txt", "docs/install.md", "examples/pxesrv.yaml", "examples/systemd/sockets.conf"} {
+		c.has("/usr/share/doc/pxesrv/" + name)
+	}
 	if version := c.Run("pxesrv", "version"); !strings.HasPrefix(version, "pxesrv "+oldVersion+", ") {
 		c.t.Errorf("the version is %s", version)
 	}
@@ -345,7 +349,8 @@ func TestDebianPackage(t *testing.T) {
 	if !strings.Contains(said, "stays where it is: /srv/pxesrv") {
 		t.Errorf("purge does not say where the tree is:\n%s", said)
 	}
-	c.hasNot("/etc/pxesrv", "/etc/logrotate.d/pxesrv", "/var/lib/pxesrv", "/var/log/pxesrv", enabled, "/var/lib/systemd/deb-systemd-helper-*/*pxesrv*")
+	c.hasNot("/etc/pxesrv", "/etc/logrotate.d/pxesrv", "/var/lib/pxesrv", "/var/log/pxesrv", enabled,
+		"/var/lib/systemd/deb-systemd-helper-*/*pxesrv*")
 	c.Run("id", "pxesrv")
 
 	// From here on with a systemd that would start it.
@@ -406,8 +411,9 @@ func TestRPM(t *testing.T) {
 	if len(config) != 2 || !config["/etc/pxesrv/pxesrv.yaml"] || !config["/etc/logrotate.d/pxesrv"] {
 		t.Errorf("configuration files that are not replaced: %v", config)
 	}
+	common := regexp.MustCompile(`^(rpmlib\(.*|config\(pxesrv\)|/bin/sh|/usr/bin/getent|/usr/sbin/(user|group)add)$`)
 	for line := range strings.Lines(outside(t, "rpm", "-qp", "--requires", now)) {
-		if need := strings.Fields(line)[0]; !regexp.MustCompile(`^(rpmlib\(.*|config\(pxesrv\)|/bin/sh|/usr/bin/getent|/usr/sbin/(user|group)add)$`).MatchString(need) {
+		if need := strings.Fields(line)[0]; !common.MatchString(need) {
 			t.Errorf("the package needs %s", need)
 		}
 	}
@@ -438,12 +444,40 @@ func TestRPM(t *testing.T) {
 	if log := asked(); !regexp.MustCompile(`^--no-reload disable .*pxesrv\.service\nstop .*socket.* pxesrv\.service\n$`).MatchString(log) {
 		t.Errorf("the removal asked systemctl for\n%s", log)
 	}
-	c.hasNot("/usr/bin/pxesrv", "/usr/lib/systemd/system/pxesrv*", "/usr/share/pxesrv", "/etc/pxesrv/pxesrv.yaml", "/etc/logrotate.d/pxesrv")
+	c.hasNot("/usr/bin/pxesrv", "/usr/lib/systemd/system/pxesrv*", "/usr/share/pxesrv", "/etc/pxesrv/pxesrv.yaml",
+		"/etc/logrotate.d/pxesrv")
 	c.has("/etc/pxesrv/pxesrv.yaml.rpmsave", "/var/lib/pxesrv/some.keys", "/var/log/pxesrv/pxesrv.log")
 
 	rpm("--install", now)
 	if picture := c.picture("/srv/pxesrv"); picture != tree {
 		t.Errorf("after removal and installation the tree is\n%swas\n%s", picture, tree)
+	}
+}
+
+// TestPackagesARM64 makes the packages for another processor, with its program in them.
+func TestPackagesARM64(t *testing.T) {
+	t.Parallel()
+	deb, rpm, dir := buildPackage(t, "deb", false, "ARCH=arm64"), buildPackage(t, "rpm", false, "ARCH=arm64"), t.TempDir()
+	if arch := outside(t, "dpkg-deb", "-f", deb, "Architecture"); arch != "arm64\n" {
+		t.Errorf("the Debian package is for %s", arch)
+	}
+	if arch := outside(t, "rpm", "-qp", "--qf", "%{ARCH}", rpm); arch != "aarch64" {
+		t.Errorf("the RPM is for %s", arch)
+	}
+	outside(t, "dpkg-deb", "-x", deb, dir+"/deb")
+	outside(t, "sh", "-ec", `rpm2archive "$2"; mkdir "$1"; tar -xzf "$2.tgz" -C "$1"`, "sh", dir+"/rpm", rpm)
+	for _, kind := range []string{"deb", "rpm"} {
+		program, err := elf.Open(filepath.Join(dir, kind, "usr/bin/pxesrv"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if program.Machine != elf.EM_AARCH64 {
+			t.Errorf("%s: the program is for %v", kind, program.Machine)
+		}
+		program.Close()
+		if pages, _ := filepath.Glob(filepath.Join(dir, kind, "usr/share/man/man8/pxesrv.8*")); len(pages) != 1 {
+			t.Errorf("%s: manual pages: %q", kind, pages)
+		}
 	}
 }
 
