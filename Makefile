@@ -71,8 +71,8 @@ libraries:
 	@mkdir -p bin
 	@{ echo "== Go"; cat "$$($(GO) env GOROOT)/LICENSE"; \
 	$(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/pxesrv | sort -u | \
-	while read -r path version dir; do printf '\n== %s %s\n' "$$path" "$$version"; cat "$$dir"/LICENSE* || exit 1; \
-		[ ! -e "$$dir/NOTICE" ] || cat "$$dir/NOTICE"; done; } >bin/libraries.txt
+	while read -r path version dir; do dir=$${dir:-vendor/$$path}; printf '\n== %s %s\n' "$$path" "$$version"; \
+		cat "$$dir"/LICENSE* || exit 1; [ ! -e "$$dir/NOTICE" ] || cat "$$dir/NOTICE"; done; } >bin/libraries.txt
 
 install: ## put what make build made where packages put it; DESTDIR=...
 	install -D -m 755 bin/pxesrv $(DESTDIR)/usr/bin/pxesrv
