@@ -76,7 +76,7 @@ libraries:
 
 install: ## put what make build made where packages put it; DESTDIR=...
 	install -D -m 755 bin/pxesrv $(DESTDIR)/usr/bin/pxesrv
-	install -D -m 644 debian/pxesrv.yaml $(DESTDIR)/etc/pxesrv/pxesrv.yaml
+	[ -e $(DESTDIR)/etc/pxesrv/pxesrv.yaml ] || install -D -m 644 debian/pxesrv.yaml $(DESTDIR)/etc/pxesrv/pxesrv.yaml
 	install -D -m 644 debian/pxesrv.logrotate $(DESTDIR)/etc/logrotate.d/pxesrv
 	install -D -m 644 bin/libraries.txt $(DESTDIR)/usr/share/doc/pxesrv/libraries.txt
 	install -D -m 644 README.md $(DESTDIR)/usr/share/doc/pxesrv/README.md
