@@ -35,8 +35,62 @@ man: build ## bin/pxesrv.8, and the completions of shells in bin/completions
 	bin/pxesrv completion zsh >bin/completions/_pxesrv
 	bin/pxesrv completion fish >bin/completions/pxesrv.fish
 
-dist: man ## dist/pxesrv-VERSION-linux-amd64.tar.gz and -arm64, the same bytes from the same commit
+dist: man libraries ## dist/pxesrv-VERSION-linux-amd64.tar.gz and -arm64, the same bytes from the same commit
 	$(foreach arch,amd64 arm64,GOOS=linux GOARCH=$(arch) $(BUILD) -o bin/linux-$(arch)/pxesrv ./cmd/pxesrv &&) bash .ci/dist "$(VERSION)"
+
+# The files that Git knows, or all where there is no Git, as a tar for the packages to be built from.
+SOURCE = dist/pxesrv-$(VERSION).tar.gz
+source: ## dist/pxesrv-VERSION.tar.gz, the source
+	@mkdir -p dist
+	@{ $(GIT) ls-files --cached --others --exclude-standard . 2>/dev/null | grep . || \
+		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | LC_ALL=C sort | \
+		tar -czf $(SOURCE) --owner=0 --group=0 --transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T -
+
+deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another processor
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && tar -xzf $(SOURCE) -C "$$work" && \
+	cd "$$work/pxesrv-$(VERSION)" && export COMMIT='$(COMMIT)' $(if $(ARCH),DEB_BUILD_OPTIONS=nocheck) && \
+	dpkg-buildpackage -b -us -uc $(if $(ARCH),-d -a$(ARCH)) && mv "$$work"/*.deb $(CURDIR)/dist/
+
+rpm: source ## dist/pxesrv-VERSION-1.ARCH.rpm; ARCH=arm64 for another processor
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	COMMIT='$(COMMIT)' rpmbuild -bb $$([ ! -e /etc/debian_version ] || echo --nodeps) \
+		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) \
+		--define "_topdir $$work" --define "_sourcedir $(CURDIR)/dist" \
+		--define "_rpmdir $(CURDIR)/dist" --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" pxesrv.spec
+
+# What a package has, below DESTDIR. Distributions differ in UNITDIR and ZSHDIR.
+UNITDIR ?= /usr/lib/systemd/system
+ZSHDIR  ?= /usr/share/zsh/vendor-completions
+
+# $(call copy,FROM,TO) copies a folder: what Git knows of it, or all of it where there is no Git.
+copy = mkdir -p $(DESTDIR)$(2) && { (cd $(1) && $(GIT) ls-files . 2>/dev/null) | grep . || (cd $(1) && find . -type f); } | \
+	tar -c -C $(1) --owner=0 --group=0 --mode=u=rwX,go=rX -T - | tar -x --no-same-owner -C $(DESTDIR)$(2)
+
+# bin/libraries.txt: the libraries in the program, with their licences, which whoever passes the program on has to pass on as well.
+libraries:
+	@mkdir -p bin
+	@{ echo "== Go"; cat "$$($(GO) env GOROOT)/LICENSE"; \
+	$(GO) list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/pxesrv | sort -u | \
+	while read -r path version dir; do dir=$${dir:-vendor/$$path}; printf '\n== %s %s\n' "$$path" "$$version"; \
+		cat "$$dir"/LICENSE* || exit 1; [ ! -e "$$dir/NOTICE" ] || cat "$$dir/NOTICE"; done; } >bin/libraries.txt
+
+install: ## put what make build made where packages put it; DESTDIR=...
+	install -D -m 755 bin/pxesrv $(DESTDIR)/usr/bin/pxesrv
+	[ -e $(DESTDIR)/etc/pxesrv/pxesrv.yaml ] || install -D -m 644 debian/pxesrv.yaml $(DESTDIR)/etc/pxesrv/pxesrv.yaml
+	install -D -m 644 debian/pxesrv.logrotate $(DESTDIR)/etc/logrotate.d/pxesrv
+	install -D -m 644 bin/libraries.txt $(DESTDIR)/usr/share/doc/pxesrv/libraries.txt
+	install -D -m 644 README.md $(DESTDIR)/usr/share/doc/pxesrv/README.md
+	$(call copy,docs,/usr/share/doc/pxesrv/docs)
+	$(call copy,examples,/usr/share/doc/pxesrv/examples)
+	$(call copy,public,/usr/share/pxesrv/example)
+	install -D -m 644 -t $(DESTDIR)/usr/share/man/man8 bin/pxesrv.8
+	install -D -m 644 -t $(DESTDIR)/usr/share/bash-completion/completions bin/completions/pxesrv
+	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) bin/completions/_pxesrv
+	install -D -m 644 -t $(DESTDIR)/usr/share/fish/vendor_completions.d bin/completions/pxesrv.fish
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/pxesrv/examples/systemd systemd/sockets.conf systemd/credentials.conf
+	install -D -m 644 -t $(DESTDIR)$(UNITDIR) systemd/*.service systemd/*.socket
+	install -D -m 644 systemd/pxesrv.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/pxesrv.conf
+	install -D -m 644 systemd/pxesrv.tmpfiles.conf $(DESTDIR)/usr/lib/tmpfiles.d/pxesrv.conf
 
 test: deps ## install what is missing (Debian), then run every test, real iPXE in QEMU included
 	bash .ci/tests
@@ -64,7 +118,7 @@ deps: ## install what the tests need (Debian), and fetch the iPXE of Debian 13 i
 	@bash pkg/lab/deps.sh
 
 clean: ## remove what was built
-	rm -rf bin dist
+	rm -rf bin dist debian/.debhelper debian/debhelper-build-stamp debian/files debian/*.substvars debian/*.debhelper debian/pxesrv
 
-.PHONY: help run build man dist test soak fuzz bench lint fmt deps clean
+.PHONY: help run build man dist source deb rpm install libraries test soak fuzz bench lint fmt deps clean
 .DEFAULT_GOAL := help

@@ -58,7 +58,7 @@ func TestDist(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		name := "pxesrv-1.2.3-linux-" + arch
 		files := unpack(t, filepath.Join(folders[0], "dist", name+".tar.gz"), name)
-		for _, want := range []string{"README.md", "LICENSE", "pxesrv.8", "completions/pxesrv", "completions/_pxesrv", "completions/pxesrv.fish",
+		for _, want := range []string{"README.md", "LICENSE", "pxesrv.8", "completions/pxesrv", "completions/_pxesrv", "completions/pxesrv.fish", "libraries.txt",
 			"docs/settings.md", "examples/pxesrv.yaml", "public/default"} {
 			if len(files[want]) == 0 {
 				t.Errorf("%s lacks %s", name, want)

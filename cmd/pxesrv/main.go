@@ -266,6 +266,9 @@ func (l *layers) load() (c config.Config, warnings []string, err error) {
 	if file == "" {
 		file = os.Getenv(config.FileEnv)
 	}
+	if _, err := os.Stat(config.SystemFile); err == nil && file == "" && os.Getenv("PXESRV_ROOT") == "" && l.given["root"] == nil {
+		file = config.SystemFile
+	}
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {

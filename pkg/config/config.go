@@ -206,6 +206,10 @@ func (c *Config) Settings() []Setting {
 // FileEnv is the variable that names the configuration file, as the flag --config does.
 const FileEnv = "PXESRV_CONFIG"
 
+// SystemFile is the configuration file of an installed daemon. A command that is given neither a file nor a document root reads
+// it where it is there, so that an administrator's commands see the tree that the daemon serves.
+const SystemFile = "/etc/pxesrv/pxesrv.yaml"
+
 // serviceLink is what Kubernetes writes of a service beside a pod.
 var serviceLink = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 

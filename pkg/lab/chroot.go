@@ -234,6 +234,24 @@ func (r Root) Run(name string, args ...string) string {
 	return out
 }
 
+// From runs a program of this computer to its end, on the root folder, and returns what it printed: an argument "{}" is the name
+// that the root folder has for it, as in From("rpm", "--root", "{}", ...). It must succeed.
+func (r Root) From(name string, args ...string) string {
+	r.t.Helper()
+	line := []string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", r.holder.cmd.Process.Pid), "--", name}
+	for _, a := range args {
+		if a == "{}" {
+			a = r.outer
+		}
+		line = append(line, a)
+	}
+	out, err := exec.Command("nsenter", line...).CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("lab: %s: %v\n%s", strings.Join(line[2:], " "), err, out)
+	}
+	return string(out)
+}
+
 // Start starts a program inside that runs until the test ends. It must stay in the foreground. A failed test shows what
 // it printed.
 func (r Root) Start(name string, args ...string) *Server {
