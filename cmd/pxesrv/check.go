@@ -12,73 +12,72 @@ import (
 	"pxesrv/pkg/check"
 )
 
-// runCheck says what is wrong with a tree, for people, for CI and for a hook of Git. It needs no daemon and writes nothing.
-func runCheck(ctx context.Context, io streams, args []string) error {
-	l := &layers{}
-	f := flags(io, "check", "[DIR]", l, false)
+const checkNotes = `
+DIR is the document root; without it, --root or PXESRV_ROOT is. The status is 1 when there are errors, and 0 when there
+are only warnings and notes.
+`
+
+// checkTree says what is wrong with a tree, for people, for CI and for a hook of Git. It needs no daemon and writes nothing.
+func checkTree(io streams) (*pflag.FlagSet, action) {
+	var l layers
+	f := flags(&l, false)
 	asJSON := f.Bool("json", false, "print what is found as JSON")
 	quiet := f.Bool("quiet", false, "leave out notes, and the summary when nothing else is found")
 	strict := f.Bool("strict", false, "end with status 1 on warnings, too")
-	plain := f.Usage
-	f.Usage = func() {
-		plain()
-		fmt.Fprint(io.out, `
-DIR is the document root; without it, --root or PXESRV_ROOT is. The status is 1 when there are errors, and 0 when there
-are only warnings and notes.
-`)
-	}
-	c, err := parse(io, f, l, args)
-	if usage := (usageError{}); errors.As(err, &usage) || errors.Is(err, pflag.ErrHelp) {
-		return err
-	}
-	switch f.NArg() {
-	case 0:
-	case 1:
-		// It is --root by another name, and wins over what the other sources say, which may be nothing.
-		if err = f.Set("root", f.Arg(0)); err == nil {
-			c, _, err = l.load()
+	return f, func(ctx context.Context, _ []string) error {
+		c, err := l.read(io)
+		if usage := (usageError{}); errors.As(err, &usage) {
+			return err
 		}
-	default:
-		return usagef("check takes one directory, and %d are given", f.NArg())
-	}
-	if err != nil {
-		return err
-	}
-	o := check.Options{}
-	clear := func() {}
-	if isTerminal(io.err) {
-		o.Progress = func(what string, done int) { fmt.Fprintf(io.err, "\r\x1b[K%d: %.60s", done, what) }
-		clear = func() { fmt.Fprint(io.err, "\r\x1b[K") }
-	}
-	all, err := check.Tree(ctx, c, o)
-	clear()
-	if err != nil {
-		return fmt.Errorf("the check was not finished: %w", err)
-	}
-	count := map[check.Level]int{}
-	shown := make([]check.Finding, 0, len(all))
-	for _, found := range all {
-		count[found.Level]++
-		if !*quiet || found.Level != check.Note {
-			shown = append(shown, found)
+		switch f.NArg() {
+		case 0:
+		case 1:
+			// It is --root by another name, and wins over what the other sources say, which may be nothing.
+			if err = f.Set("root", f.Arg(0)); err == nil {
+				c, _, err = l.load()
+			}
+		default:
+			return usagef("check takes one directory, and %d are given", f.NArg())
 		}
+		if err != nil {
+			return err
+		}
+		o := check.Options{}
+		clear := func() {}
+		if isTerminal(io.err) {
+			o.Progress = func(what string, done int) { fmt.Fprintf(io.err, "\r\x1b[K%d: %.60s", done, what) }
+			clear = func() { fmt.Fprint(io.err, "\r\x1b[K") }
+		}
+		all, err := check.Tree(ctx, c, o)
+		clear()
+		if err != nil {
+			return fmt.Errorf("the check was not finished: %w", err)
+		}
+		count := map[check.Level]int{}
+		shown := make([]check.Finding, 0, len(all))
+		for _, found := range all {
+			count[found.Level]++
+			if !*quiet || found.Level != check.Note {
+				shown = append(shown, found)
+			}
+		}
+		if *asJSON {
+			err = checkJSON(io, c.Root, shown, count)
+		} else {
+			err = checkText(io, shown)
+		}
+		if err != nil {
+			return err
+		}
+		if !*quiet || len(shown) > 0 {
+			fmt.Fprintf(io.err, "pxesrv: %s, %s, %s in %s\n", counted(count[check.Error], "error"), counted(count[check.Warning], "warning"),
+				counted(count[check.Note], "note"), c.Root)
+		}
+		if count[check.Error] > 0 || *strict && count[check.Warning] > 0 {
+			return errQuiet
+		}
+		return nil
 	}
-	if *asJSON {
-		err = checkJSON(io, c.Root, shown, count)
-	} else {
-		err = checkText(io, shown)
-	}
-	if err != nil {
-		return err
-	}
-	if !*quiet || len(shown) > 0 {
-		fmt.Fprintf(io.err, "pxesrv: %s, %s, %s in %s\n", counted(count[check.Error], "error"), counted(count[check.Warning], "warning"),
-			counted(count[check.Note], "note"), c.Root)
-	}
-	if count[check.Error] > 0 || *strict && count[check.Warning] > 0 {
-		return errQuiet
-	}
-	return nil
 }
 
 // checkText prints a line for each finding, in the form that editors and CI know from compilers.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,9 +13,15 @@ import (
 	"pxesrv/pkg/dhcp"
 )
 
-// runDHCP prints the lines for a DHCP server.
-func runDHCP(_ context.Context, io streams, args []string) error {
-	f := flags(io, "dhcp", strings.Join(dhcp.Kinds, "|"), nil, false)
+const dhcpNotes = `
+isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP server that stays as it is:
+  pxesrv dhcp kea --url http://192.0.2.10:4567 --subnet 192.0.2.0/24 --range 192.0.2.100-192.0.2.199
+  pxesrv dhcp dnsmasq-proxy --url http://boot.example:4567 --tftp 192.0.2.10 --subnet 192.0.2.0/24
+`
+
+// dhcpLines prints the lines for a DHCP server.
+func dhcpLines(io streams) (*pflag.FlagSet, action) {
+	f := flags(nil, false)
 	var (
 		o             dhcp.Options
 		shim          bool
@@ -29,45 +34,33 @@ func runDHCP(_ context.Context, io streams, args []string) error {
 	f.StringVar(&o.Router, "router", "", "router of the network")
 	f.StringArrayVar(&o.DNS, "dns", nil, "name server of the network; may be given several times")
 	f.BoolVar(&shim, "shim", false, "Secure Boot: hand out ipxe-shim.efi and snponly-shim.efi")
-	f.StringVar(&loaders, "loaders", "", "folder of the loaders: hand out the shims that are there (default: ipxe/ in PXESRV_ROOT)")
-	f.StringVarP(&file, "output", "o", "", "file to write instead of standard output")
-	plain := f.Usage
-	f.Usage = func() {
-		plain()
-		fmt.Fprint(io.out, `
-isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP server that stays as it is:
-  pxesrv dhcp kea --url http://192.0.2.10:4567 --subnet 192.0.2.0/24 --range 192.0.2.100-192.0.2.199
-  pxesrv dhcp dnsmasq-proxy --url http://boot.example:4567 --tftp 192.0.2.10 --subnet 192.0.2.0/24
-`)
-	}
-	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
+	fileFlag(f, &loaders, "loaders", "", "dir", "folder of the loaders: hand out the shims that are there (default: ipxe/ in PXESRV_ROOT)")
+	fileFlag(f, &file, "output", "o", "file", "file to write instead of standard output")
+	return f, func(_ context.Context, words []string) error {
+		if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
+			return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
+		}
+		if root := os.Getenv("PXESRV_ROOT"); loaders == "" && root != "" {
+			loaders = filepath.Join(root, "ipxe")
+		} else if info, err := os.Stat(loaders); loaders != "" && (err != nil || !info.IsDir()) {
+			return fmt.Errorf("--loaders: %s is no folder that can be read", loaders)
+		}
+		present := func(name string) bool {
+			info, err := os.Stat(filepath.Join(loaders, name))
+			return shim || loaders != "" && err == nil && info.Mode().IsRegular()
+		}
+		o.ShimIPXE, o.ShimSNPOnly = present("ipxe-shim.efi"), present("snponly-shim.efi")
+		o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, words...))
+		text, err := dhcp.Print(f.Arg(0), o)
+		if err != nil {
+			return usageError{err}
+		}
+		if file != "" {
+			return os.WriteFile(file, text, 0o644)
+		}
+		_, err = io.out.Write(text)
 		return err
-	} else if err != nil {
-		return usagef("%v; see %s --help", err, f.Name())
 	}
-	if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
-		return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
-	}
-	if root := os.Getenv("PXESRV_ROOT"); loaders == "" && root != "" {
-		loaders = filepath.Join(root, "ipxe")
-	} else if info, err := os.Stat(loaders); loaders != "" && (err != nil || !info.IsDir()) {
-		return fmt.Errorf("--loaders: %s is no folder that can be read", loaders)
-	}
-	present := func(name string) bool {
-		info, err := os.Stat(filepath.Join(loaders, name))
-		return shim || loaders != "" && err == nil && info.Mode().IsRegular()
-	}
-	o.ShimIPXE, o.ShimSNPOnly = present("ipxe-shim.efi"), present("snponly-shim.efi")
-	o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, args...))
-	text, err := dhcp.Print(f.Arg(0), o)
-	if err != nil {
-		return usageError{err}
-	}
-	if file != "" {
-		return os.WriteFile(file, text, 0o644)
-	}
-	_, err = io.out.Write(text)
-	return err
 }
 
 // shellLine writes words as one line that a shell would read as these words.

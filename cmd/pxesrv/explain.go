@@ -15,10 +15,16 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// runExplain says what a machine would get, by the very code that answers it, and uses nothing up.
-func runExplain(ctx context.Context, io streams, args []string) error {
+const explainNotes = `
+A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling:
+  pxesrv explain 10.0.0.7
+  pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
+`
+
+// explain says what a machine would get, by the very code that answers it, and uses nothing up.
+func explain(io streams) (*pflag.FlagSet, action) {
 	var l layers
-	f := flags(io, "explain", "NAME…", &l, false)
+	f := flags(&l, false)
 	var (
 		claims        boot.Claims
 		query, ip     string
@@ -36,79 +42,72 @@ func runExplain(ctx context.Context, io streams, args []string) error {
 	f.IntVar(&claims.Try, "try", 0, "how often the machine has asked before in this boot")
 	f.BoolVar(&print, "script", false, "print the script instead")
 	f.BoolVar(&asJSON, "json", false, "print the decision as JSON")
-	plain := f.Usage
-	f.Usage = func() {
-		plain()
-		fmt.Fprint(io.out, `
-A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling:
-  pxesrv explain 10.0.0.7
-  pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
-`)
-	}
-	c, err := parse(io, f, &l, args)
-	if err != nil {
-		return err
-	}
-	claims.MACs = macs
-	var addr netip.Addr
-	if ip != "" {
-		if addr, err = netip.ParseAddr(ip); err != nil {
-			return usagef("--ip %q is not an address", ip)
-		}
-	}
-	s, err := site.New(c)
-	if err != nil {
-		return err
-	}
-	given := false
-	f.Visit(func(fl *pflag.Flag) {
-		switch fl.Name {
-		case "query", "ip", "uuid", "manufacturer", "serial", "asset", "mac", "host":
-			given = true
-		}
-	})
-	if !given && f.NArg() == 0 {
-		return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
-	}
-	if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
-		return usagef("--query says all of the machine; beside it only --ip can be given")
-	}
-	var client boot.Client
-	if query != "" {
-		if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
-			query = after // of a whole URL
-		}
-		client = s.Client(query, addr)
-	} else {
-		claims.HostSig = s.Sign(claims.Host)
-		client = s.Identify(claims, addr)
-	}
-	for _, arg := range f.Args() {
-		named, err := s.Named(arg)
+	return f, func(ctx context.Context, _ []string) error {
+		c, err := l.read(io)
 		if err != nil {
-			return usageError{err}
+			return err
 		}
-		client.Names = append(client.Names, named.Names...)
-		client.Dropped = append(client.Dropped, named.Dropped...)
-		if !client.Addr.IsValid() {
-			client.Addr = named.Addr
+		claims.MACs = macs
+		var addr netip.Addr
+		if ip != "" {
+			if addr, err = netip.ParseAddr(ip); err != nil {
+				return usagef("--ip %q is not an address", ip)
+			}
 		}
+		s, err := site.New(c)
+		if err != nil {
+			return err
+		}
+		given := false
+		f.Visit(func(fl *pflag.Flag) {
+			switch fl.Name {
+			case "query", "ip", "uuid", "manufacturer", "serial", "asset", "mac", "host":
+				given = true
+			}
+		})
+		if !given && f.NArg() == 0 {
+			return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
+		}
+		if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
+			return usagef("--query says all of the machine; beside it only --ip can be given")
+		}
+		var client boot.Client
+		if query != "" {
+			if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
+				query = after // of a whole URL
+			}
+			client = s.Client(query, addr)
+		} else {
+			claims.HostSig = s.Sign(claims.Host)
+			client = s.Identify(claims, addr)
+		}
+		for _, arg := range f.Args() {
+			named, err := s.Named(arg)
+			if err != nil {
+				return usageError{err}
+			}
+			client.Names = append(client.Names, named.Names...)
+			client.Dropped = append(client.Dropped, named.Dropped...)
+			if !client.Addr.IsValid() {
+				client.Addr = named.Addr
+			}
+		}
+		a, err := s.Resolve(ctx, &client, false)
+		switch {
+		case print && err == nil:
+			_, err := io.out.Write(a.Script.Body)
+			return err
+		case print:
+			return err
+		case asJSON:
+			return explainJSON(io, client, a, err)
+		}
+		explainText(io, client, a, err)
+		if err != nil {
+			return errQuiet
+		}
+		return nil
 	}
-	a, err := s.Resolve(ctx, &client, false)
-	switch {
-	case print && err == nil:
-		_, err := io.out.Write(a.Script.Body)
-		return err
-	case print:
-		return err
-	case asJSON:
-		return explainJSON(io, client, a, err)
-	}
-	explainText(io, client, a, err)
-	if err != nil {
-		return errQuiet
-	}
-	return nil
 }
 
 func explainText(io streams, c boot.Client, a boot.Answer, err error) {

@@ -9,34 +9,42 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // healthTime is how long a daemon may take to say how it is.
 const healthTime = 3 * time.Second
 
-// runHealth asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
+const healthNotes = `
+Its settings are those of pxesrv serve: they say where the daemon listens. Each address is asked, and there are 3 s for all.
+`
+
+// healthOf asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
 // which there is no curl.
-func runHealth(ctx context.Context, io streams, args []string) error {
+func healthOf(io streams) (*pflag.FlagSet, action) {
 	var l layers
-	f := flags(io, "health", "", &l, true)
+	f := flags(&l, true)
 	ready := f.Bool("ready", false, "ask whether machines would get their answers; without it, whether the daemon lives")
-	c, err := parse(io, f, &l, args)
-	if err != nil {
-		return err
-	}
-	if f.NArg() > 0 {
-		return usagef("health takes no arguments, and %q is one", f.Arg(0))
-	}
-	ctx, cancel := context.WithTimeout(ctx, healthTime)
-	defer cancel()
-	for _, addr := range c.Addresses() {
-		text, err := health(ctx, addr, *ready)
+	return f, func(ctx context.Context, _ []string) error {
+		c, err := l.read(io)
 		if err != nil {
-			return fmt.Errorf("%s: %w", addr, err)
+			return err
 		}
-		fmt.Fprintf(io.out, "%s: %s\n", addr, text)
+		if f.NArg() > 0 {
+			return usagef("health takes no arguments, and %q is one", f.Arg(0))
+		}
+		ctx, cancel := context.WithTimeout(ctx, healthTime)
+		defer cancel()
+		for _, addr := range c.Addresses() {
+			text, err := health(ctx, addr, *ready)
+			if err != nil {
+				return fmt.Errorf("%s: %w", addr, err)
+			}
+			fmt.Fprintf(io.out, "%s: %s\n", addr, text)
+		}
+		return nil
 	}
-	return nil
 }
 
 // health asks the daemon that listens on addr. It returns what that says when it is well, on one line.

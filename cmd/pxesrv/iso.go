@@ -25,34 +25,28 @@ import (
 	"pxesrv/pkg/site"
 )
 
-const isoHelp = `Usage: pxesrv iso --csv FILE --out DIR [flags]
-       pxesrv iso --json FILE --out DIR [flags]
-       pxesrv iso --name NAME --address ADDRESS --server URL -o FILE [flags]
-       pxesrv iso COMMAND
+var isoSynopsis = []string{
+	"iso --csv FILE --out DIR [flags]",
+	"iso --json FILE --out DIR [flags]",
+	"iso --name NAME --address ADDRESS --server URL -o FILE [flags]",
+	"iso COMMAND",
+}
 
-  inspect FILE…   which host an ISO is for, its script, its loaders and their versions, and what it boots on
-  check-loaders   which loader files are found where, and what they can and cannot do
-  url NAME…       where the daemon serves the ISO of a host
-  keygen          make the key that signs ISOs
-
+const isoNotes = `
 Without a command it makes the ISO of one host, or of each host of a list. Machines with that ISO need no DHCP. FILE is - for
 standard input. The first line of a CSV names its columns; a line of JSON is an object with their names as keys:
 name mac interface address netmask gateway vlan dns search server.
 
 `
 
-// runISO makes boot media, or runs one of the commands about them.
-func runISO(ctx context.Context, io streams, args []string) error {
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		do, ok := map[string]func(context.Context, streams, []string) error{
-			"inspect": isoInspect, "check-loaders": isoCheckLoaders, "url": runISOURL, "keygen": runISOKeygen,
-		}[args[0]]
-		if !ok {
-			return usagef("there is no command \"iso %s\"; pxesrv iso --help lists them", args[0])
-		}
-		return do(ctx, io, args[1:])
+func isoCommands() []subcommand {
+	return []subcommand{
+		{name: "iso inspect", args: "FILE…", about: "which host an ISO is for, its script, its loaders and their versions, and what it boots on",
+			prepare: isoInspect},
+		{name: "iso check-loaders", about: "which loader files are found where, and what they can and cannot do", prepare: isoCheckLoaders},
+		{name: "iso url", args: "NAME…", about: "where the daemon serves the ISO of a host", notes: isoURLNotes, prepare: isoURL},
+		{name: "iso keygen", about: "make the key that signs ISOs", notes: isoKeygenNotes, prepare: isoKeygen},
 	}
-	return isoMake(ctx, io, args)
 }
 
 // isoFlags are the flags about loader files. What they leave open is as the daemon has it, so that its images are the same.
@@ -63,14 +57,15 @@ type isoFlags struct {
 
 func loaderFlags(f *pflag.FlagSet) *isoFlags {
 	m := &isoFlags{}
-	m.file = f.String("config", "", "configuration file, whose iso.* settings hold where no flag says something else ["+config.FileEnv+"]")
-	f.StringVar(&m.LKRN, "lkrn", "", "ipxe.lkrn, for BIOS")
-	f.StringVar(&m.EFI, "efi", "", "ipxe.efi, for UEFI")
-	f.StringVar(&m.EFIARM64, "efi-arm64", "", "ipxe.efi for UEFI on 64-bit ARM (default: none)")
-	f.StringVar(&m.Shim, "shim", "", "shim for Secure Boot, which starts ipxe.efi (default: none)")
-	f.StringVar(&m.ISOLINUX, "isolinux", "", "isolinux.bin")
-	f.StringVar(&m.LDLinux, "ldlinux", "", "ldlinux.c32")
-	f.StringVar(&m.ISOHDPFX, "isohdpfx", "", "isohdpfx.bin")
+	m.file = new(string)
+	fileFlag(f, m.file, "config", "", "file", "configuration file, whose iso.* settings hold where no flag says something else ["+config.FileEnv+"]")
+	fileFlag(f, &m.LKRN, "lkrn", "", "file", "ipxe.lkrn, for BIOS")
+	fileFlag(f, &m.EFI, "efi", "", "file", "ipxe.efi, for UEFI")
+	fileFlag(f, &m.EFIARM64, "efi-arm64", "", "file", "ipxe.efi for UEFI on 64-bit ARM (default: none)")
+	fileFlag(f, &m.Shim, "shim", "", "file", "shim for Secure Boot, which starts ipxe.efi (default: none)")
+	fileFlag(f, &m.ISOLINUX, "isolinux", "", "file", "isolinux.bin")
+	fileFlag(f, &m.LDLinux, "ldlinux", "", "file", "ldlinux.c32")
+	fileFlag(f, &m.ISOHDPFX, "isohdpfx", "", "file", "isohdpfx.bin")
 	f.StringArrayVar(&m.Dirs, "loaders", nil, "folder to look for loader files in before those of the system; may be given several times")
 	return m
 }
@@ -110,16 +105,17 @@ type maker struct {
 	notes map[string][]string // to names of hosts
 }
 
-func isoMake(ctx context.Context, io streams, args []string) error {
-	f := flags(io, "iso", "", nil, false)
-	csv := f.String("csv", "", "list of hosts, CSV as spreadsheets write it")
-	lines := f.String("json", "", "list of hosts, a JSON object a line")
-	out := f.String("out", "", "folder for the ISOs of a list; it gets a SHA256SUMS")
+func isoMake(io streams) (*pflag.FlagSet, action) {
+	f := flags(nil, false)
+	var csv, lines, out, file, keyFile string
+	fileFlag(f, &csv, "csv", "", "file", "list of hosts, CSV as spreadsheets write it")
+	fileFlag(f, &lines, "json", "", "file", "list of hosts, a JSON object a line")
+	fileFlag(f, &out, "out", "", "dir", "folder for the ISOs of a list; it gets a SHA256SUMS")
 	one := map[string]*string{}
 	for _, o := range oneHost {
 		one[o.column] = f.String(o.column, "", o.help)
 	}
-	file := f.StringP("output", "o", "", "file for the ISO of one host")
+	fileFlag(f, &file, "output", "o", "file", "file for the ISO of one host")
 	var o hosts.Options
 	f.StringSliceVar(&o.Servers, "server", nil, "boot server, such as http://10.0.0.5:4567, of hosts that name none; several are tried in turn")
 	dns := f.StringSlice("dns", nil, "DNS server of hosts that name none")
@@ -129,85 +125,77 @@ func isoMake(ctx context.Context, io streams, args []string) error {
 	f.DurationVar(&all.Timeout, "timeout", ipxe.DefaultTimeout, "how long a server may be silent")
 	f.DurationVar(&all.Pause, "pause", ipxe.DefaultPause, "how long a failure stays on the screen before the local disk boots")
 	partial := f.Bool("allow-partial", false, "leave a way to boot (BIOS, UEFI) out of an ISO when its loader cannot do what the host needs")
-	keyFile := f.String("keys", "", "key file, of pxesrv iso keygen, that signs what the ISOs say of their hosts; or none (default: that of the daemon, if there is one)")
+	fileFlag(f, &keyFile, "keys", "", "file", "key file, of pxesrv iso keygen, that signs what the ISOs say of their hosts; or none (default: that of the daemon, if there is one)")
 	loaders := loaderFlags(f)
-	f.Usage = func() { fmt.Fprint(io.out, isoHelp+f.FlagUsages()) }
-	if len(args) == 0 {
-		f.Usage()
-		return nil
-	}
-	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return err
-	} else if err != nil {
-		return usagef("%v; see %s --help", err, f.Name())
-	}
-	list := *csv != "" || *lines != ""
-	switch {
-	case f.NArg() > 0:
-		return usagef("what is %q? The ISO of one host goes to -o FILE, those of a list to --out DIR", f.Arg(0))
-	case *csv != "" && *lines != "":
-		return usagef("--csv and --json: name one list")
-	case list && *out == "":
-		return usagef("say which folder the ISOs go to: --out DIR")
-	case list && *file != "":
-		return usagef("-o is for the ISO of one host; those of a list go to --out DIR")
-	case !list && *out != "":
-		return usagef("--out is for the ISOs of a list, which --csv or --json names; that of one host goes to -o FILE")
-	case !list && *one["name"] == "":
-		return usagef("say which hosts: --csv FILE, --json FILE, or --name NAME and so on")
-	case !list && *file == "":
-		return usagef("say where the ISO goes: -o FILE")
-	}
-	for _, h := range oneHost {
-		if list && f.Changed(h.column) {
-			return usagef("--%s describes one host; those of a list say it themselves, in the column %s", h.column, h.column)
+	return f, func(ctx context.Context, _ []string) error {
+		list := csv != "" || lines != ""
+		switch {
+		case f.NArg() > 0:
+			return usagef("what is %q? The ISO of one host goes to -o FILE, those of a list to --out DIR", f.Arg(0))
+		case csv != "" && lines != "":
+			return usagef("--csv and --json: name one list")
+		case list && out == "":
+			return usagef("say which folder the ISOs go to: --out DIR")
+		case list && file != "":
+			return usagef("-o is for the ISO of one host; those of a list go to --out DIR")
+		case !list && out != "":
+			return usagef("--out is for the ISOs of a list, which --csv or --json names; that of one host goes to -o FILE")
+		case !list && *one["name"] == "":
+			return usagef("say which hosts: --csv FILE, --json FILE, or --name NAME and so on")
+		case !list && file == "":
+			return usagef("say where the ISO goes: -o FILE")
 		}
-	}
-	for _, text := range *dns {
-		a, err := netip.ParseAddr(text)
-		if err != nil {
-			return usagef("--dns: %q is no address", text)
+		for _, h := range oneHost {
+			if list && f.Changed(h.column) {
+				return usagef("--%s describes one host; those of a list say it themselves, in the column %s", h.column, h.column)
+			}
 		}
-		o.DNS = append(o.DNS, a)
-	}
-	for _, e := range all.Check() {
-		if slices.Contains([]string{"tries", "timeout", "pause"}, e.Field) {
-			return usagef("--%s: %s %s", e.Field, e.Value, e.Why)
+		for _, text := range *dns {
+			a, err := netip.ParseAddr(text)
+			if err != nil {
+				return usagef("--dns: %q is no address", text)
+			}
+			o.DNS = append(o.DNS, a)
 		}
-	}
+		for _, e := range all.Check() {
+			if slices.Contains([]string{"tries", "timeout", "pause"}, e.Field) {
+				return usagef("--%s: %s %s", e.Field, e.Value, e.Why)
+			}
+		}
 
-	c, err := loaders.load(io)
-	if err != nil {
-		return err
-	}
-	if len(o.Servers) == 0 {
-		o.Servers = c.ISOURLs()
-	}
-	if len(o.DNS) == 0 {
-		o.DNS = c.ISODNS
-	}
-	keys, err := isoKeys(io, c, *keyFile)
-	if err != nil {
-		return err
-	}
-	m := &maker{io: io, partial: *partial || c.ISOPartial, notes: map[string][]string{}}
-	m.change = func(h *ipxe.Host) {
-		h.Tries, h.Timeout, h.Pause = all.Tries, all.Timeout, all.Pause
-		if keys != nil {
-			h.Query = keys.Query(h.Name)
+		c, err := loaders.load(io)
+		if err != nil {
+			return err
 		}
-	}
-	if m.kit, err = media.Open(loaders.Files); err != nil || !m.partial && len(m.kit.Lacking()) > 0 {
-		hint := "pxesrv iso check-loaders shows what is there; --lkrn and --efi take other files"
-		if err == nil {
-			hint += "; --allow-partial makes ISOs that do not boot by it"
+		if len(o.Servers) == 0 {
+			o.Servers = c.ISOURLs()
 		}
-		return fmt.Errorf("%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint)
+		if len(o.DNS) == 0 {
+			o.DNS = c.ISODNS
+		}
+		keys, err := isoKeys(io, c, keyFile)
+		if err != nil {
+			return err
+		}
+		m := &maker{io: io, partial: *partial || c.ISOPartial, notes: map[string][]string{}}
+		m.change = func(h *ipxe.Host) {
+			h.Tries, h.Timeout, h.Pause = all.Tries, all.Timeout, all.Pause
+			if keys != nil {
+				h.Query = keys.Query(h.Name)
+			}
+		}
+		if m.kit, err = media.Open(loaders.Files); err != nil || !m.partial && len(m.kit.Lacking()) > 0 {
+			hint := "pxesrv iso check-loaders shows what is there; --lkrn and --efi take other files"
+			if err == nil {
+				hint += "; --allow-partial makes ISOs that do not boot by it"
+			}
+			return fmt.Errorf("%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint)
+		}
+		if list {
+			return m.list(ctx, cmp.Or(csv, lines), csv != "", out, o)
+		}
+		return m.one(ctx, one, file, o)
 	}
-	if list {
-		return m.list(ctx, cmp.Or(*csv, *lines), *csv != "", *out, o)
-	}
-	return m.one(ctx, one, *file, o)
 }
 
 // isoKeys returns the keys that sign, or nil.

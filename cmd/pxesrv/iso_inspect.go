@@ -26,28 +26,25 @@ var (
 )
 
 // isoInspect says what ISOs are.
-func isoInspect(_ context.Context, io streams, args []string) error {
-	f := flags(io, "iso inspect", "FILE…", nil, false)
+func isoInspect(io streams) (*pflag.FlagSet, action) {
+	f := flags(nil, false)
 	script := f.Bool("script", false, "print the script alone")
-	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return err
-	} else if err != nil {
-		return usagef("%v; see %s --help", err, f.Name())
-	}
-	if f.NArg() == 0 {
-		return usagef("say which ISO: pxesrv iso inspect FILE…")
-	}
-	var failed error
-	for i, path := range f.Args() {
-		if i > 0 && !*script {
-			fmt.Fprintln(io.out)
+	return f, func(context.Context, []string) error {
+		if f.NArg() == 0 {
+			return usagef("say which ISO: pxesrv iso inspect FILE…")
 		}
-		if err := inspectFile(io, path, *script); err != nil {
-			fmt.Fprintf(io.err, "pxesrv: %s: %v\n", path, err)
-			failed = errQuiet
+		var failed error
+		for i, path := range f.Args() {
+			if i > 0 && !*script {
+				fmt.Fprintln(io.out)
+			}
+			if err := inspectFile(io, path, *script); err != nil {
+				fmt.Fprintf(io.err, "pxesrv: %s: %v\n", path, err)
+				failed = errQuiet
+			}
 		}
+		return failed
 	}
-	return failed
 }
 
 func inspectFile(io streams, path string, script bool) error {
@@ -183,47 +180,44 @@ func abilities(b loader.Build) string {
 }
 
 // isoCheckLoaders says which loader files are found, and what ISOs with them can do.
-func isoCheckLoaders(_ context.Context, io streams, args []string) error {
-	f := flags(io, "iso check-loaders", "", nil, false)
+func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
+	f := flags(nil, false)
 	files := loaderFlags(f)
-	if err := f.Parse(args); errors.Is(err, pflag.ErrHelp) {
-		return err
-	} else if err != nil {
-		return usagef("%v; see %s --help", err, f.Name())
-	}
-	if f.NArg() > 0 {
-		return usagef("iso check-loaders takes flags only; see %s --help", f.Name())
-	}
-	if _, err := files.load(io); err != nil {
-		return err
-	}
-	k, _ := media.Open(files.Files) // what is wrong is in the ways below
-	t := tabwriter.NewWriter(io.out, 0, 8, 2, ' ', 0)
-	for _, l := range k.Loaders() {
-		switch {
-		case l.Path == "":
-			fmt.Fprintf(t, "%s\tnot found\n", l.Name)
-		case l.Build.IPXE:
-			fmt.Fprintf(t, "%s\t%s: %v%s\n\t%s\n", l.Name, l.Path, l.Build.Loader, on(l.Build), abilities(l.Build))
-		case l.SYSLINUX != "":
-			fmt.Fprintf(t, "%s\t%s: %s\n", l.Name, l.Path, l.SYSLINUX)
-		default:
-			fmt.Fprintf(t, "%s\t%s\n", l.Name, l.Path)
+	return f, func(context.Context, []string) error {
+		if f.NArg() > 0 {
+			return usagef("iso check-loaders takes flags only; see pxesrv iso check-loaders --help")
 		}
-	}
-	fmt.Fprintln(t)
-	for _, w := range k.Ways() {
-		if w.Why == "" {
-			fmt.Fprintf(t, "%s\tISOs boot from CD and from USB stick\n", w.Name)
-		} else {
-			fmt.Fprintf(t, "%s\tISOs do not boot: %s\n", w.Name, w.Why)
+		if _, err := files.load(io); err != nil {
+			return err
 		}
+		k, _ := media.Open(files.Files) // what is wrong is in the ways below
+		t := tabwriter.NewWriter(io.out, 0, 8, 2, ' ', 0)
+		for _, l := range k.Loaders() {
+			switch {
+			case l.Path == "":
+				fmt.Fprintf(t, "%s\tnot found\n", l.Name)
+			case l.Build.IPXE:
+				fmt.Fprintf(t, "%s\t%s: %v%s\n\t%s\n", l.Name, l.Path, l.Build.Loader, on(l.Build), abilities(l.Build))
+			case l.SYSLINUX != "":
+				fmt.Fprintf(t, "%s\t%s: %s\n", l.Name, l.Path, l.SYSLINUX)
+			default:
+				fmt.Fprintf(t, "%s\t%s\n", l.Name, l.Path)
+			}
+		}
+		fmt.Fprintln(t)
+		for _, w := range k.Ways() {
+			if w.Why == "" {
+				fmt.Fprintf(t, "%s\tISOs boot from CD and from USB stick\n", w.Name)
+			} else {
+				fmt.Fprintf(t, "%s\tISOs do not boot: %s\n", w.Name, w.Why)
+			}
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		if len(k.Lacking()) > 0 {
+			return errQuiet
+		}
+		return nil
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	if len(k.Lacking()) > 0 {
-		return errQuiet
-	}
-	return nil
 }

@@ -13,75 +13,60 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/config"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/site"
 )
 
-const onceHelp = `Usage: pxesrv once COMMAND [flags]
-
-  place NAME SCRIPT   boot SCRIPT once: makes the link once/NAME; SCRIPT is relative to the root, or a path
-  list [NAME]         orders that are pending, open (sent, arrival not known) and served
-  cancel NAME         take a pending order back; when none is pending, dismiss the open ones
-  retry NAME          place an open order again
-  release NAME        let a name be granted again that was granted too often
-
+const onceNotes = `
 NAME is a MAC, uuid, address, serial, asset tag or host name, in any spelling.
 `
 
-// runOnce is the desk of one-time orders. Everything it does can be done with ln -s and rm as well, except looking.
-func runOnce(ctx context.Context, io streams, args []string) error {
-	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
-		fmt.Fprint(io.out, onceHelp)
-		return nil
+func onceCommands() []subcommand {
+	return []subcommand{
+		atDesk("place", "NAME SCRIPT", "boot SCRIPT once: makes the link once/NAME; SCRIPT is relative to the root, or a path", oncePlace,
+			func(f *pflag.FlagSet, d *onceDesk) {
+				f.BoolVar(&d.force, "force", false, "place the order even if its script cannot be served now")
+			}),
+		atDesk("list", "[NAME]", "orders that are pending, open (sent, arrival not known) and served", onceList,
+			func(f *pflag.FlagSet, d *onceDesk) {
+				f.BoolVar(&d.json, "json", false, "print the list as JSON")
+				f.IntVar(&d.served, "served", 10, "how many served orders to show; -1: all")
+			}),
+		atDesk("cancel", "NAME", "take a pending order back; when none is pending, dismiss the open ones", onceCancel, nil),
+		atDesk("retry", "NAME", "place an open order again", onceRetry, nil),
+		atDesk("release", "NAME", "let a name be granted again that was granted too often", onceRelease, nil),
 	}
-	if strings.HasPrefix(args[0], "-") {
-		return usagef("flags come after the command: pxesrv once list %s …", args[0])
-	}
-	do, ok := map[string]func(context.Context, streams, *onceDesk) error{
-		"place": oncePlace, "list": onceList, "cancel": onceCancel, "retry": onceRetry, "release": onceRelease,
-	}[args[0]]
-	if !ok {
-		return usagef("there is no command \"once %s\"; pxesrv once --help lists them", args[0])
-	}
-	var l layers
-	d := &onceDesk{}
-	d.flags = flags(io, "once "+args[0], strings.TrimPrefix(onceArgs[args[0]], " "), &l, false)
-	switch args[0] {
-	case "list":
-		d.flags.BoolVar(&d.json, "json", false, "print the list as JSON")
-		d.flags.IntVar(&d.served, "served", 10, "how many served orders to show; -1: all")
-	case "place":
-		d.flags.BoolVar(&d.force, "force", false, "place the order even if its script cannot be served now")
-	}
-	c, err := parse(io, d.flags, &l, args[1:])
-	if err != nil {
-		return err
-	}
-	want := strings.Count(onceArgs[args[0]], " ")
-	if n := d.flags.NArg(); n != want && !(args[0] == "list" && n == 0) {
-		return usagef("once %s takes%s", args[0], onceArgs[args[0]])
-	}
-	if d.site, err = site.New(c); err != nil {
-		return err
-	}
-	d.orders = d.site.Orders()
-	if d.flags.NArg() > 0 {
-		if d.client, err = d.site.Named(d.flags.Arg(0)); err != nil {
-			return usageError{err}
-		}
-		d.name, _ = boot.Canonical(d.flags.Arg(0))
-		if d.name.Text != d.flags.Arg(0) {
-			fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", d.flags.Arg(0), d.name.Text)
-		}
-	}
-	err = do(ctx, io, d)
-	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, order.ErrNone) {
-		return fmt.Errorf("%w; orders live in %s", err, d.orders.Dir)
-	}
-	return err
 }
 
-var onceArgs = map[string]string{"place": " NAME SCRIPT", "list": " [NAME]", "cancel": " NAME", "retry": " NAME", "release": " NAME"}
+// atDesk is a command of the desk of one-time orders; more adds flags of its own. Everything such commands do can be done with ln -s
+// and rm as well, except looking.
+func atDesk(name, args, about string, do func(context.Context, streams, *onceDesk) error, more func(*pflag.FlagSet, *onceDesk)) subcommand {
+	return subcommand{name: "once " + name, args: args, about: about, prepare: func(io streams) (*pflag.FlagSet, action) {
+		var l layers
+		d := &onceDesk{flags: flags(&l, false)}
+		if more != nil {
+			more(d.flags, d)
+		}
+		return d.flags, func(ctx context.Context, _ []string) error {
+			c, err := l.read(io)
+			if err != nil {
+				return err
+			}
+			if n := d.flags.NArg(); n != len(strings.Fields(args)) && !(n == 0 && args[0] == '[') {
+				return usagef("once %s takes %s", name, args)
+			}
+			if err := d.open(io, c); err != nil {
+				return err
+			}
+			err = do(ctx, io, d)
+			if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, order.ErrNone) {
+				return fmt.Errorf("%w; orders live in %s", err, d.orders.Dir)
+			}
+			return err
+		}
+	}}
+}
 
 type onceDesk struct {
 	flags       *pflag.FlagSet
@@ -91,6 +76,25 @@ type onceDesk struct {
 	client      boot.Client // the machine of that name
 	json, force bool
 	served      int
+}
+
+// open looks who is meant by the first word.
+func (d *onceDesk) open(io streams, c config.Config) (err error) {
+	if d.site, err = site.New(c); err != nil {
+		return err
+	}
+	d.orders = d.site.Orders()
+	if d.flags.NArg() == 0 {
+		return nil
+	}
+	if d.client, err = d.site.Named(d.flags.Arg(0)); err != nil {
+		return usageError{err}
+	}
+	d.name, _ = boot.Canonical(d.flags.Arg(0))
+	if d.name.Text != d.flags.Arg(0) {
+		fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", d.flags.Arg(0), d.name.Text)
+	}
+	return nil
 }
 
 func oncePlace(ctx context.Context, io streams, d *onceDesk) error {

@@ -10,20 +10,28 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/spf13/pflag"
+
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/daemon"
 )
 
-func runServe(ctx context.Context, std streams, args []string) error {
+func serve(io streams) (*pflag.FlagSet, action) {
 	var l layers
-	f := flags(std, "serve", "", &l, true)
-	c, err := parse(std, f, &l, args)
-	if err != nil {
-		return err
+	f := flags(&l, true)
+	return f, func(ctx context.Context, _ []string) error {
+		c, err := l.read(io)
+		if err != nil {
+			return err
+		}
+		if f.NArg() > 0 {
+			return usagef("serve takes no arguments, and %q is one", f.Arg(0))
+		}
+		return runServe(ctx, io, c, &l)
 	}
-	if f.NArg() > 0 {
-		return usagef("serve takes no arguments, and %q is one", f.Arg(0))
-	}
+}
+
+func runServe(ctx context.Context, std streams, c config.Config, l *layers) error {
 	lines, err := daemon.OpenLog(c.Log, std.err)
 	if err != nil {
 		return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
@@ -36,8 +44,9 @@ func runServe(ctx context.Context, std streams, args []string) error {
 		// The heap of a daemon is a few MiB: it would be collected a hundred times a second under load.
 		debug.SetGCPercent(400)
 	}
+	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
+		Config: c, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
 		Reload: func() (config.Config, error) {
 			c, _, err := l.load()
 			return c, err
@@ -54,24 +63,4 @@ func handler(format string, w io.Writer) slog.Handler {
 		return slog.NewJSONHandler(w, nil)
 	}
 	return slog.NewTextHandler(w, nil)
-}
-
-// release is the version of a release build, set by the linker.
-var release = "dev"
-
-func runVersion(_ context.Context, std streams, args []string) error {
-	if len(args) > 0 {
-		return usagef("version takes no arguments")
-	}
-	text := "pxesrv " + release
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				text += " (" + s.Value[:12] + ")"
-			}
-		}
-		text += ", " + info.GoVersion
-	}
-	fmt.Fprintln(std.out, text)
-	return nil
 }

@@ -26,6 +26,7 @@ import (
 // Daemon is a program that serves one configuration at a time. Fill in Config and Log.
 type Daemon struct {
 	Config config.Config
+	Build  Build
 	Log    *slog.Logger
 	Lines  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
 
@@ -45,6 +46,9 @@ type Daemon struct {
 	noticed chan struct{} // something changed that the next sweep is to say
 }
 
+// Build is what is known of the program: the log says it at the start, and a metric.
+type Build struct{ Version, Commit string }
+
 // serving is one configuration in force.
 type serving struct {
 	config  config.Config
@@ -62,7 +66,7 @@ const lookBefore = time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) error {
-	d.metrics = newMetrics(&d.gate, &d.tftp, d.Lines)
+	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.Lines)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
@@ -104,7 +108,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	for _, l := range listeners {
-		d.Log.Info("listening", "address", l.Addr().String(), "root", d.Config.Root)
+		d.Log.Info("listening", "address", l.Addr().String(), "root", d.Config.Root, "version", d.Build.Version)
 	}
 	transfers, err := d.listenTFTP(listeners)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -144,6 +145,7 @@ func TestMetrics(t *testing.T) {
 		`pxesrv_files_total{status="200"} 1`,
 		`pxesrv_decision_seconds_count 6`,
 		`pxesrv_log_dropped_total 0`,
+		`pxesrv_build_info{commit="0123456789ab",goversion="` + runtime.Version() + `",version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("/metrics has not: %s", want)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,7 +37,7 @@ type metrics struct {
 	isoTrouble   prometheus.Gauge
 }
 
-func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *metrics {
+func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
 	}
@@ -81,7 +82,12 @@ func newMetrics(gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *me
 	for _, r := range tftpd.Results {
 		m.transfers.WithLabelValues(string(r))
 	}
-	m.registry.MustRegister(m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pxesrv_build_info", Help: "1, with what is known of the program.",
+		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	m.registry.MustRegister(info, m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
 		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
 			func() float64 { return float64(transfers.Open()) }),

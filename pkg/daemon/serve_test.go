@@ -117,7 +117,7 @@ func serveAt(t *testing.T, root string, set ...func(*config.Config)) *client {
 }
 
 func run(ctx context.Context, c config.Config, log *slog.Logger) error {
-	return (&Daemon{Config: c, Log: log}).Run(ctx)
+	return (&Daemon{Config: c, Build: Build{"1.2.3", "0123456789ab"}, Log: log}).Run(ctx)
 }
 
 func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {

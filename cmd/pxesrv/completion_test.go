@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+// completionTree is a root with an order, two other machines and a script.
+func completionTree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{"root/once", "root/static", "root/protect", "root/install", "root/.git"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"root/install/debian.ipxe": "#!ipxe\n", "root/default": "#!ipxe\n", "root/static/web1": "#!ipxe\n", "root/protect/db1": "",
+		"conf.yaml": "", "with blank.yaml": "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"52-54-00-12-34-56", "fd00::7"} {
+		if err := os.Symlink("../install/debian.ipxe", filepath.Join(dir, "root/once", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestComplete: what the shells are told. The last word is the one that is completed.
+func TestComplete(t *testing.T) {
+	dir := completionTree(t)
+	t.Setenv("PXESRV_ROOT", filepath.Join(dir, "root"))
+	t.Setenv("PXESRV_STATE", filepath.Join(dir, "state"))
+	for _, test := range []struct {
+		words []string
+		want  string // without descriptions, blanks between
+	}{
+		{[]string{"ver"}, "version"},
+		{[]string{"o"}, "once"},
+		{[]string{""}, "serve explain check once iso dhcp completion man version"},
+		{[]string{"--log"}, "--log --log-format"}, // of serve, which need not be said
+		{[]string{"serve", "--log-format", ""}, "text json"},
+		{[]string{"serve", "--log-format", "j"}, "json"},
+		{[]string{"serve", "--log-format=t"}, "--log-format=text"},
+		{[]string{"serve", "--identify=o"}, "--identify=on --identify=off"},
+		{[]string{"serve", "--config", ""}, ":files"},
+		{[]string{"serve", "--config=x"}, ":files"},
+		{[]string{"serve", "--root", ""}, ":dirs"},
+		{[]string{"serve", "--port", ""}, ""},
+		{[]string{"serve", "--tftp", "--ur"}, "--url"}, // --tftp may stand alone
+		{[]string{"serve", "x"}, ""},
+		{[]string{"explain", "--roo"}, "--root"},
+		{[]string{"explain", "--tftp"}, ""}, // only the daemon answers
+		{[]string{"explain", ""}, "52-54-00-12-34-56 db1 fd00::7 web1"},
+		{[]string{"explain", "db1", "w"}, "web1"},
+		{[]string{"check", ""}, ":dirs"},
+		{[]string{"check", "root", ""}, ""},
+		{[]string{"once", ""}, "place list cancel retry release"},
+		{[]string{"once", "cancel", ""}, "52-54-00-12-34-56 fd00::7"},
+		{[]string{"once", "cancel", "--root", dir, ""}, ""}, // there are no orders
+		{[]string{"once", "cancel", "--log-format=bad", "5"}, "52-54-00-12-34-56"},
+		{[]string{"once", "cancel", "fd00:"}, "fd00::7"},
+		{[]string{"once", "place", "x", "i"}, ":open install/"},
+		{[]string{"once", "place", "x", "install/"}, ":open install/debian.ipxe"},
+		{[]string{"once", "place", "--force", "x", "/etc/"}, ":files"},
+		{[]string{"once", "place", "x", "y", ""}, ""},
+		{[]string{"once", "--"}, ""},
+		{[]string{"iso", "ins"}, "inspect"},
+		{[]string{"iso", "inspect", "a.iso", ""}, ":files"},
+		{[]string{"iso", "--c"}, "--csv --config"},
+		{[]string{"iso", "--out", ""}, ":dirs"},
+		{[]string{"iso", "-o", ""}, ":files"},
+		{[]string{"dhcp", "dns"}, "dnsmasq dnsmasq-proxy"},
+		{[]string{"completion", ""}, "bash zsh fish"},
+		{[]string{"nothing", ""}, ""},
+		{[]string{"--nothing", ""}, ""},
+		{nil, ""},
+	} {
+		var out bytes.Buffer
+		if status := run(append([]string{completing}, test.words...), &out, &out); status != 0 {
+			t.Errorf("%q: status %d", test.words, status)
+		}
+		var got []string
+		for line := range strings.Lines(out.String()) {
+			word, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+			got = append(got, word)
+		}
+		if g := strings.Join(got, " "); g != test.want {
+			t.Errorf("%q: %s, want %s", test.words, g, test.want)
+		}
+	}
+}
+
+// TestCompleteFlags: a word -- leads to every flag of each command, and --help.
+func TestCompleteFlags(t *testing.T) {
+	var all func([]subcommand)
+	all = func(commands []subcommand) {
+		for _, c := range commands {
+			all(c.commands)
+			if c.prepare == nil {
+				continue
+			}
+			got := candidates(strings.Fields(c.name), "--")
+			f, _ := c.prepare(streams{})
+			n := 1
+			f.VisitAll(func(flag *pflag.Flag) {
+				n++
+				if !slices.Contains(got, "--"+flag.Name+"\t"+flag.Usage) {
+					t.Errorf("%s: --%s is missing", c.name, flag.Name)
+				}
+			})
+			if len(got) != n {
+				t.Errorf("%s: %d candidates, %d flags", c.name, len(got), n)
+			}
+		}
+	}
+	all(commands())
+}
