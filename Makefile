@@ -16,7 +16,7 @@ BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
             -ldflags '-s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)'
 
 # What people use on their own machine, whatever that is.
-PORTABLE = ./cmd/... ./pkg/boot ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
+PORTABLE = ./cmd/... ./pkg/boot ./pkg/cert ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
            ./pkg/loader ./pkg/media ./pkg/order ./pkg/site ./pkg/tftpd ./pkg/tree
 
 help: ## this list

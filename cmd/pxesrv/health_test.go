@@ -56,7 +56,7 @@ func TestHealthAnswers(t *testing.T) {
 				if network == "unix" {
 					addr = "unix:" + addr
 				}
-				got, err := health(ctx, addr, false)
+				got, err := health(ctx, addr, false, false)
 				switch {
 				case c.err == "" && err != nil:
 					t.Error(err)

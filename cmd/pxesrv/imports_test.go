@@ -18,6 +18,7 @@ const imports = `
 pkg/boot    -                            # the subject: a machine asks, what does it boot? It knows no protocol and no disk
 pkg/tree    -                            # the root on disk and its path rule; it knows nothing of booting
 pkg/ipxe    -                            # scripts of ours are texts
+pkg/cert    -                            # certificates are files; who serves with them is others' business
 pkg/config  -                            # values that were checked; what they mean is other packages' business
 pkg/iso     -                            # bytes of an image from bytes of loaders and of a script
 pkg/dhcp    -                            # lines for other people's servers are texts
@@ -30,7 +31,7 @@ pkg/media   boot hosts ipxe iso loader  # boot media: loaders, a host's script a
 pkg/tftpd   ipxe                         # the other protocol; it decides nothing
 pkg/site    boot config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot config ipxe loader site tree # lint, through the eyes of the site
-pkg/daemon  boot config httpd media order site tftpd # listeners around a site; boot for what it counts
+pkg/daemon  boot cert config httpd media order site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site
 `
 
@@ -54,6 +55,7 @@ var reserved = []struct {
 	{"github.com/spf13/pflag", []string{"cmd/pxesrv"}, nil, "flags are the command's; other packages get values"},
 	{"gopkg.in/yaml.v3", []string{"pkg/config"}, nil, "one place reads YAML"},
 	{"github.com/pin/tftp", []string{"pkg/tftpd"}, nil, "one place speaks TFTP"},
+	{"github.com/pires/go-proxyproto", []string{"pkg/httpd"}, nil, "one place reads the PROXY protocol"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},

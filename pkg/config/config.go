@@ -34,10 +34,17 @@ type Config struct {
 	Log       string   // file to log to; "": standard error
 	LogFormat string   // text or json
 
+	TLSListen       []string // addresses to answer HTTPS on, beside HTTP; empty: none
+	TLSCert         string   // file of the certificate
+	TLSKey          string   // file of its key
+	TLSClientListen []string // addresses to answer HTTPS on for clients with a certificate
+	TLSClientCA     string   // file of the CAs of those
+
 	Identify     bool           // plain iPXE requests are first asked who they are
 	NoAddress    []netip.Prefix // networks whose addresses are no names
 	Placeholders string         // file with more values that name no machine
 	Trusted      []netip.Prefix // proxies whose X-Forwarded-For counts
+	Protocol     []string       // of all addresses to listen on, those where proxies speak the PROXY protocol
 	Clients      []netip.Prefix // who is answered at all; empty: everyone
 
 	Allow []string // directories outside the root that links may lead to
@@ -72,6 +79,7 @@ type Config struct {
 type Limits struct {
 	Connections   int           // in all; more wait in the kernel's queue
 	PerAddress    int           // from one address, loopback and trusted proxies excepted; more are closed
+	Handshake     time.Duration // for the beginning of TLS
 	HeaderTimeout time.Duration // for the head of a request
 	ReadTimeout   time.Duration // for a whole request
 	IdleTimeout   time.Duration // between two requests of a connection
@@ -106,7 +114,7 @@ func Default() Config {
 		LogFormat: "text",
 		Limits: Limits{
 			Connections: 12000, PerAddress: 256, HeaderBytes: 16 << 10, Hanging: 256,
-			HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
+			Handshake: 20 * time.Second, HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 			WriteTimeout: 60 * time.Second, Decision: 5 * time.Second, Stop: 30 * time.Second,
 			TFTPTransfers: 2048, TFTPPerAddress: 8,
 		},
@@ -148,11 +156,17 @@ func (c *Config) Settings() []Setting {
 		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, false},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
 		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
+		{"tls.listen", "", "address to answer HTTPS on, beside HTTP, host:port; may be given several times; empty means none", &list{to: &c.TLSListen, kind: "addr", check: checkTCP}, true},
+		{"tls.cert", "", "file of the certificate (PEM), the server's own first; read again when it changes", &text{&c.TLSCert, "file"}, false},
+		{"tls.key", "", "file of the certificate's key (PEM); read again when it changes", &text{&c.TLSKey, "file"}, false},
+		{"tls.client-listen", "", "address to answer HTTPS on for clients that have a certificate, and no others; may be given several times", &list{to: &c.TLSClientListen, kind: "addr", check: checkTCP}, true},
+		{"tls.client-ca", "", "file of the CAs (PEM) that certificates of clients must come from; read again when it changes", &text{&c.TLSClientCA, "file"}, false},
 		{"clients.allow", "", "network that is answered at all; may be given several times; empty means everyone", &prefixes{to: &c.Clients}, true},
 		{"identify", "", "ask iPXE who it is when its request says nothing", &boolean{&c.Identify}, true},
 		{"identity.no-ip", "", "network (NAT) whose addresses are no names; may be given several times", &prefixes{to: &c.NoAddress}, false},
 		{"identity.placeholders", "", "file with more values that name no machine, one a line", &text{&c.Placeholders, "file"}, false},
 		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
+		{"proxies.protocol", "", "one of the addresses to listen on, where trusted proxies, and nobody else, speak the PROXY protocol; may be given several times", &list{to: &c.Protocol, kind: "addr", check: checkTCP}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
 		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
 		{"loaders.dirs", "", "directory of boot loaders, after ipxe/ of the root; may be given several times; empty means none", &list{to: &c.LoaderDirs, kind: "dir", check: checkAbsolute}, false},
@@ -175,6 +189,7 @@ func (c *Config) Settings() []Setting {
 		{"once.keep-max", "", "how many served orders older than a day stay in the journal; 0: all", &number{&c.OnceKeepMax, 0, 1 << 30}, true},
 		{"limits.connections", "", "connections in all; more wait in the kernel's queue", &number{&c.Limits.Connections, 1, 1 << 20}, true},
 		{"limits.per-address", "", "connections from one address, loopback and trusted proxies excepted; more are closed", &number{&c.Limits.PerAddress, 1, 1 << 20}, true},
+		{"limits.handshake", "", "time for the handshake of TLS, in which clients may ask others whether to trust the certificate", &duration{&c.Limits.Handshake}, true},
 		{"limits.header-timeout", "", "time for the head of a request", &duration{&c.Limits.HeaderTimeout}, true},
 		{"limits.read-timeout", "", "time for a whole request", &duration{&c.Limits.ReadTimeout}, true},
 		{"limits.idle-timeout", "", "time between two requests of a connection", &duration{&c.Limits.IdleTimeout}, true},
@@ -234,14 +249,47 @@ func (c *Config) Check() error {
 	case !info.IsDir():
 		return fmt.Errorf("the document root %s is not a directory", c.Root)
 	}
-	for _, dir := range []*string{&c.Root, &c.OnceDir, &c.State, &c.ISOHosts, &c.ISOKeys, &c.ISOLKRN, &c.ISOEFI, &c.ISOARM64, &c.ISOShim} {
+	for _, dir := range []*string{&c.Root, &c.OnceDir, &c.State, &c.ISOHosts, &c.ISOKeys, &c.ISOLKRN, &c.ISOEFI, &c.ISOARM64, &c.ISOShim,
+		&c.TLSCert, &c.TLSKey, &c.TLSClientCA} {
 		if *dir != "" {
 			if *dir, err = filepath.Abs(*dir); err != nil {
 				return err
 			}
 		}
 	}
+	if err := c.checkTLS(); err != nil {
+		return err
+	}
 	return c.checkState()
+}
+
+// checkTLS says what is missing, and which address is nowhere listened on.
+func (c *Config) checkTLS() error {
+	switch {
+	case c.TLSCert != "" && c.TLSKey == "":
+		return errors.New("there is a certificate (tls.cert) and no key: name its file with --tls-key")
+	case c.TLSKey != "" && c.TLSCert == "":
+		return errors.New("there is a key (tls.key) and no certificate: name its file with --tls-cert")
+	case c.TLSCert == "" && len(c.TLSListen)+len(c.TLSClientListen) > 0:
+		return errors.New("HTTPS needs a certificate and its key: name their files with --tls-cert and --tls-key")
+	case c.TLSClientCA == "" && len(c.TLSClientListen) > 0:
+		return errors.New("tls.client-listen needs the CA that clients' certificates come from: name its file with --tls-client-ca")
+	}
+	everywhere := slices.Concat(c.Addresses(), c.TLSListen, c.TLSClientListen)
+	for i, a := range everywhere {
+		if slices.Contains(everywhere[:i], a) && !strings.HasSuffix(a, ":0") {
+			return fmt.Errorf("%s is to be listened on twice; HTTP and HTTPS need a port each", a)
+		}
+	}
+	for _, a := range c.Protocol {
+		if !slices.Contains(everywhere, a) {
+			return fmt.Errorf("proxies.protocol names %s, which is not listened on; it has to be one of %s, as written there", a, strings.Join(everywhere, ", "))
+		}
+	}
+	if len(c.Protocol) > 0 && len(c.Trusted) == 0 {
+		return errors.New("proxies.protocol lets trusted proxies in, and nobody else: name them with --proxies-trusted")
+	}
+	return nil
 }
 
 // Addresses is what to listen on.
@@ -260,6 +308,13 @@ func checkAddress(s string) error {
 		return fmt.Errorf("%q is not an address to listen on: write host:port, [2001:db8::1]:port, :port or unix:/path", s)
 	}
 	return nil
+}
+
+func checkTCP(s string) error {
+	if strings.HasPrefix(s, "unix:") {
+		return fmt.Errorf("%q is a Unix socket, where neither TLS nor the PROXY protocol is spoken; write host:port, [2001:db8::1]:port or :port", s)
+	}
+	return checkAddress(s)
 }
 
 func checkUDP(s string) error {

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pxesrv/pkg/cert"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/order"
@@ -34,16 +35,18 @@ type Daemon struct {
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
-	gate    httpd.Gate
-	tftp    tftpd.Counts
-	reached []netip.AddrPort // where HTTP is answered over TCP
-	pending httpd.Pending    // deliveries, also those of configurations that were replaced
-	files   chan struct{}
-	metrics *metrics
-	serving atomic.Pointer[serving]
-	ready   readiness
-	iso     isoReport     // of the last sweep
-	noticed chan struct{} // something changed that the next sweep is to say
+	gate     httpd.Gate
+	tftp     tftpd.Counts
+	reached  []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
+	pending  httpd.Pending    // deliveries, also those of configurations that were replaced
+	files    chan struct{}
+	metrics  *metrics
+	serving  atomic.Pointer[serving]
+	certs    cert.Store
+	failures seldom // connections that never spoke HTTP
+	ready    readiness
+	iso      isoReport     // of the last sweep
+	noticed  chan struct{} // something changed that the next sweep is to say
 }
 
 // Build is what is known of the program: the log says it at the start, and a metric.
@@ -71,6 +74,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
 	d.noticed = make(chan struct{}, 1)
+	if err := d.openTLS(); err != nil {
+		return err
+	}
 	if err := d.use(d.Config); err != nil {
 		return err
 	}
@@ -108,9 +114,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	for _, l := range listeners {
-		d.Log.Info("listening", "address", l.Addr().String(), "root", d.Config.Root, "version", d.Build.Version)
+		line := []any{"address", l.Addr().String(), "root", d.Config.Root, "version", d.Build.Version}
+		if l.speaks != "" {
+			line = append(line, "speaks", l.speaks)
+		}
+		d.Log.Info("listening", line...)
 	}
-	transfers, err := d.listenTFTP(listeners)
+	transfers, err := d.listenTFTP()
 	if err != nil {
 		for _, l := range listeners {
 			l.Close()
@@ -129,6 +139,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	background.Go(func() { d.reloads(working) })
 	background.Go(func() { d.ready.watch(working, d) })
+	if d.certs.Set() != nil {
+		background.Go(func() { d.watchTLS(working) })
+	}
 
 	select {
 	case err = <-failed:
@@ -273,9 +286,14 @@ func (d *Daemon) reloads(ctx context.Context) {
 		}
 		d.metrics.reloads.WithLabelValues("done").Inc()
 		d.Log.Info("reloaded", "root", c.Root)
+		d.reloadTLS(&c)
 		for what, differs := range map[string]bool{
 			"addresses":             !slices.Equal(c.Addresses(), d.Config.Addresses()),
 			"tftp":                  !slices.Equal(c.TFTP, d.Config.TFTP),
+			"tls.listen":            !slices.Equal(c.TLSListen, d.Config.TLSListen) || (c.TLSCert == "") != (d.Config.TLSCert == ""),
+			"tls.client-listen":     !slices.Equal(c.TLSClientListen, d.Config.TLSClientListen),
+			"proxies.protocol":      !slices.Equal(c.Protocol, d.Config.Protocol),
+			"limits.handshake":      c.Limits.Handshake != d.Config.Limits.Handshake,
 			"log and log-format":    c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat,
 			"limits.header-timeout": c.Limits.HeaderTimeout != d.Config.Limits.HeaderTimeout,
 			"limits.read-timeout":   c.Limits.ReadTimeout != d.Config.Limits.ReadTimeout,

@@ -1,38 +1,87 @@
 package daemon
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
+	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/tftpd"
 )
 
-// listen opens the addresses of HTTP.
-func (d *Daemon) listen() (all []net.Listener, err error) {
-	for _, addr := range d.Config.Addresses() {
+// listening is a listener, and what is spoken there when it is not plain HTTP.
+type listening struct {
+	net.Listener
+	speaks string
+}
+
+// listen opens the addresses of HTTP and HTTPS.
+func (d *Daemon) listen() (all []listening, err error) {
+	c := &d.Config
+	open := func(addr string, tls *tls.Config, speaks ...string) error {
 		l, err := listenOn(addr)
 		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-			return nil, err
+			return err
 		}
-		all = append(all, d.gate.Listener(l))
+		proxied := slices.Contains(c.Protocol, addr)
+		if proxied {
+			speaks = append(speaks, "PROXY protocol")
+		}
+		if a, ok := l.Addr().(*net.TCPAddr); ok && tls == nil && !proxied {
+			d.reached = append(d.reached, a.AddrPort())
+		}
+		all = append(all, listening{d.entrance(l, proxied, tls), strings.Join(speaks, ", ")})
+		return nil
+	}
+	for _, addr := range c.Addresses() {
+		err = errors.Join(err, open(addr, nil))
+	}
+	for _, addr := range c.TLSListen {
+		err = errors.Join(err, open(addr, d.certs.Config(false), "https"))
+	}
+	for _, addr := range c.TLSClientListen {
+		err = errors.Join(err, open(addr, d.certs.Config(true), "https", "client certificates"))
+	}
+	if err != nil {
+		for _, l := range all {
+			l.Close()
+		}
+		return nil, err
+	}
+	if d.certs.Set() != nil && len(c.TLSListen)+len(c.TLSClientListen) == 0 {
+		d.Log.Warn("there is a certificate and no address for HTTPS: set tls.listen")
 	}
 	return all, nil
 }
 
-// listenTFTP opens the addresses of TFTP, beside those of HTTP.
-func (d *Daemon) listenTFTP(http []net.Listener) (all []*tftpd.Listener, err error) {
-	for _, l := range http {
-		if a, ok := l.Addr().(*net.TCPAddr); ok {
-			d.reached = append(d.reached, a.AddrPort())
+// entrance has the connections of a listener count in the gate, and go through what comes before HTTP: with proxied the PROXY
+// protocol, and with a config TLS.
+func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.Listener {
+	l = d.gate.Listener(l)
+	if !proxied && config == nil {
+		return l
+	}
+	at := l.Addr().String()
+	e := &httpd.Entrance{
+		TLS: config, Header: d.Config.Limits.HeaderTimeout, Handshake: d.Config.Limits.Handshake,
+		Failed: func(f httpd.Failure) { d.failed(at, f) },
+	}
+	if proxied {
+		e.Proxies = func(a netip.Addr) bool {
+			return slices.ContainsFunc(d.serving.Load().config.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 		}
 	}
+	return e.Listener(l)
+}
+
+// listenTFTP opens the addresses of TFTP, beside those of HTTP.
+func (d *Daemon) listenTFTP() (all []*tftpd.Listener, err error) {
 	for _, addr := range d.Config.TFTP {
 		l, err := tftpd.Listen(addr, func() *tftpd.Server { return d.serving.Load().tftp })
 		if err != nil {
@@ -44,7 +93,7 @@ func (d *Daemon) listenTFTP(http []net.Listener) (all []*tftpd.Listener, err err
 		all = append(all, l)
 	}
 	if len(all) > 0 && len(d.reached) == 0 && d.Config.URL == "" {
-		d.Log.Warn("clients of TFTP get no script that leads to this server, which listens on no TCP port: set url")
+		d.Log.Warn("clients of TFTP get no script that leads to this server, which answers plain HTTP on no TCP port: set url")
 	}
 	return all, nil
 }

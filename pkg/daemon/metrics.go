@@ -33,6 +33,7 @@ type metrics struct {
 	transfers    *prometheus.CounterVec
 	tftpBytes    prometheus.Counter
 	reloads      *prometheus.CounterVec
+	failed       *prometheus.CounterVec
 	isoHosts     prometheus.Gauge
 	isoTrouble   prometheus.Gauge
 }
@@ -67,6 +68,7 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *L
 		tftpBytes:  counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
 		isoHosts:   gauge("iso_hosts", "Hosts of iso.hosts that are known."),
 		isoTrouble: gauge("iso_trouble", "What is wrong with the list of iso.hosts, its rows, the keys and the loaders, in all."),
+		failed:     vector("connections_failed_total", "Connections closed before their first request, by what was wrong with TLS or the PROXY protocol.", "reason"),
 		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series is there from the start, so that an alert sees the first increase.
@@ -82,12 +84,15 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *L
 	for _, r := range tftpd.Results {
 		m.transfers.WithLabelValues(string(r))
 	}
+	for _, r := range httpd.Reasons {
+		m.failed.WithLabelValues(string(r))
+	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pxesrv_build_info", Help: "1, with what is known of the program.",
 		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(info, m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
+	m.registry.MustRegister(info, m.failed, m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
 		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
 			func() float64 { return float64(transfers.Open()) }),
@@ -104,6 +109,12 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *L
 			}),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// hasTLS shows when the certificate in force ends.
+func (m *metrics) hasTLS(ends func() time.Time) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tls_certificate_expires_seconds",
+		Help: "When the certificate ends, in seconds since 1970."}, func() float64 { return float64(ends().Unix()) }))
 }
 
 func (m *metrics) handler() http.Handler {

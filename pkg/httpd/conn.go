@@ -1,7 +1,9 @@
 package httpd
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -84,7 +86,7 @@ func (l *listener) Accept() (net.Conn, error) {
 		if !ok {
 			return &plainConn{Conn: c, gate: l.gate}, nil
 		}
-		return &conn{TCPConn: t, gate: l.gate, addr: addr}, nil
+		return &conn{TCPConn: t, gate: l.gate, addr: addr, peer: addr}, nil
 	}
 }
 
@@ -112,27 +114,64 @@ func (l *listener) wait() bool {
 func (g *Gate) enter(a netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if max := g.limits.PerAddress; max > 0 && a.IsValid() && g.per[a] >= max && !(g.limits.Exempt != nil && g.limits.Exempt(a)) {
-		g.refused.Add(1)
+	if g.full(a) {
 		return false
 	}
-	g.open++
-	if a.IsValid() {
-		g.per[a]++
-	}
+	g.count(a, 1)
 	return true
 }
 
 func (g *Gate) leave(a netip.Addr) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.open--
-	if a.IsValid() {
-		if g.per[a]--; g.per[a] == 0 {
-			delete(g.per, a)
-		}
-	}
+	g.count(a, -1)
 	g.changed.Broadcast()
+}
+
+// move has a connection count for another address from now on, and reports whether that one may have one more.
+func (g *Gate) move(c *conn, to netip.Addr) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	full := g.full(to)
+	if !c.left {
+		g.count(c.addr, -1)
+		g.count(to, 1)
+	}
+	c.addr = to
+	return !full
+}
+
+// leaves counts a connection that is closed no more, however often it is closed.
+func (g *Gate) leaves(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c.left {
+		return
+	}
+	c.left = true
+	g.count(c.addr, -1)
+	g.changed.Broadcast()
+}
+
+// full reports whether an address has all the connections that it may have, and counts the one that is refused then. It is called
+// with the lock, and so is count.
+func (g *Gate) full(a netip.Addr) bool {
+	max := g.limits.PerAddress
+	if max == 0 || !a.IsValid() || g.per[a] < max || g.limits.Exempt != nil && g.limits.Exempt(a) {
+		return false
+	}
+	g.refused.Add(1)
+	return true
+}
+
+func (g *Gate) count(a netip.Addr, n int) {
+	g.open += n
+	if !a.IsValid() {
+		return
+	}
+	if g.per[a] += n; g.per[a] == 0 {
+		delete(g.per, a)
+	}
 }
 
 func (g *Gate) writeLimit() time.Duration {
@@ -165,18 +204,34 @@ func (c *plainConn) Close() error {
 type conn struct {
 	*net.TCPConn
 	gate  *Gate
-	addr  netip.Addr
+	addr  netip.Addr // for whom it counts in the gate, under its lock
+	left  bool       // it counts no more, under the lock of the gate
+	peer  netip.Addr // of its other end
 	reset atomic.Bool
-	once  sync.Once
+	final atomic.Bool // somebody else has set the time limit for writes
+
+	// Said by a header of the PROXY protocol.
+	proxied bool
+	client  netip.Addr    // for whom it speaks; invalid: for somebody whom nobody knows
+	ahead   *bufio.Reader // what was read behind the header; nil when there is nothing
+
+	heard bool // something came from the other end
 }
 
 func (c *conn) Close() error {
-	c.once.Do(func() { c.gate.leave(c.addr) })
+	c.gate.leaves(c)
 	return c.TCPConn.Close()
 }
 
 func (c *conn) Read(p []byte) (int, error) {
+	if c.ahead != nil {
+		if c.ahead.Buffered() > 0 {
+			return c.ahead.Read(p)
+		}
+		c.ahead = nil
+	}
 	n, err := c.TCPConn.Read(p)
+	c.heard = c.heard || n > 0
 	c.note(err)
 	return n, err
 }
@@ -212,6 +267,19 @@ func isFile(r io.Reader) bool {
 	return ok
 }
 
+// SetWriteDeadline ends all writes at t, whatever gets through: crypto/tls says good-bye within a time of its own. The zero t gives the
+// limit back to the gate.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	c.final.Store(!t.IsZero())
+	return c.TCPConn.SetWriteDeadline(t)
+}
+
+// SetDeadline sets that for reads and that for writes.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.final.Store(!t.IsZero())
+	return c.TCPConn.SetDeadline(t)
+}
+
 // progress is what has to get through within the time limit for writes: about 1 KiB/s with the usual minute.
 const progress = 60 << 10
 
@@ -219,12 +287,13 @@ const progress = 60 << 10
 func (c *conn) write(send func() (int64, error)) (sent int64, err error) {
 	limit := c.gate.writeLimit()
 	for {
-		if limit > 0 {
+		moves := limit > 0 && !c.final.Load()
+		if moves {
 			c.TCPConn.SetWriteDeadline(time.Now().Add(limit))
 		}
 		n, err := send()
 		sent += n
-		if limit > 0 && n >= progress && errors.Is(err, os.ErrDeadlineExceeded) {
+		if moves && n >= progress && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
 		c.note(err)
@@ -233,15 +302,21 @@ func (c *conn) write(send func() (int64, error)) (sent int64, err error) {
 }
 
 func (c *conn) note(err error) {
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if gone(err) {
 		c.reset.Store(true)
 	}
 }
 
+// gone reports whether an error says that the other end has thrown the connection away.
+func gone(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) }
+
 type connKey struct{}
 
-// ConnContext keeps the connection for its requests. Give it to http.Server.
+// ConnContext keeps the connection for its requests, the one below TLS where there is TLS. Give it to http.Server.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
 	return context.WithValue(ctx, connKey{}, c)
 }
 

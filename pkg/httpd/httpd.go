@@ -365,6 +365,9 @@ func (s *Server) client(r *http.Request) []slog.Attr {
 	if source != peer {
 		line = append(line, slog.String("source", addrText(source)))
 	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		line = append(line, slog.String("certificate", certificateText(r.TLS.PeerCertificates[0])))
+	}
 	return append(line, slog.String("method", short(r.Method)))
 }
 
@@ -396,7 +399,14 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a boot.Answer, 
 	if limit == 0 {
 		limit = 2 * time.Second
 	}
+	settled := make(chan struct{})
+	if r.TLS != nil {
+		// What crypto/tls says when the connection is closed comes after the script. A client that has all of the script and is gone
+		// by then resets the connection, as one does that has not.
+		defer func() { <-settled }()
+	}
 	s.pending().Go(func() {
+		defer close(settled)
 		defer watch.close()
 		if err == nil && watch.arrived(limit) {
 			a.Grant.Settle(true)
@@ -416,7 +426,11 @@ func (s *Server) virtual(w http.ResponseWriter, r *http.Request, v *ipxe.Virtual
 		base = s.URL
 		if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && base == "" {
 			at := local.AddrPort()
-			base = "http://" + netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port()).String()
+			scheme := "http://"
+			if r.TLS != nil {
+				scheme = "https://"
+			}
+			base = scheme + netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port()).String()
 		}
 	}
 	s.script(w, r, v.What, v.Text(base))
@@ -538,17 +552,24 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// source returns the peer of the connection and the client that it speaks for: the peer itself or, when the peer is a
-// trusted proxy or comes by a Unix socket, which only those can reach that its file's rights let, the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names
-// nobody. Forwarded, X-Real-IP and Client-IP never count.
+// source returns the peer of the connection and the client that it speaks for: the peer itself or whom it names in a header of the
+// PROXY protocol. When that one is a trusted proxy, or comes by a Unix socket, which only those can reach that its file's rights
+// let, it is the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names nobody.
+// Forwarded, X-Real-IP and Client-IP never count.
 func (s *Server) source(r *http.Request) (peer, source netip.Addr) {
-	if c := connOf(r.Context()); c != nil {
-		peer = c.addr
+	c := connOf(r.Context())
+	if c != nil {
+		peer = c.peer
 	} else if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		peer = ap.Addr().Unmap().WithZone("")
 	}
 	source = peer
-	if peer.IsValid() && !s.trusts(peer) {
+	if c != nil && c.proxied {
+		if source = c.client; !source.IsValid() {
+			return peer, source
+		}
+	}
+	if source.IsValid() && !s.trusts(source) {
 		return peer, source
 	}
 	if len(r.Header["X-Forwarded-For"]) == 0 {

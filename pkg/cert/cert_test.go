@@ -1,0 +1,209 @@
+//go:build linux
+
+package cert
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/lab"
+)
+
+func write(t *testing.T, name string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRead: each thing that is wrong has words of its own, and the file's name is in them.
+func TestRead(t *testing.T) {
+	ca := lab.NewCA(t, "site")
+	cert, key := ca.Issue(lab.Certificate{})
+	ecCert, ecKey := ca.Issue(lab.Certificate{ECDSA: true})
+	encrypted, err := exec.Command("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes128", "-pass", "pass:x").Output()
+	if err != nil {
+		t.Fatalf("openssl: %v (run 'make deps')", err)
+	}
+	for _, test := range []struct {
+		name          string
+		cert, key, ca []byte // nil: there is no such file
+		want          string // "" : nothing is wrong
+	}{
+		{"fine", cert, key, nil, ""},
+		{"fine with CAs", cert, key, ca.PEM(), ""},
+		{"chain", bytes.Join([][]byte{cert, ca.PEM()}, nil), key, nil, ""},
+		{"no certificate", nil, key, nil, "the certificate $DIR/cert: there is no such file"},
+		{"no key", cert, nil, nil, "the key $DIR/key: there is no such file"},
+		{"empty", []byte("\n"), key, nil, "the certificate $DIR/cert: there is no certificate in it: it is empty"},
+		{"binary", []byte{0x30, 0x82, 1, 2}, key, nil, "it has to be PEM"},
+		{"mixed up", key, cert, nil, "there is no certificate in it, but a PRIVATE KEY; are two files mixed up?"},
+		{"certificate as key", cert, cert, nil, "the key $DIR/key: there is no key in it"},
+		{"encrypted", cert, encrypted, nil, "the key $DIR/key is encrypted"},
+		{"wrong key", cert, ecKey, nil, "the key $DIR/key is the wrong one: it does not belong to the certificate $DIR/cert (\"CN=server\")"},
+		{"broken key", cert, bytes.Replace(key, []byte("MII"), []byte("MIX"), 1), nil, "the key $DIR/key cannot be used"},
+		{"broken certificate", bytes.Replace(cert, []byte("MII"), []byte("MIX"), 1), key, nil, "the certificate $DIR/cert: certificate 1 in it is broken"},
+		{"CA first", bytes.Join([][]byte{ca.PEM(), ecCert}, nil), ecKey, nil, "the server's own certificate has to be the first in it, and is number 2"},
+		{"no CA in the list", cert, key, []byte("# none\n"), "the list of CAs $DIR/ca: there is no certificate in it"},
+	} {
+		dir := t.TempDir()
+		f := Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
+		if test.cert != nil {
+			write(t, f.Cert, test.cert)
+		}
+		if test.key != nil {
+			write(t, f.Key, test.key)
+		}
+		if test.ca != nil {
+			f.CA = filepath.Join(dir, "ca")
+			write(t, f.CA, test.ca)
+		}
+		_, err := Read(f)
+		want := strings.ReplaceAll(test.want, "$DIR", dir)
+		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", test.name, err, want)
+		}
+	}
+	if _, err := Read(Files{Cert: t.TempDir(), Key: "/dev/null"}); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("a directory: %v", err)
+	}
+}
+
+// TestRead_Rights: a file that this user may not read. Root may read everything, so one thread becomes somebody else.
+func TestRead_Rights(t *testing.T) {
+	cert, key := lab.NewCA(t, "site").Files(lab.Certificate{})
+	for name, mode := range map[string]os.FileMode{cert: 0o644, key: 0, filepath.Dir(cert): 0o755, filepath.Dir(filepath.Dir(cert)): 0o755} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test
+	if os.Getuid() == 0 {
+		if _, err := unix.SetfsuidRetUid(65534); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.SetfsuidRetUid(0)
+	}
+	if _, err := Read(Files{Cert: cert, Key: key}); err == nil || !strings.Contains(err.Error(), "the key "+key+": this user may not read it") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestWarnings says what works, but not for everybody, or not for long.
+func TestWarnings(t *testing.T) {
+	ca, other := lab.NewCA(t, "site"), lab.NewCA(t, "other")
+	day := 24 * time.Hour
+	for _, test := range []struct {
+		name string
+		want lab.Certificate
+		more []byte // of the chain
+		mode os.FileMode
+		say  string // "": nothing
+	}{
+		{"fine", lab.Certificate{}, nil, 0o600, ""},
+		{"fifteen days", lab.Certificate{Ends: 15*day + time.Hour}, nil, 0o600, ""},
+		{"thirteen days", lab.Certificate{Ends: 13*day + time.Hour}, nil, 0o600, "ends in 13 days, on "},
+		{"hours", lab.Certificate{Ends: time.Hour}, nil, 0o600, "ends within a day, on "},
+		{"expired", lab.Certificate{Ends: -time.Hour}, nil, 0o600, "expired on "},
+		{"early", lab.Certificate{Begins: time.Hour}, nil, 0o600, "is not valid before "},
+		{"ECDSA", lab.Certificate{ECDSA: true}, nil, 0o600, "has a key of type ECDSA: many builds of iPXE"},
+		{"no names", lab.Certificate{Hosts: []string{}}, nil, 0o600, "names no server (subjectAltName)"},
+		{"gap in the chain", lab.Certificate{}, other.PEM(), 0o600, `number 2 in it ("CN=other") did not sign number 1 ("CN=server")`},
+		{"open key", lab.Certificate{}, nil, 0o644, "can be read by everybody on this computer"},
+	} {
+		cert, key := ca.Files(test.want)
+		text, _ := os.ReadFile(cert)
+		write(t, cert, append(text, test.more...))
+		os.Chmod(key, test.mode)
+		s, err := Read(Files{Cert: cert, Key: key})
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		all := s.Warnings(time.Now())
+		if test.say == "" && len(all) > 0 || test.say != "" && (len(all) != 1 || !strings.Contains(all[0], test.say)) {
+			t.Errorf("%s: %q, want one with %q", test.name, all, test.say)
+		}
+	}
+}
+
+// TestLook: a certificate that was renewed is in force, in every way in which tools replace files. What cannot be used replaces
+// nothing, and is told of once.
+func TestLook(t *testing.T) {
+	ca := lab.NewCA(t, "site")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	// As Kubernetes mounts a secret: links into a folder behind a link, which is swapped.
+	generation := func(name string, want lab.Certificate) {
+		cert, key := ca.Issue(want)
+		if err := os.Mkdir(at(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, at(name+"/tls.crt"), cert)
+		write(t, at(name+"/tls.key"), key)
+		os.Symlink(name, at("..next"))
+		if err := os.Rename(at("..next"), at("..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generation("..one", lab.Certificate{Name: "one"})
+	os.Symlink("..data/tls.crt", at("tls.crt"))
+	os.Symlink("..data/tls.key", at("tls.key"))
+	var s Store
+	if _, err := s.Look(); err != nil {
+		t.Errorf("a store without files: %v", err)
+	}
+	if err := s.Use(Files{Cert: at("tls.crt"), Key: at("tls.key")}); err != nil {
+		t.Fatal(err)
+	}
+	look := func(wantChanged bool, wantName, wantErr string) {
+		t.Helper()
+		changed, err := s.Look()
+		if name := s.Set().Pair.Leaf.Subject.CommonName; changed != wantChanged || name != wantName {
+			t.Errorf("changed %v with %s in force, want %v with %s", changed, name, wantChanged, wantName)
+		}
+		if (wantErr == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), wantErr) {
+			t.Errorf("error %v, want %q", err, wantErr)
+		}
+	}
+	look(false, "one", "")
+	generation("..two", lab.Certificate{Name: "two"})
+	look(true, "two", "")
+	look(false, "two", "")
+
+	// The certificate comes before its key: no word of it when the key is there in time.
+	cert, key := ca.Issue(lab.Certificate{Name: "three", ECDSA: true})
+	os.WriteFile(at("..two/tls.crt"), cert, 0o600)
+	look(false, "two", "")
+	os.WriteFile(at("..two/tls.key"), key, 0o600)
+	look(true, "three", "")
+
+	// It stays wrong: said once, until it is right.
+	cert, key = ca.Issue(lab.Certificate{Name: "four"})
+	os.WriteFile(at("..two/tls.crt"), cert, 0o600)
+	look(false, "three", "")
+	look(false, "three", "the wrong one")
+	look(false, "three", "")
+	os.Remove(at("..two/tls.key"))
+	look(false, "three", "")
+	look(false, "three", "there is no such file")
+	look(false, "three", "")
+	os.WriteFile(at("..two/tls.key"), key, 0o600)
+	look(true, "four", "")
+
+	// One that counts is not replaced by one that does not, and the other way round it is.
+	generation("..five", lab.Certificate{Name: "five", Ends: -time.Hour})
+	look(false, "four", "")
+	look(false, "four", "expired on ")
+	late := time.Now().Add(400 * 24 * time.Hour)
+	s.Now = func() time.Time { return late } // now neither counts
+	look(true, "five", "")
+}

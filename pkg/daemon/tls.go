@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"pxesrv/pkg/cert"
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/httpd"
+)
+
+// lookForCertificates is how often the files of TLS are looked at. It is no event of the file system that tells of a new certificate:
+// tools replace files, links to them, or links to the directories of those.
+const lookForCertificates = 5 * time.Second
+
+func tlsFiles(c *config.Config) cert.Files {
+	return cert.Files{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSClientCA}
+}
+
+// openTLS reads the certificate at the start. What cannot be used ends the start; one that is expired is used, with an error in the
+// log: clients refuse it by themselves, and those who boot without TLS, or with a wrong clock, need the rest of the daemon.
+func (d *Daemon) openTLS() error {
+	if d.Config.TLSCert == "" {
+		return nil
+	}
+	if err := d.certs.Use(tlsFiles(&d.Config)); err != nil {
+		return err
+	}
+	d.metrics.hasTLS(func() time.Time { return d.certs.Set().Ends })
+	return nil
+}
+
+// watchTLS puts a certificate in force when its files have changed, and warns of one that ends.
+func (d *Daemon) watchTLS(ctx context.Context) {
+	var said []string
+	for {
+		switch changed, err := d.certs.Look(); {
+		case err != nil:
+			d.oldCertificateStays(err)
+		case changed:
+			d.newCertificate()
+		}
+		set, now := d.certs.Set(), time.Now()
+		warnings := set.Warnings(now)
+		for _, w := range warnings {
+			level := slog.LevelWarn
+			if set.Untimely(now) != "" {
+				level = slog.LevelError
+			}
+			if !slices.Contains(said, w) {
+				d.Log.Log(ctx, level, w)
+			}
+		}
+		said = warnings
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookForCertificates):
+		}
+	}
+}
+
+// reloadTLS reads the files of a new configuration at once. It is no reason to refuse the rest of the configuration that they
+// cannot be used.
+func (d *Daemon) reloadTLS(c *config.Config) {
+	if d.certs.Set() == nil || c.TLSCert == "" {
+		return // that waits for a new start, as the listeners do
+	}
+	if err := d.certs.Use(tlsFiles(c)); err != nil {
+		d.oldCertificateStays(err)
+		return
+	}
+	d.newCertificate()
+}
+
+func (d *Daemon) oldCertificateStays(err error) {
+	d.Log.Error("the new certificate is not used, the old one stays", "error", err.Error(), "ends", d.certs.Set().Ends.UTC())
+}
+
+func (d *Daemon) newCertificate() {
+	leaf := d.certs.Set().Pair.Leaf
+	d.Log.Info("the certificate is in force", "subject", leaf.Subject.String(), "serial", leaf.SerialNumber.Text(16), "ends", d.certs.Set().Ends.UTC())
+}
+
+// failed says that a connection was closed before it spoke HTTP. Whoever can reach the port can cause that as often as he likes.
+func (d *Daemon) failed(listener string, f httpd.Failure) {
+	d.metrics.failed.WithLabelValues(string(f.Reason)).Inc()
+	if f.Reason == httpd.Silent {
+		return // a balancer that looks whether the port is open
+	}
+	left, ok := d.failures.say(time.Now())
+	if !ok {
+		return
+	}
+	line := []any{"peer", f.Peer.String(), "listener", listener, "reason", string(f.Reason), "why", f.Err.Error()}
+	if f.Client != f.Peer && f.Client.IsValid() {
+		line = append(line, "source", f.Client.String())
+	}
+	if f.Subject != "" {
+		line = append(line, "certificate", f.Subject)
+	}
+	if left > 0 {
+		line = append(line, "left out before", left)
+	}
+	d.Log.Warn("connection closed before its first request", line...)
+}
+
+// linesPerMinute is how many lines the log gets of what strangers can cause.
+const linesPerMinute = 30
+
+// seldom lets so many lines through in each minute, and counts the others.
+type seldom struct {
+	mu          sync.Mutex
+	since       time.Time
+	lines, more int
+}
+
+// say reports whether a line may be written now, and how many were left out before it.
+func (s *seldom) say(now time.Time) (left int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.since) >= time.Minute {
+		s.since, s.lines = now, 0
+	}
+	if s.lines == linesPerMinute {
+		s.more++
+		return 0, false
+	}
+	s.lines++
+	left, s.more = s.more, 0
+	return left, true
+}
