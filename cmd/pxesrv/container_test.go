@@ -172,6 +172,7 @@ func TestContainer(t *testing.T) {
 		t.Error("the program is not static")
 	}
 	t.Run("image", func(t *testing.T) { testImage(t, r, b.Image) })
+	t.Run("no rights", func(t *testing.T) { testNoRights(t, r, b.Image) })
 	t.Run("compose", func(t *testing.T) { testCompose(t, r, b.Image) })
 	t.Run("kubernetes", func(t *testing.T) { testKubernetes(t, r, b.Image) })
 }
@@ -458,6 +459,35 @@ func testImage(t *testing.T, built lab.Root, im containerImage) {
 	if ended := d.Stop(); ended != "exit status 0" {
 		t.Errorf("after SIGTERM: %s", ended)
 	}
+}
+
+// testNoRights has a tree of the host whose once/ was not given to the container's group: nobody gets another answer than without it,
+// the order stays, and who looks is told.
+func testNoRights(t *testing.T, built lab.Root, im containerImage) {
+	n := lab.NewNetwork(t)
+	machine := n.Host("10.77.0.9")
+	r := container(t, built)
+	tree := volume(t, built, "/srv/pxesrv")
+	lab.Files{"default": "#!ipxe\necho default\n", "once/10.77.0.9": "-> ../install/debian-12.ipxe"}.Grow(t, tree)
+	if out, err := exec.Command("sh", "-c", `chown -R 1000:1000 "$1" && chmod 755 "$1"/once`, "sh", tree).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r.Mount(tree, "/srv/pxesrv", "rw")
+	r.ReadOnly()
+	in := r.As(im.Config.User).In(&n.Namespace).With(im.Config.Env...)
+	d := in.Start(im.Config.Entrypoint[0], im.Config.Cmd...)
+	d.Expect("msg=listening", containerPatience)
+	d.Expect("level=WARN msg=\"?once", containerPatience)
+	if got := ask(t, machine, "http://"+lab.NetworkAddr+":4567/redirect"); got != "#!ipxe\necho default\n" {
+		t.Errorf("a machine gets %q", got)
+	}
+	if _, err := os.Lstat(filepath.Join(tree, "once/10.77.0.9")); err != nil {
+		t.Errorf("the order is gone: %v", err)
+	}
+	eventually(t, "ready, with a warning", func() bool {
+		out, err := in.Try("/usr/bin/pxesrv", "health", "--ready")
+		return err == nil && strings.Contains(out, ": ready; warning: orders cannot be granted")
+	})
 }
 
 func eventually(t *testing.T, what string, is func() bool) {

@@ -3,8 +3,8 @@
 //
 //	kubernetes FILE…
 //
-// It is a program of its own, and has a module of its own, because the client of Kubernetes is large and the project needs it only to
-// be tested.
+// It is a program of its own, and has a module of its own, because the types of Kubernetes are large and the project needs them only
+// to be tested.
 package main
 
 import (
@@ -15,10 +15,11 @@ import (
 	"io"
 	"os"
 
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/yaml"
-	"k8s.io/client-go/kubernetes/scheme"
 )
 
 func main() {
@@ -44,7 +45,11 @@ func read(name string) (objects []runtime.Object, wrong error) {
 		return nil, err
 	}
 	defer f.Close()
-	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
+	known := runtime.NewScheme()
+	if err := errors.Join(apps.AddToScheme(known), core.AddToScheme(known)); err != nil {
+		return nil, err
+	}
+	decoder := serializer.NewCodecFactory(known, serializer.EnableStrict).UniversalDeserializer()
 	documents := yaml.NewYAMLReader(bufio.NewReader(f))
 	for i := 1; ; i++ {
 		text, err := documents.Read()
