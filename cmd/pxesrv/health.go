@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +18,14 @@ import (
 // healthTime is how long a daemon may take to say how it is.
 const healthTime = 3 * time.Second
 
-// health asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
+const healthNotes = `
+Its settings are those of pxesrv serve: they say where the daemon listens. Each address is asked but those where the PROXY protocol is
+spoken or clients need a certificate, and there are 3 s for all.
+`
+
+// healthOf asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
 // which there is no curl.
-func health(io streams) (*pflag.FlagSet, action) {
+func healthOf(io streams) (*pflag.FlagSet, action) {
 	var l layers
 	f := flags(&l, true)
 	ready := f.Bool("ready", false, "ask whether machines would get their answers; without it, whether the daemon lives")
@@ -32,19 +39,27 @@ func health(io streams) (*pflag.FlagSet, action) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, healthTime)
 		defer cancel()
-		for _, addr := range c.Addresses() {
-			text, err := askHealth(ctx, addr, *ready)
+		asked := 0
+		for i, addr := range append(slices.Clone(c.Addresses()), c.TLSListen...) {
+			if slices.Contains(c.Protocol, addr) {
+				continue // only a proxy is answered there
+			}
+			text, err := health(ctx, addr, i >= len(c.Addresses()), *ready)
 			if err != nil {
 				return fmt.Errorf("%s: %w", addr, err)
 			}
+			asked++
 			fmt.Fprintf(io.out, "%s: %s\n", addr, text)
+		}
+		if asked == 0 {
+			return errors.New("on every address the PROXY protocol is spoken, so nobody but a proxy can ask; give one more --listen, such as unix:/run/pxesrv/health")
 		}
 		return nil
 	}
 }
 
-// askHealth asks the daemon that listens on addr. It returns what that says when it is well, on one line.
-func askHealth(ctx context.Context, addr string, ready bool) (string, error) {
+// health asks the daemon that listens on addr, by HTTP or HTTPS. It returns what that says when it is well, on one line.
+func health(ctx context.Context, addr string, https, ready bool) (string, error) {
 	network, at, err := reachable(addr)
 	if err != nil {
 		return "", err
@@ -52,17 +67,24 @@ func askHealth(ctx context.Context, addr string, ready bool) (string, error) {
 	client := http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
+			// The certificate is for the name that clients know. What is asked here is no secret, and the answer is about this machine.
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, at)
 			},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	path := "/healthz"
-	if ready {
-		path = "/readyz"
+	url := "http://localhost"
+	if https {
+		url = "https://localhost"
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if ready {
+		url += "/readyz"
+	} else {
+		url += "/healthz"
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}

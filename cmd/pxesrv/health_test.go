@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,7 +58,7 @@ func TestHealthAnswers(t *testing.T) {
 				if network == "unix" {
 					addr = "unix:" + addr
 				}
-				got, err := askHealth(ctx, addr, false)
+				got, err := health(ctx, addr, false, false)
 				switch {
 				case c.err == "" && err != nil:
 					t.Error(err)
@@ -67,5 +69,18 @@ func TestHealthAnswers(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHealthHTTPS asks a server whose certificate is for another name.
+func TestHealthHTTPS(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path+"\n") }))
+	defer s.Close()
+	addr := s.Listener.Addr().String()
+	if got, err := health(t.Context(), addr, true, true); err != nil || got != "/readyz" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got, err := health(t.Context(), addr, false, false); err == nil {
+		t.Errorf("without TLS it is %q", got)
 	}
 }

@@ -47,7 +47,7 @@ func commands() []subcommand {
 			synopsis: isoSynopsis, notes: isoNotes, commands: isoCommands(), prepare: isoMake},
 		{name: "dhcp", args: "SERVER", about: "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy",
 			synopsis: []string{"dhcp [flags] " + strings.Join(dhcp.Kinds, "|")}, notes: dhcpNotes, prepare: dhcpLines},
-		{name: "health", about: "ask the daemon here how it is; exit status 1 when it is not well", prepare: health},
+		{name: "health", about: "ask the daemon here how it is; exit status 1 when it is not well", notes: healthNotes, prepare: healthOf},
 		{name: "completion", args: "SHELL", about: "print the completion of a shell: bash, zsh, fish", notes: completionNotes, prepare: completion},
 		{name: "man", about: "print the manual page", notes: manNotes, prepare: man},
 		{name: "version", about: "print the version", prepare: version},
