@@ -4,9 +4,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -541,4 +543,314 @@ func TestUnits_Confined(t *testing.T) {
 		}
 	}
 	t.Logf("%d kinds of system calls, none of %d that are forbidden", len(used), len(forbidden))
+}
+
+// activated starts pxesrv as systemd does, with open sockets that have names. env comes on top, and may name another process.
+func activated(t *testing.T, sockets []*os.File, names string, env []string, args ...string) (*exec.Cmd, *lockedBuffer) {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `export LISTEN_PID=${FOR:-$$}; exec "$@"`, "sh", "pxesrv"}, args...)...)
+	cmd.Env = environ(append([]string{fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=" + names}, env...)...)
+	cmd.ExtraFiles = sockets
+	var said lockedBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("pxesrv said:\n%s", &said)
+		}
+	})
+	return cmd, &said
+}
+
+// socketFile is the descriptor of a socket that this process opens and keeps.
+func socketFile(t *testing.T, s interface{ File() (*os.File, error) }) *os.File {
+	t.Helper()
+	f, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func streamSocket(t *testing.T) (*os.File, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return socketFile(t, l.(*net.TCPListener)), l.Addr().String()
+}
+
+func datagramSocket(t *testing.T) (*os.File, string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return socketFile(t, c.(*net.UDPConn)), c.LocalAddr().String()
+}
+
+// ask asks by a connection of its own.
+func ask(url string) (string, error) {
+	client := http.Client{Timeout: 2 * processPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %q", resp.Status, body)
+	}
+	return string(body), err
+}
+
+// TestActivation_Restart restarts the daemon under load, over and over, as systemctl restart does: the sockets stay. Whoever
+// connects is answered, by one daemon or the next; nobody is refused, reset, or answered in part.
+func TestActivation_Restart(t *testing.T) {
+	const restarts, clients = 12, 8
+	file := strings.Repeat("a line of a file\n", 40_000)
+	root := bootTree(t, map[string]string{"default": defaultScript, "file": file})
+	stream, addr := streamSocket(t)
+	datagrams, tftp := datagramSocket(t)
+	var answers atomic.Int64
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	failed := make(chan error, clients)
+	for i := range clients {
+		path, want := "/redirect", defaultScript
+		if i == 0 {
+			path, want = "/file", file
+		}
+		group.Go(func() {
+			for !stop.Load() {
+				got, err := ask("http://" + addr + path)
+				if err == nil && got != want {
+					err = fmt.Errorf("%s: %d bytes, not %d: %.60q", path, len(got), len(want), got)
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+				answers.Add(1)
+			}
+		})
+	}
+	for n := range restarts {
+		cmd, said := activated(t, []*os.File{stream, datagrams}, "http:tftp", nil, "serve", "--root", root, "--state", t.TempDir(), "--log", "/dev/null")
+		before := answers.Load()
+		for end := time.Now().Add(processPatience); answers.Load() < before+200 && len(failed) == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("start %d: only %d answers", n, answers.Load()-before)
+			}
+		}
+		if n == restarts-1 {
+			if out, err := exec.Command("curl", "-sS", "--max-time", "30", "tftp://"+tftp+"/default").CombinedOutput(); err != nil || string(out) != defaultScript {
+				t.Errorf("by TFTP: %v %q", err, out)
+			}
+			stop.Store(true)
+			group.Wait()
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("end %d: %v\n%s", n, err, said)
+		}
+	}
+	close(failed)
+	for err := range failed {
+		t.Error(err)
+	}
+	t.Logf("%d answers over %d restarts", answers.Load(), restarts)
+}
+
+// TestActivation_Story is a service of Type=notify behind a socket, by systemd's own program for trying one.
+func TestActivation_Story(t *testing.T) {
+	t.Parallel()
+	tools(t, "systemd-socket-activate")
+	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
+	root := bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"})
+	settings := filepath.Join(t.TempDir(), "pxesrv.yaml")
+	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644) // a port that nobody here may open: it is not opened
+	addr, _ := freeAddr(t)
+	cmd := exec.Command("systemd-socket-activate", "--listen="+addr, "--fdname=http", "-E", "NOTIFY_SOCKET="+manager.path, "-E", "WATCHDOG_USEC=600000",
+		"-E", "PATH", "pxesrv", "serve", "--config", settings, "--state", t.TempDir())
+	cmd.Env = environ()
+	var said lockedBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait(); manager.gone.Store(true) }()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("it said:\n%s", &said)
+		}
+	})
+	says := func(what string) {
+		t.Helper()
+		for end := time.Now().Add(processPatience); !strings.Contains(said.String(), what); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it does not say %q", what)
+			}
+		}
+	}
+	says("Listening on")
+	// The first connection starts the daemon, and is its first.
+	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+		t.Fatalf("%v %q", err, got)
+	}
+	says(`msg="systemd has opened the addresses of HTTP; those of the configuration are not used" addresses=[` + addr + `]`)
+	quoted := regexp.QuoteMeta(root)
+	n := manager.expect(0, `^READY=1\nSTATUS=serving `+quoted+`: \d answers, 0 orders wait$`)
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `+quoted+`: 1 answers, 0 orders wait$`)
+	n = manager.expect(n, `^WATCHDOG=1$`)
+
+	reload := func() {
+		n = manager.count()
+		cmd.Process.Signal(syscall.SIGHUP)
+		n = manager.expect(n, `^RELOADING=1\nMONOTONIC_USEC=[1-9]\d*$`)
+	}
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving `+quoted+`: 1 answers, 0 orders wait$`)
+	says("msg=reloaded")
+	writeFile(t, settings, "rood: "+root+"\n", 0o644)
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving .*; the configuration was not reloaded, the old one stays: .*rood.*$`)
+	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+		t.Errorf("after a reload that failed: %v %q", err, got)
+	}
+	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644)
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving `+quoted+`: 2 answers, 0 orders wait$`)
+	if strings.Contains(said.String(), "waits until the daemon is started again") {
+		t.Error("it says that the address has changed")
+	}
+
+	cmd.Process.Signal(syscall.SIGTERM)
+	manager.expect(n, `^STOPPING=1\nSTATUS=stopping: .*\nEXTEND_TIMEOUT_USEC=[1-9]\d{7}$`)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("it ended with: %v", err)
+		}
+	case <-time.After(processPatience):
+		t.Error("it does not end")
+	}
+}
+
+// A Unix socket that systemd opened is trusted, as one that the daemon opens; its file stays when the daemon ends.
+func TestActivation_UnixSocket(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript, "static/10.1.2.3": "#!ipxe\necho static\n"})
+	name := filepath.Join(t.TempDir(), "http.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	f := socketFile(t, l)
+	l.Close()
+	for range 2 {
+		cmd, said := activated(t, []*os.File{f}, "http", nil, "serve", "--root", root, "--state", t.TempDir())
+		out, err := exec.Command("curl", "-sS", "--max-time", "60", "--unix-socket", name, "-H", "X-Forwarded-For: 10.1.2.3", "http://x/redirect").CombinedOutput()
+		if err != nil || string(out) != "#!ipxe\necho static\n" {
+			t.Errorf("%v %q", err, out)
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, said)
+		}
+	}
+}
+
+// What cannot be used is said in words of the unit that is to be changed, and nothing is served half.
+func TestActivation_Refused(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript})
+	stream, addr := streamSocket(t)
+	datagrams, _ := datagramSocket(t)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	connection := socketFile(t, conn.(*net.TCPConn))
+	file, err := os.Open(filepath.Join(root, "default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, test := range []struct {
+		file *os.File
+		name string
+		want string
+	}{
+		{stream, "web", `the socket "web" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=http, https or tftp into its socket unit`},
+		{stream, "", `the socket "LISTEN_FD_3" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=`},
+		{datagrams, "http", "HTTP needs a stream socket, and this is udp; write ListenStream= into its socket unit"},
+		{stream, "tftp", "TFTP needs a datagram socket, and this is tcp; write ListenDatagram= into its socket unit"},
+		{connection, "http", "it is one connection and takes none; write Accept=no into its socket unit"},
+		{file, "http", "it is no socket of a kind that is known here"},
+		{stream, "https", "systemd passed a socket for HTTPS, and no certificate is configured; systemctl disable --now pxesrv-https.socket takes it away"},
+	} {
+		cmd, said := activated(t, []*os.File{test.file}, test.name, nil, "serve", "--root", root, "--state", t.TempDir())
+		err := cmd.Wait()
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), test.want) {
+			t.Errorf("%s: %v, and not %q:\n%s", test.name, err, test.want, said)
+		}
+	}
+}
+
+// Sockets for another process are left alone, and the daemon listens where it is told to.
+func TestActivation_OtherProcess(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript})
+	stream, _ := streamSocket(t)
+	addr, port := freeAddr(t)
+	cmd, said := activated(t, []*os.File{stream}, "http", []string{"FOR=1"}, "serve", "--root", root, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
+	var got string
+	var err error
+	for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		got, err = ask("http://" + addr + "/redirect")
+	}
+	if got != defaultScript {
+		t.Errorf("%v %q", err, got)
+	}
+	want := fmt.Sprintf(`msg="the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec" LISTEN_PID=1 pid=%d`, cmd.Process.Pid)
+	if !strings.Contains(said.String(), want) {
+		t.Errorf("not said: %s", want)
+	}
+}
+
+// TestWatchdog_DiskHangs: a daemon whose disk hangs lives, and says what is the matter. One that starts on such a disk is ready after a
+// while, since it would only be started again.
+func TestWatchdog_DiskHangs(t *testing.T) {
+	t.Parallel()
+	faults := lab.MountFaults(t, bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
+	faults.Set(lab.Hang(lab.OpOpendir | lab.OpReaddir))
+	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
+	addr, port := freeAddr(t)
+	d := runDaemon(t, addr, "", []string{"NOTIFY_SOCKET=" + manager.path, "WATCHDOG_USEC=900000"},
+		"--root", faults.Dir, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
+	t.Cleanup(func() { faults.Set() }) // before the daemon is killed, which waits for its disk
+	n := manager.expect(0, `^READY=1\nSTATUS=not ready: the tree was not looked at yet; serving `)
+	faults.Set()
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
+	faults.Set(lab.Hang(0))
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=not ready: the disk hangs: the last look at the tree ended \d+s ago; serving `)
+	for range 5 {
+		n = manager.expect(n, `^WATCHDOG=1`)
+	}
+	faults.Set()
+	manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	d.ends(processPatience)
 }
