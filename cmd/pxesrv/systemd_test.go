@@ -350,11 +350,12 @@ var buildDaemon = sync.OnceValues(func() (string, error) {
 
 // confinement makes of the whole machine, in a mount namespace of its own, what a service sees under ProtectSystem=strict,
 // ProtectHome=, PrivateTmp=, PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program there as the user of the
-// service, with its capability and without what it may not ask of the kernel. Nothing is written outside: all changes go to memory.
+// service, with these capabilities. Nothing is written outside: all changes go to memory.
 //
-// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, and the program.
+// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, capabilities as setpriv writes them,
+// and the program.
 const confinement = `
-at=$1 from=$2 writable=$3 mask=$4; shift 4
+at=$1 from=$2 writable=$3 mask=$4 capabilities=$5; shift 5
 umask 022
 mount -t tmpfs -o mode=755 tmpfs "$at"
 mkdir "$at/upper" "$at/work" "$at/all"
@@ -376,10 +377,13 @@ for home in home root; do mount -t tmpfs -o ro,mode=000 tmpfs "$all/$home"; done
 for temporary in tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$all/$temporary"; done
 for folder in $writable; do [ ! -e "$all$folder" ] || mount --bind "$all$folder" "$all$folder"; done
 mount -o remount,bind,ro "$all"
+cd "$all"
+pivot_root . .
+umount -l .
 cd /
 umask "$mask"
-exec chroot "$all" setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
-	--inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service "$@"
+exec setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
+	"--inh-caps=$capabilities" "--ambient-caps=$capabilities" "--bounding-set=$capabilities" "$@"
 `
 
 // TestUnits_Confined runs the daemon by the command line of its unit, as its user, in such a namespace, with everything at work that
@@ -388,20 +392,74 @@ exec chroot "$all" setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new
 // families of sockets.
 func TestUnits_Confined(t *testing.T) {
 	tools(t, "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "strace", "setpriv", "unshare", "curl")
-	net := lab.NewNetwork(t)
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for namespaces")
+	}
 	if out, err := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/a && "+
 		"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
 		t.Skipf("this kernel mounts no overlay here: %s", out)
 	}
-	unit := service(t)
 	built, err := buildDaemon()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(filepath.Dir(built)) })
+	t.Run("own ports", func(t *testing.T) {
+		net := lab.NewNetwork(t)
+		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service", inside: net.Inside(),
+			settings: "port: 80\ntftp: [\":69\"]\n", http: "127.0.0.1", tftp: "127.0.0.1"}
+		c.run(func(status string) {
+			for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n"} {
+				if !strings.Contains(status, want) {
+					t.Errorf("it is no %q:\n%s", want, status)
+				}
+			}
+			// ProcSubset=pid hides the length of this queue, which Go would look up.
+			if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
+				t.Errorf("as many connections may wait: %q", queue)
+			}
+		})
+	})
+	t.Run("sockets", func(t *testing.T) {
+		stream, http := streamSocket(t)
+		datagrams, tftp := datagramSocket(t)
+		c := confined{t: t, built: built, capabilities: "-all", sockets: []*os.File{stream, datagrams}, http: http, tftp: tftp,
+			// PrivateUsers=yes: only this user is known, and all rights that a new namespace gives are gone again.
+			first: strings.Fields("unshare --user --map-current-user --keep-caps setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all"),
+			// systemd says the number of the process after it has made it.
+			last: []string{"sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:tftp; exec "$@"`, "sh"},
+		}
+		c.run(func(status string) {
+			for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n"} {
+				if !strings.Contains(status, want) {
+					t.Errorf("it is no %q:\n%s", want, status)
+				}
+			}
+		})
+	})
+}
+
+// confined is one way to run the service.
+type confined struct {
+	t            *testing.T
+	built        string
+	settings     string
+	capabilities string
+	sockets      []*os.File
+	http, tftp   string   // where it answers
+	inside       []string // what runs a command where it can be asked
+	first, last  []string // what comes before strace, and before the program
+}
+
+// run runs the service, asks it for everything, and has look look at its /proc/PID/status meanwhile.
+func (c *confined) run(look func(status string)) {
+	t := c.t
+	t.Helper()
+	unit := service(t)
 	from, at := t.TempDir(), t.TempDir()
-	output(t, exec.Command("cp", built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
-	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\nport: 80\ntftp: [\":69\"]\nurl: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
+	output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
+	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\n"+c.settings+
+		"url: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
 	writeFile(t, filepath.Join(from, "etc/hosts.csv"), "name,mac,address,gateway\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1\n", 0o644)
 	tree := filepath.Join(from, "tree")
 	writeFile(t, filepath.Join(tree, "default"), defaultScript, 0o644)
@@ -430,12 +488,13 @@ func TestUnits_Confined(t *testing.T) {
 	for _, name := range forbidden {
 		refused += ",?" + name // "?": strace need not know it
 	}
-	args := []string{"-m", "--propagation", "private", "sh", "-eu", "-c",
-		confinement, "sh", at, from, strings.Join(writable, " "), unit["UMask"][0],
-		"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
-		"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
-		"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}
-	server := exec.Command(net.Inside()[0], append(append(net.Inside()[1:], "unshare"), append(args, strings.Fields(unit["ExecStart"][0])...)...)...)
+	line := slices.Concat(c.inside, []string{"unshare", "-m", "--propagation", "private", "sh", "-eu", "-c", confinement, "sh",
+		at, from, strings.Join(writable, " "), unit["UMask"][0], c.capabilities}, c.first,
+		[]string{"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
+			"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
+			"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}, c.last, strings.Fields(unit["ExecStart"][0]))
+	server := exec.Command(line[0], line[1:]...)
+	server.Env, server.ExtraFiles = environ(), c.sockets
 	var said lockedBuffer
 	server.Stdout, server.Stderr = &said, &said
 	if err := server.Start(); err != nil {
@@ -453,32 +512,28 @@ func TestUnits_Confined(t *testing.T) {
 
 	get := func(url string) string {
 		t.Helper()
-		return output(t, net.Command("curl", "-sS", "--fail", "--max-time", "60", url))
+		line := append(slices.Clone(c.inside), "curl", "-sS", "--fail", "--max-time", "60", url)
+		return output(t, exec.Command(line[0], line[1:]...))
 	}
 	for _, ask := range []struct{ url, want string }{
-		{"http://127.0.0.1/redirect", "#!ipxe\necho install\n"},
-		{"http://127.0.0.1/redirect", defaultScript},
-		{"tftp://127.0.0.1/install.ipxe", "#!ipxe\necho install\n"},
+		{"http://" + c.http + "/redirect", "#!ipxe\necho install\n"},
+		{"http://" + c.http + "/redirect", defaultScript},
+		{"http://" + c.http + "/readyz", "ready\n"},
+		{"tftp://" + c.tftp + "/install.ipxe", "#!ipxe\necho install\n"},
 	} {
 		if got := get(ask.url); got != ask.want {
 			t.Errorf("%s: %q", ask.url, got)
 		}
 	}
-	for url, size := range map[string]int{
-		"http://127.0.0.1/images/kernel": 700_000, "http://127.0.0.1/metrics": 1000, "http://127.0.0.1/boot.ipxe": 100,
-		"http://127.0.0.1/ipxe/undionly.kpxe": 10_000, "http://127.0.0.1/ipxe.efi": 100_000, "tftp://127.0.0.1/undionly.kpxe": 10_000,
-		"http://127.0.0.1/iso/web1.iso": 500_000,
+	for path, size := range map[string]int{
+		"/images/kernel": 700_000, "/metrics": 1000, "/boot.ipxe": 100, "/ipxe/undionly.kpxe": 10_000, "/ipxe.efi": 100_000, "/iso/web1.iso": 500_000,
 	} {
-		if got := get(url); len(got) < size {
-			t.Errorf("%s: only %d bytes", url, len(got))
+		if got := get("http://" + c.http + path); len(got) < size {
+			t.Errorf("%s: only %d bytes", path, len(got))
 		}
 	}
-	if got := get("http://127.0.0.1/readyz"); got != "ready\n" {
-		t.Errorf("/readyz: %q", got)
-	}
-	// ProcSubset=pid hides the length of this queue, which Go would look up.
-	if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
-		t.Errorf("as many connections may wait: %q", queue)
+	if got := get("tftp://" + c.tftp + "/undionly.kpxe"); len(got) < 10_000 {
+		t.Errorf("by TFTP: only %d bytes", len(got))
 	}
 
 	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", server.Process.Pid)))
@@ -490,11 +545,12 @@ func TestUnits_Confined(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
-	for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n", "NoNewPrivs:\t1\n", "Umask:\t0007\n"} {
+	for _, want := range []string{"Name:\tpxesrv\n", "NoNewPrivs:\t1\n", "Umask:\t" + unit["UMask"][0] + "\n"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("it is no %q:\n%s", want, status)
 		}
 	}
+	look(status)
 	inside := fmt.Sprintf("/proc/%d/root", pid)
 	if info, err := os.Stat(inside + "/srv/pxesrv/once/.served"); err != nil || info.Mode().Perm() != 0o770 || info.Mode()&fs.ModeSetgid == 0 {
 		t.Errorf("the journal: %v, %v", info, err)
@@ -533,7 +589,7 @@ func TestUnits_Confined(t *testing.T) {
 		if strings.Contains(rest, "PROT_WRITE") && strings.Contains(rest, "PROT_EXEC") {
 			t.Errorf("MemoryDenyWriteExecute= forbids %s", line)
 		}
-		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), strings.Replace(family, "PF_", "AF_", 1)) {
+		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), family) {
 			t.Errorf("RestrictAddressFamilies= forbids %s", line)
 		}
 	}
