@@ -333,20 +333,30 @@ func (n *notifySocket) expect(first int, pattern string) int {
 	}
 }
 
-// buildDaemon makes pxesrv as it is installed: the program of the tests is another one, which asks other things of the kernel.
-var buildDaemon = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pxesrv-installed")
-	if err != nil {
-		return "", err
-	}
-	built := filepath.Join(dir, "pxesrv")
+// buildDaemon makes pxesrv as it is installed, where every user may run it: the program of the tests is another one, which asks other
+// things of the kernel.
+func buildDaemon(t *testing.T) string {
+	t.Helper()
+	built := filepath.Join(openTemp(t), "pxesrv")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", built, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	output(t, cmd)
+	return built
+}
+
+// openTemp is a folder that every user may look into; that of a test is for its own user.
+func openTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pxesrv-systemd")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
 	}
-	return built, nil
-})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
 
 // confinement makes of the whole machine, in a mount namespace of its own, what a service sees under ProtectSystem=strict,
 // ProtectHome=, PrivateTmp=, PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program there as the user of the
@@ -399,11 +409,7 @@ func TestUnits_Confined(t *testing.T) {
 		"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
 		t.Skipf("this kernel mounts no overlay here: %s", out)
 	}
-	built, err := buildDaemon()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(filepath.Dir(built)) })
+	built := buildDaemon(t)
 	t.Run("own ports", func(t *testing.T) {
 		net := lab.NewNetwork(t)
 		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service", inside: net.Inside(),
@@ -599,6 +605,62 @@ func (c *confined) run(look func(status string)) {
 		}
 	}
 	t.Logf("%d kinds of system calls, none of %d that are forbidden", len(used), len(forbidden))
+}
+
+// TestOnce_Sticky: the daemon's own links could be moved in a folder with the sticky bit, and those of the people who place orders
+// could not. It says so when it starts, unless the folder is its own. A folder that its group may not write is said as well.
+func TestOnce_Sticky(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, which starts the daemon as somebody else")
+	}
+	const daemon = 61234
+	built := buildDaemon(t)
+	for _, test := range []struct {
+		owner, group int
+		mode         fs.FileMode
+		want, not    string
+	}{
+		{0, daemon, 0o775 | fs.ModeSetgid | fs.ModeSticky, "orders that others placed cannot be granted, the sticky bit of ONCE forbids the daemon to take them away: chmod -t ONCE", ""},
+		{daemon, daemon, 0o775 | fs.ModeSticky, "", "cannot be granted"},
+		{0, daemon, 0o775 | fs.ModeSetgid, "", "cannot be granted"},
+		{0, 0, 0o775, "permission denied; it has to belong to a group of the daemon that may write there: chgrp GROUP ONCE && chmod 2775 ONCE", ""},
+	} {
+		root := openTemp(t)
+		once := filepath.Join(root, "once")
+		writeFile(t, filepath.Join(root, "default"), defaultScript, 0o644)
+		err := os.Mkdir(once, 0o755)
+		if err == nil {
+			err = os.Chown(once, test.owner, test.group)
+		}
+		if err == nil {
+			err = os.Chmod(once, test.mode)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, port := freeAddr(t)
+		cmd := exec.Command(built, "serve", "--root", root, "--state", "/nonexistent", "-o", "127.0.0.1", "-p", port)
+		cmd.Env, cmd.SysProcAttr = environ(), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemon, Gid: daemon}}
+		var said lockedBuffer
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill() })
+		var got string
+		for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			got, _ = ask("http://" + addr + "/redirect")
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v", err)
+		}
+		want, log := strings.ReplaceAll(test.want, "ONCE", once), said.String()
+		if !strings.Contains(log, want) || test.not != "" && strings.Contains(log, test.not) {
+			t.Errorf("%v of %d:%d: not %q, or %q:\n%s", test.mode, test.owner, test.group, want, test.not, log)
+		}
+	}
 }
 
 // activated starts pxesrv as systemd does, with open sockets that have names. env comes on top, and may name another process.
