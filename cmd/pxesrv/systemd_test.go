@@ -4,9 +4,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -331,28 +333,39 @@ func (n *notifySocket) expect(first int, pattern string) int {
 	}
 }
 
-// buildDaemon makes pxesrv as it is installed: the program of the tests is another one, which asks other things of the kernel.
-var buildDaemon = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pxesrv-installed")
-	if err != nil {
-		return "", err
-	}
-	built := filepath.Join(dir, "pxesrv")
+// buildDaemon makes pxesrv as it is installed, where every user may run it: the program of the tests is another one, which asks other
+// things of the kernel.
+func buildDaemon(t *testing.T) string {
+	t.Helper()
+	built := filepath.Join(openTemp(t), "pxesrv")
 	cmd := exec.Command("go", "build", "-trimpath", "-o", built, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	output(t, cmd)
+	return built
+}
+
+// openTemp is a folder that every user may look into; that of a test is for its own user.
+func openTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pxesrv-systemd")
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
 	}
-	return built, nil
-})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
 
 // confinement makes of the whole machine, in a mount namespace of its own, what a service sees under ProtectSystem=strict,
 // ProtectHome=, PrivateTmp=, PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program there as the user of the
-// service, with its capability and without what it may not ask of the kernel. Nothing is written outside: all changes go to memory.
+// service, with these capabilities. Nothing is written outside: all changes go to memory.
 //
-// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, and the program.
+// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, capabilities as setpriv writes them,
+// and the program.
 const confinement = `
-at=$1 from=$2 writable=$3 mask=$4; shift 4
+at=$1 from=$2 writable=$3 mask=$4 capabilities=$5; shift 5
 umask 022
 mount -t tmpfs -o mode=755 tmpfs "$at"
 mkdir "$at/upper" "$at/work" "$at/all"
@@ -374,10 +387,13 @@ for home in home root; do mount -t tmpfs -o ro,mode=000 tmpfs "$all/$home"; done
 for temporary in tmp var/tmp; do mount -t tmpfs -o mode=1777 tmpfs "$all/$temporary"; done
 for folder in $writable; do [ ! -e "$all$folder" ] || mount --bind "$all$folder" "$all$folder"; done
 mount -o remount,bind,ro "$all"
+cd "$all"
+pivot_root . .
+umount -l .
 cd /
 umask "$mask"
-exec chroot "$all" setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
-	--inh-caps=-all,+net_bind_service --ambient-caps=-all,+net_bind_service --bounding-set=-all,+net_bind_service "$@"
+exec setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
+	"--inh-caps=$capabilities" "--ambient-caps=$capabilities" "--bounding-set=$capabilities" "$@"
 `
 
 // TestUnits_Confined runs the daemon by the command line of its unit, as its user, in such a namespace, with everything at work that
@@ -386,20 +402,70 @@ exec chroot "$all" setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new
 // families of sockets.
 func TestUnits_Confined(t *testing.T) {
 	tools(t, "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "strace", "setpriv", "unshare", "curl")
-	net := lab.NewNetwork(t)
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for namespaces")
+	}
 	if out, err := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/a && "+
 		"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
 		t.Skipf("this kernel mounts no overlay here: %s", out)
 	}
+	built := buildDaemon(t)
+	t.Run("own ports", func(t *testing.T) {
+		net := lab.NewNetwork(t)
+		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service", inside: net.Inside(),
+			settings: "port: 80\ntftp: [\":69\"]\n", http: "127.0.0.1", tftp: "127.0.0.1"}
+		c.run(func(status string) {
+			for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n"} {
+				if !strings.Contains(status, want) {
+					t.Errorf("it is no %q:\n%s", want, status)
+				}
+			}
+			// ProcSubset=pid hides the length of this queue, which Go would look up.
+			if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
+				t.Errorf("as many connections may wait: %q", queue)
+			}
+		})
+	})
+	t.Run("sockets", func(t *testing.T) {
+		stream, http := streamSocket(t)
+		datagrams, tftp := datagramSocket(t)
+		c := confined{t: t, built: built, capabilities: "-all", sockets: []*os.File{stream, datagrams}, http: http, tftp: tftp,
+			// PrivateUsers=yes: only this user is known, and all rights that a new namespace gives are gone again.
+			first: strings.Fields("unshare --user --map-current-user --keep-caps setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all"),
+			// systemd says the number of the process after it has made it.
+			last: []string{"sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:tftp; exec "$@"`, "sh"},
+		}
+		c.run(func(status string) {
+			for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n"} {
+				if !strings.Contains(status, want) {
+					t.Errorf("it is no %q:\n%s", want, status)
+				}
+			}
+		})
+	})
+}
+
+// confined is one way to run the service.
+type confined struct {
+	t            *testing.T
+	built        string
+	settings     string
+	capabilities string
+	sockets      []*os.File
+	http, tftp   string   // where it answers
+	inside       []string // what runs a command where it can be asked
+	first, last  []string // what comes before strace, and before the program
+}
+
+// run runs the service, asks it for everything, and has look look at its /proc/PID/status meanwhile.
+func (c *confined) run(look func(status string)) {
+	t := c.t
+	t.Helper()
 	unit := service(t)
-	built, err := buildDaemon()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(filepath.Dir(built)) })
 	from, at := t.TempDir(), t.TempDir()
-	output(t, exec.Command("cp", built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
-	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\nport: 80\ntftp: [\":69\"]\nurl: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
+	output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
+	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\n"+c.settings+
+		"url: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
 	writeFile(t, filepath.Join(from, "etc/hosts.csv"), "name,mac,address,gateway\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1\n", 0o644)
 	tree := filepath.Join(from, "tree")
 	writeFile(t, filepath.Join(tree, "default"), defaultScript, 0o644)
@@ -428,12 +494,13 @@ func TestUnits_Confined(t *testing.T) {
 	for _, name := range forbidden {
 		refused += ",?" + name // "?": strace need not know it
 	}
-	args := []string{"-m", "--propagation", "private", "sh", "-eu", "-c",
-		confinement, "sh", at, from, strings.Join(writable, " "), unit["UMask"][0],
-		"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
-		"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
-		"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}
-	server := exec.Command(net.Inside()[0], append(append(net.Inside()[1:], "unshare"), append(args, strings.Fields(unit["ExecStart"][0])...)...)...)
+	line := slices.Concat(c.inside, []string{"unshare", "-m", "--propagation", "private", "sh", "-eu", "-c", confinement, "sh",
+		at, from, strings.Join(writable, " "), unit["UMask"][0], c.capabilities}, c.first,
+		[]string{"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
+			"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
+			"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}, c.last, strings.Fields(unit["ExecStart"][0]))
+	server := exec.Command(line[0], line[1:]...)
+	server.Env, server.ExtraFiles = environ(), c.sockets
 	var said lockedBuffer
 	server.Stdout, server.Stderr = &said, &said
 	if err := server.Start(); err != nil {
@@ -451,32 +518,28 @@ func TestUnits_Confined(t *testing.T) {
 
 	get := func(url string) string {
 		t.Helper()
-		return output(t, net.Command("curl", "-sS", "--fail", "--max-time", "60", url))
+		line := append(slices.Clone(c.inside), "curl", "-sS", "--fail", "--max-time", "60", url)
+		return output(t, exec.Command(line[0], line[1:]...))
 	}
 	for _, ask := range []struct{ url, want string }{
-		{"http://127.0.0.1/redirect", "#!ipxe\necho install\n"},
-		{"http://127.0.0.1/redirect", defaultScript},
-		{"tftp://127.0.0.1/install.ipxe", "#!ipxe\necho install\n"},
+		{"http://" + c.http + "/redirect", "#!ipxe\necho install\n"},
+		{"http://" + c.http + "/redirect", defaultScript},
+		{"http://" + c.http + "/readyz", "ready\n"},
+		{"tftp://" + c.tftp + "/install.ipxe", "#!ipxe\necho install\n"},
 	} {
 		if got := get(ask.url); got != ask.want {
 			t.Errorf("%s: %q", ask.url, got)
 		}
 	}
-	for url, size := range map[string]int{
-		"http://127.0.0.1/images/kernel": 700_000, "http://127.0.0.1/metrics": 1000, "http://127.0.0.1/boot.ipxe": 100,
-		"http://127.0.0.1/ipxe/undionly.kpxe": 10_000, "http://127.0.0.1/ipxe.efi": 100_000, "tftp://127.0.0.1/undionly.kpxe": 10_000,
-		"http://127.0.0.1/iso/web1.iso": 500_000,
+	for path, size := range map[string]int{
+		"/images/kernel": 700_000, "/metrics": 1000, "/boot.ipxe": 100, "/ipxe/undionly.kpxe": 10_000, "/ipxe.efi": 100_000, "/iso/web1.iso": 500_000,
 	} {
-		if got := get(url); len(got) < size {
-			t.Errorf("%s: only %d bytes", url, len(got))
+		if got := get("http://" + c.http + path); len(got) < size {
+			t.Errorf("%s: only %d bytes", path, len(got))
 		}
 	}
-	if got := get("http://127.0.0.1/readyz"); got != "ready\n" {
-		t.Errorf("/readyz: %q", got)
-	}
-	// ProcSubset=pid hides the length of this queue, which Go would look up.
-	if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
-		t.Errorf("as many connections may wait: %q", queue)
+	if got := get("tftp://" + c.tftp + "/undionly.kpxe"); len(got) < 10_000 {
+		t.Errorf("by TFTP: only %d bytes", len(got))
 	}
 
 	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", server.Process.Pid)))
@@ -488,11 +551,12 @@ func TestUnits_Confined(t *testing.T) {
 		t.Fatal(err)
 	}
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
-	for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n", "NoNewPrivs:\t1\n", "Umask:\t0007\n"} {
+	for _, want := range []string{"Name:\tpxesrv\n", "NoNewPrivs:\t1\n", "Umask:\t" + unit["UMask"][0] + "\n"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("it is no %q:\n%s", want, status)
 		}
 	}
+	look(status)
 	inside := fmt.Sprintf("/proc/%d/root", pid)
 	if info, err := os.Stat(inside + "/srv/pxesrv/once/.served"); err != nil || info.Mode().Perm() != 0o770 || info.Mode()&fs.ModeSetgid == 0 {
 		t.Errorf("the journal: %v, %v", info, err)
@@ -531,7 +595,7 @@ func TestUnits_Confined(t *testing.T) {
 		if strings.Contains(rest, "PROT_WRITE") && strings.Contains(rest, "PROT_EXEC") {
 			t.Errorf("MemoryDenyWriteExecute= forbids %s", line)
 		}
-		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), strings.Replace(family, "PF_", "AF_", 1)) {
+		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), family) {
 			t.Errorf("RestrictAddressFamilies= forbids %s", line)
 		}
 	}
@@ -541,4 +605,370 @@ func TestUnits_Confined(t *testing.T) {
 		}
 	}
 	t.Logf("%d kinds of system calls, none of %d that are forbidden", len(used), len(forbidden))
+}
+
+// TestOnce_Sticky: the daemon's own links could be moved in a folder with the sticky bit, and those of the people who place orders
+// could not. It says so when it starts, unless the folder is its own. A folder that its group may not write is said as well.
+func TestOnce_Sticky(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, which starts the daemon as somebody else")
+	}
+	const daemon = 61234
+	built := buildDaemon(t)
+	for _, test := range []struct {
+		owner, group int
+		mode         fs.FileMode
+		want, not    string
+	}{
+		{0, daemon, 0o775 | fs.ModeSetgid | fs.ModeSticky, "orders that others placed cannot be granted, the sticky bit of ONCE forbids the daemon to take them away: chmod -t ONCE", ""},
+		{daemon, daemon, 0o775 | fs.ModeSticky, "", "cannot be granted"},
+		{0, daemon, 0o775 | fs.ModeSetgid, "", "cannot be granted"},
+		{0, 0, 0o775, "permission denied; it has to belong to a group of the daemon that may write there: chgrp GROUP ONCE && chmod 2775 ONCE", ""},
+	} {
+		root := openTemp(t)
+		once := filepath.Join(root, "once")
+		writeFile(t, filepath.Join(root, "default"), defaultScript, 0o644)
+		err := os.Mkdir(once, 0o755)
+		if err == nil {
+			err = os.Chown(once, test.owner, test.group)
+		}
+		if err == nil {
+			err = os.Chmod(once, test.mode)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, port := freeAddr(t)
+		cmd := exec.Command(built, "serve", "--root", root, "--state", "/nonexistent", "-o", "127.0.0.1", "-p", port)
+		cmd.Env, cmd.SysProcAttr = environ(), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemon, Gid: daemon}}
+		var said lockedBuffer
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill() })
+		var got string
+		for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			got, _ = ask("http://" + addr + "/redirect")
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v", err)
+		}
+		want, log := strings.ReplaceAll(test.want, "ONCE", once), said.String()
+		if !strings.Contains(log, want) || test.not != "" && strings.Contains(log, test.not) {
+			t.Errorf("%v of %d:%d: not %q, or %q:\n%s", test.mode, test.owner, test.group, want, test.not, log)
+		}
+	}
+}
+
+// activated starts pxesrv as systemd does, with open sockets that have names. env comes on top, and may name another process.
+func activated(t *testing.T, sockets []*os.File, names string, env []string, args ...string) (*exec.Cmd, *lockedBuffer) {
+	t.Helper()
+	cmd := exec.Command("sh", append([]string{"-c", `export LISTEN_PID=${FOR:-$$}; exec "$@"`, "sh", "pxesrv"}, args...)...)
+	cmd.Env = environ(append([]string{fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=" + names}, env...)...)
+	cmd.ExtraFiles = sockets
+	var said lockedBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("pxesrv said:\n%s", &said)
+		}
+	})
+	return cmd, &said
+}
+
+// socketFile is the descriptor of a socket that this process opens and keeps.
+func socketFile(t *testing.T, s interface{ File() (*os.File, error) }) *os.File {
+	t.Helper()
+	f, err := s.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func streamSocket(t *testing.T) (*os.File, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return socketFile(t, l.(*net.TCPListener)), l.Addr().String()
+}
+
+func datagramSocket(t *testing.T) (*os.File, string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return socketFile(t, c.(*net.UDPConn)), c.LocalAddr().String()
+}
+
+// ask asks by a connection of its own.
+func ask(url string) (string, error) {
+	client := http.Client{Timeout: 2 * processPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %q", resp.Status, body)
+	}
+	return string(body), err
+}
+
+// TestActivation_Restart restarts the daemon under load, over and over, as systemctl restart does: the sockets stay. Whoever
+// connects is answered, by one daemon or the next; nobody is refused, reset, or answered in part.
+func TestActivation_Restart(t *testing.T) {
+	const restarts, clients = 12, 8
+	file := strings.Repeat("a line of a file\n", 40_000)
+	root := bootTree(t, map[string]string{"default": defaultScript, "file": file})
+	stream, addr := streamSocket(t)
+	datagrams, tftp := datagramSocket(t)
+	var answers atomic.Int64
+	var stop atomic.Bool
+	var group sync.WaitGroup
+	failed := make(chan error, clients)
+	for i := range clients {
+		path, want := "/redirect", defaultScript
+		if i == 0 {
+			path, want = "/file", file
+		}
+		group.Go(func() {
+			for !stop.Load() {
+				got, err := ask("http://" + addr + path)
+				if err == nil && got != want {
+					err = fmt.Errorf("%s: %d bytes, not %d: %.60q", path, len(got), len(want), got)
+				}
+				if err != nil {
+					failed <- err
+					return
+				}
+				answers.Add(1)
+			}
+		})
+	}
+	for n := range restarts {
+		cmd, said := activated(t, []*os.File{stream, datagrams}, "http:tftp", nil, "serve", "--root", root, "--state", t.TempDir(), "--log", "/dev/null")
+		before := answers.Load()
+		for end := time.Now().Add(processPatience); answers.Load() < before+200 && len(failed) == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("start %d: only %d answers", n, answers.Load()-before)
+			}
+		}
+		if n == restarts-1 {
+			if out, err := exec.Command("curl", "-sS", "--max-time", "30", "tftp://"+tftp+"/default").CombinedOutput(); err != nil || string(out) != defaultScript {
+				t.Errorf("by TFTP: %v %q", err, out)
+			}
+			stop.Store(true)
+			group.Wait()
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("end %d: %v\n%s", n, err, said)
+		}
+	}
+	close(failed)
+	for err := range failed {
+		t.Error(err)
+	}
+	t.Logf("%d answers over %d restarts", answers.Load(), restarts)
+}
+
+// TestActivation_Story is a service of Type=notify behind a socket, by systemd's own program for trying one.
+func TestActivation_Story(t *testing.T) {
+	t.Parallel()
+	tools(t, "systemd-socket-activate")
+	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
+	root := bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"})
+	settings := filepath.Join(t.TempDir(), "pxesrv.yaml")
+	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644) // a port that nobody here may open: it is not opened
+	addr, _ := freeAddr(t)
+	cmd := exec.Command("systemd-socket-activate", "--listen="+addr, "--fdname=http", "-E", "NOTIFY_SOCKET="+manager.path, "-E", "WATCHDOG_USEC=600000",
+		"-E", "PATH", "pxesrv", "serve", "--config", settings, "--state", t.TempDir())
+	cmd.Env = environ()
+	var said lockedBuffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait(); manager.gone.Store(true) }()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("it said:\n%s", &said)
+		}
+	})
+	says := func(what string) {
+		t.Helper()
+		for end := time.Now().Add(processPatience); !strings.Contains(said.String(), what); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("it does not say %q", what)
+			}
+		}
+	}
+	says("Listening on")
+	// The first connection starts the daemon, and is its first.
+	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+		t.Fatalf("%v %q", err, got)
+	}
+	says(`msg="systemd has opened the addresses of HTTP; those of the configuration are not used" addresses=[` + addr + `]`)
+	quoted := regexp.QuoteMeta(root)
+	n := manager.expect(0, `^READY=1\nSTATUS=serving `+quoted+`: \d answers, 0 orders wait$`)
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `+quoted+`: 1 answers, 0 orders wait$`)
+	n = manager.expect(n, `^WATCHDOG=1$`)
+
+	reload := func() {
+		n = manager.count()
+		cmd.Process.Signal(syscall.SIGHUP)
+		n = manager.expect(n, `^RELOADING=1\nMONOTONIC_USEC=[1-9]\d*$`)
+	}
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving `+quoted+`: 1 answers, 0 orders wait$`)
+	says("msg=reloaded")
+	writeFile(t, settings, "rood: "+root+"\n", 0o644)
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving .*; the configuration was not reloaded, the old one stays: .*rood.*$`)
+	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+		t.Errorf("after a reload that failed: %v %q", err, got)
+	}
+	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644)
+	reload()
+	n = manager.expect(n, `^READY=1\nSTATUS=serving `+quoted+`: 2 answers, 0 orders wait$`)
+	if strings.Contains(said.String(), "waits until the daemon is started again") {
+		t.Error("it says that the address has changed")
+	}
+
+	cmd.Process.Signal(syscall.SIGTERM)
+	manager.expect(n, `^STOPPING=1\nSTATUS=stopping: .*\nEXTEND_TIMEOUT_USEC=[1-9]\d{7}$`)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("it ended with: %v", err)
+		}
+	case <-time.After(processPatience):
+		t.Error("it does not end")
+	}
+}
+
+// A Unix socket that systemd opened is trusted, as one that the daemon opens; its file stays when the daemon ends.
+func TestActivation_UnixSocket(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript, "static/10.1.2.3": "#!ipxe\necho static\n"})
+	name := filepath.Join(t.TempDir(), "http.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	f := socketFile(t, l)
+	l.Close()
+	for range 2 {
+		cmd, said := activated(t, []*os.File{f}, "http", nil, "serve", "--root", root, "--state", t.TempDir())
+		out, err := exec.Command("curl", "-sS", "--max-time", "60", "--unix-socket", name, "-H", "X-Forwarded-For: 10.1.2.3", "http://x/redirect").CombinedOutput()
+		if err != nil || string(out) != "#!ipxe\necho static\n" {
+			t.Errorf("%v %q", err, out)
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%v\n%s", err, said)
+		}
+	}
+}
+
+// What cannot be used is said in words of the unit that is to be changed, and nothing is served half.
+func TestActivation_Refused(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript})
+	stream, addr := streamSocket(t)
+	datagrams, _ := datagramSocket(t)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	connection := socketFile(t, conn.(*net.TCPConn))
+	file, err := os.Open(filepath.Join(root, "default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, test := range []struct {
+		file *os.File
+		name string
+		want string
+	}{
+		{stream, "web", `the socket "web" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=http, https or tftp into its socket unit`},
+		{stream, "", `the socket "LISTEN_FD_3" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=`},
+		{datagrams, "http", "HTTP needs a stream socket, and this is udp; write ListenStream= into its socket unit"},
+		{stream, "tftp", "TFTP needs a datagram socket, and this is tcp; write ListenDatagram= into its socket unit"},
+		{connection, "http", "it is one connection and takes none; write Accept=no into its socket unit"},
+		{file, "http", "it is no socket of a kind that is known here"},
+		{stream, "https", "systemd passed a socket for HTTPS, and no certificate is configured; systemctl disable --now pxesrv-https.socket takes it away"},
+	} {
+		cmd, said := activated(t, []*os.File{test.file}, test.name, nil, "serve", "--root", root, "--state", t.TempDir())
+		err := cmd.Wait()
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), test.want) {
+			t.Errorf("%s: %v, and not %q:\n%s", test.name, err, test.want, said)
+		}
+	}
+}
+
+// Sockets for another process are left alone, and the daemon listens where it is told to.
+func TestActivation_OtherProcess(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript})
+	stream, _ := streamSocket(t)
+	addr, port := freeAddr(t)
+	cmd, said := activated(t, []*os.File{stream}, "http", []string{"FOR=1"}, "serve", "--root", root, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
+	var got string
+	var err error
+	for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		got, err = ask("http://" + addr + "/redirect")
+	}
+	if got != defaultScript {
+		t.Errorf("%v %q", err, got)
+	}
+	want := fmt.Sprintf(`msg="the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec" LISTEN_PID=1 pid=%d`, cmd.Process.Pid)
+	if !strings.Contains(said.String(), want) {
+		t.Errorf("not said: %s", want)
+	}
+}
+
+// TestWatchdog_DiskHangs: a daemon whose disk hangs lives, and says what is the matter. One that starts on such a disk is ready after a
+// while, since it would only be started again.
+func TestWatchdog_DiskHangs(t *testing.T) {
+	t.Parallel()
+	faults := lab.MountFaults(t, bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
+	faults.Set(lab.Hang(lab.OpOpendir | lab.OpReaddir))
+	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
+	addr, port := freeAddr(t)
+	d := runDaemon(t, addr, "", []string{"NOTIFY_SOCKET=" + manager.path, "WATCHDOG_USEC=900000"},
+		"--root", faults.Dir, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
+	t.Cleanup(func() { faults.Set() }) // before the daemon is killed, which waits for its disk
+	n := manager.expect(0, `^READY=1\nSTATUS=not ready: the tree was not looked at yet; serving `)
+	faults.Set()
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
+	faults.Set(lab.Hang(0))
+	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=not ready: the disk hangs: the last look at the tree ended \d+s ago; serving `)
+	for range 5 {
+		n = manager.expect(n, `^WATCHDOG=1`)
+	}
+	faults.Set()
+	manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	d.ends(processPatience)
 }

@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -40,7 +39,8 @@ type Daemon struct {
 	gate     httpd.Gate
 	tftp     tftpd.Counts
 	reached  []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
-	pending  httpd.Pending    // deliveries, also those of configurations that were replaced
+	asking   asking
+	pending  httpd.Pending // deliveries, also those of configurations that were replaced
 	files    chan struct{}
 	metrics  *metrics
 	serving  atomic.Pointer[serving]
@@ -102,6 +102,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		MaxHeaderBytes:    d.Config.Limits.HeaderBytes,
 		ErrorLog:          slog.NewLogLogger(d.Log.Handler(), slog.LevelDebug),
 	}
+	d.asking.on(server)
 	var background sync.WaitGroup
 	working, stopWorking := context.WithCancel(ctx)
 	defer func() {
@@ -145,8 +146,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	for _, l := range transfers {
 		go func() { failed <- l.Serve() }()
 	}
+	var accepting sync.WaitGroup
 	for _, l := range listeners {
-		go func() { failed <- server.Serve(l) }()
+		accepting.Go(func() { failed <- server.Serve(l) })
 	}
 	background.Go(func() { d.reloads(working) })
 	background.Go(func() { d.ready.watch(working, d) })
@@ -163,10 +165,12 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		d.ready.stop()
 		d.Log.Info("stopping: answers under way are finished first", "at most", d.serving.Load().config.Limits.Stop)
 	}
-	d.shutdown(ctx, server, transfers)
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
+	// Nobody who was let in is sent away: first no more come in, then all are heard, then those who are answered may go.
+	for _, l := range listeners {
+		l.Close()
 	}
+	accepting.Wait()
+	d.shutdown(ctx, server, transfers)
 	return err
 }
 
@@ -186,6 +190,10 @@ func (d *Daemon) shutdown(ctx context.Context, server *http.Server, transfers []
 		})
 	}
 	defer group.Wait()
+	server.SetKeepAlivesEnabled(false)
+	hear, deaf := context.WithTimeout(stop, c.Limits.HeaderTimeout)
+	d.asking.wait(hear)
+	deaf()
 	if err := server.Shutdown(stop); err != nil {
 		server.Close()
 		d.Log.Warn("stopped with downloads under way")
