@@ -239,7 +239,6 @@ func (c *conn) header(within time.Duration) (Reason, error) {
 // handshakeFailed finds the reason of an error of crypto/tls, and words for people. heard: the client said something at all.
 func handshakeFailed(err error, heard bool) (reason Reason, words error, subject string) {
 	var (
-		alert   tls.AlertError
 		ours    *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		invalid x509.CertificateInvalidError
@@ -265,7 +264,7 @@ func handshakeFailed(err error, heard bool) (reason Reason, words error, subject
 		return NoCertificate, errors.New("the client has no certificate, and this port demands one"), ""
 	case errors.As(err, &record):
 		return NotTLS, errors.New("what came is not TLS"), ""
-	case errors.As(err, &op) && op.Op == "remote error", errors.As(err, &alert):
+	case errors.As(err, &op) && op.Op == "remote error":
 		return Refused, fmt.Errorf("the client ended the handshake: %s", strings.TrimPrefix(text, "remote error: tls: ")), ""
 	case !heard:
 		return Silent, errors.New("closed without a byte"), ""
