@@ -650,7 +650,7 @@ func TestOnce_Sticky(t *testing.T) {
 		t.Cleanup(func() { cmd.Process.Kill() })
 		var got string
 		for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-			got, _ = ask("http://" + addr + "/redirect")
+			got, _ = fresh("http://" + addr + "/redirect")
 		}
 		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
@@ -715,7 +715,7 @@ func datagramSocket(t *testing.T) (*os.File, string) {
 }
 
 // ask asks by a connection of its own.
-func ask(url string) (string, error) {
+func fresh(url string) (string, error) {
 	client := http.Client{Timeout: 2 * processPatience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(url)
 	if err != nil {
@@ -748,7 +748,7 @@ func TestActivation_Restart(t *testing.T) {
 		}
 		group.Go(func() {
 			for !stop.Load() {
-				got, err := ask("http://" + addr + path)
+				got, err := fresh("http://" + addr + path)
 				if err == nil && got != want {
 					err = fmt.Errorf("%s: %d bytes, not %d: %.60q", path, len(got), len(want), got)
 				}
@@ -822,7 +822,7 @@ func TestActivation_Story(t *testing.T) {
 	}
 	says("Listening on")
 	// The first connection starts the daemon, and is its first.
-	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+	if got, err := fresh("http://" + addr + "/redirect"); err != nil || got != defaultScript {
 		t.Fatalf("%v %q", err, got)
 	}
 	says(`msg="systemd has opened the addresses of HTTP; those of the configuration are not used" addresses=[` + addr + `]`)
@@ -842,7 +842,7 @@ func TestActivation_Story(t *testing.T) {
 	writeFile(t, settings, "rood: "+root+"\n", 0o644)
 	reload()
 	n = manager.expect(n, `^READY=1\nSTATUS=serving .*; the configuration was not reloaded, the old one stays: .*rood.*$`)
-	if got, err := ask("http://" + addr + "/redirect"); err != nil || got != defaultScript {
+	if got, err := fresh("http://" + addr + "/redirect"); err != nil || got != defaultScript {
 		t.Errorf("after a reload that failed: %v %q", err, got)
 	}
 	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644)
@@ -937,7 +937,7 @@ func TestActivation_OtherProcess(t *testing.T) {
 	var got string
 	var err error
 	for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		got, err = ask("http://" + addr + "/redirect")
+		got, err = fresh("http://" + addr + "/redirect")
 	}
 	if got != defaultScript {
 		t.Errorf("%v %q", err, got)

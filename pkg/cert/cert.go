@@ -324,7 +324,7 @@ func same(a, b []fs.FileInfo) bool {
 }
 
 // suites are those of TLS 1.2, the best first; TLS 1.3 has its own. Go leaves out by itself the key exchange by RSA alone, and CBC
-// with SHA-256. Builds of iPXE up to 2022 know nothing else: they have no elliptic curves at all.
+// with SHA-256. Older builds of iPXE, which have no elliptic curves, share nothing else with Go, which has no DHE.
 var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,

@@ -66,6 +66,7 @@ const (
 	Readable    = "readable"    // everybody on this machine can read what is private
 	Loader      = "loader"      // a boot loader, and what it can do
 	OnlyServer  = "not-in-git"  // a file that a script wants is not here, and Git ignores it
+	Certificate = "certificate" // of TLS, its key, and the CAs of clients
 	Hosts       = "iso-hosts"   // the list of hosts for boot images, or a row of it
 	Unserved    = "not-served"  // a file that a script wants is there, and is not given out
 	oldAfter    = 30 * 24 * time.Hour
@@ -105,7 +106,7 @@ func Tree(ctx context.Context, c config.Config, o Options) ([]Finding, error) {
 		guards: map[string]string{}, broken: map[string]*broken{}, aliases: map[string][]string{},
 	}
 	for _, step := range []func() error{
-		l.protect, l.fallback, l.static, l.once, l.files, l.follow, l.references, l.loaders, l.images,
+		l.protect, l.fallback, l.static, l.once, l.files, l.follow, l.references, l.loaders, l.images, l.certificate,
 	} {
 		if err := step(); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -146,4 +147,41 @@ func FuzzYAML(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCheck_TLS: what is missing beside what is set, and addresses that cannot be.
+func TestCheck_TLS(t *testing.T) {
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32")}
+	for want, set := range map[string]func(*Config){
+		"": func(c *Config) {
+			c.TLSListen, c.TLSCert, c.TLSKey = []string{":4568"}, "/c", "/k"
+			c.TLSClientListen, c.TLSClientCA = []string{":4569"}, "/ca"
+			c.Protocol, c.Trusted = []string{":4567", ":4568"}, trusted
+		},
+		"no key":                         func(c *Config) { c.TLSCert = "/c" },
+		"no certificate":                 func(c *Config) { c.TLSKey = "/k" },
+		"HTTPS needs a certificate":      func(c *Config) { c.TLSListen = []string{":4568"} },
+		"tls.client-listen needs the CA": func(c *Config) { c.TLSCert, c.TLSKey, c.TLSClientListen = "/c", "/k", []string{":4568"} },
+		":4567 is to be listened on twice": func(c *Config) {
+			c.TLSCert, c.TLSKey, c.TLSListen = "/c", "/k", []string{":4567"}
+		},
+		"names :80, which is not listened on; it has to be one of :4567": func(c *Config) { c.Protocol, c.Trusted = []string{":80"}, trusted },
+		"name them with --proxies-trusted":                               func(c *Config) { c.Protocol = []string{":4567"} },
+		"lies in the document root":                                      func(c *Config) { c.TLSCert, c.TLSKey = "/c", filepath.Join(c.Root, "key") },
+	} {
+		c := Default()
+		c.Root = t.TempDir()
+		set(&c)
+		if err := c.Check(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	for _, key := range []string{"tls.listen", "tls.client-listen", "proxies.protocol"} {
+		c := Default()
+		for _, s := range c.Settings() {
+			if s.Key == key && s.Value.Set("unix:/run/x") == nil {
+				t.Errorf("%s takes a Unix socket", key)
+			}
+		}
+	}
 }

@@ -61,6 +61,11 @@ func (c *Config) checkState() error {
 			return err
 		}
 	}
+	if c.TLSKey != "" {
+		if err := refuse("tls.key", c.TLSKey); err != nil {
+			return err
+		}
+	}
 	if _, err := os.Lstat(c.KeyFile()); c.ISOKeys != "" || err == nil {
 		return refuse("iso.keys", c.KeyFile())
 	}

@@ -39,6 +39,11 @@ func (d *Daemon) listen() (all []listening, err error) {
 		all = append(all, listening{d.entrance(l, proxied, tls), strings.Join(speaks, ", ")})
 		return nil
 	}
+	for _, addr := range c.Protocol {
+		if !slices.Contains(slices.Concat(c.Addresses(), c.TLSListen, c.TLSClientListen), addr) {
+			return nil, fmt.Errorf("proxies.protocol names %s, which is not listened on", addr) // but another socket that was passed
+		}
+	}
 	for _, addr := range c.Addresses() {
 		err = errors.Join(err, open(addr, nil))
 	}

@@ -103,7 +103,7 @@ func (d *Daemon) failed(listener string, f httpd.Failure) {
 		line = append(line, "certificate", f.Subject)
 	}
 	if left > 0 {
-		line = append(line, "left out before", left)
+		line = append(line, "omitted", left) // lines of this kind, since the last one
 	}
 	d.Log.Warn("connection closed before its first request", line...)
 }

@@ -477,7 +477,7 @@ func between(from, to string) string {
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), "static/10.0.0.7": say("seven"), "static/10.0.0.8": say("eight"), "static/2001-db8--7": "",
-		"static/2001:db8::7": say("six"), "static/127.0.0.1": say("the proxy"), "static/10.9.0.1": say("inner proxy")}
+		"static/2001:db8::7": say("six"), "static/127.0.0.1": say("the proxy"), "static/10.9.0.1": say("inner proxy"), "static/0.0.0.0": say("nobody")}
 	delete(files, "static/2001-db8--7")
 	everyone, proxy := serveProxied(t, files)
 	ask := request("GET", "/redirect")

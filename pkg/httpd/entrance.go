@@ -66,10 +66,15 @@ const (
 var Reasons = []Reason{NoProxy, NoHeader, BadHeader, TooMany, Late, Silent, Closed, Refused, NotTLS, NoCommon, NoCertificate, UnknownCA,
 	Untimely, Unfit, Other}
 
-// Listener wraps a listener of a Gate. What it accepts has been through the entrance, and is a *tls.Conn where there is TLS.
+// Listener wraps a listener of a Gate. What it accepts has been through the entrance, and is a *tls.Conn where there is TLS. After Close
+// it still accepts those who were let in before, for at most drainFor.
 func (e *Entrance) Listener(l net.Listener) net.Listener {
-	return &entrance{Listener: l, rules: e, passed: make(chan accepted), closed: make(chan struct{}), inside: map[net.Conn]bool{}}
+	return &entrance{Listener: l, rules: e, passed: make(chan accepted), inside: map[net.Conn]bool{}, open: true, receives: true,
+		over: make(chan struct{}), empty: make(chan struct{})}
 }
+
+// drainFor is how long connections that are in the entrance when it is closed have to get through it.
+const drainFor = 2 * time.Second
 
 type entrance struct {
 	net.Listener
@@ -77,9 +82,12 @@ type entrance struct {
 	begin  sync.Once
 	passed chan accepted
 
-	mu     sync.Mutex
-	inside map[net.Conn]bool // connections under way; nil when the listener is closed
-	closed chan struct{}
+	mu       sync.Mutex
+	inside   map[net.Conn]bool // connections under way
+	open     bool              // nobody has closed it
+	receives bool              // somebody may still come in
+	over     chan struct{}     // closed when those inside have had their time
+	empty    chan struct{}     // closed when it is closed and nobody is inside
 }
 
 type accepted struct {
@@ -92,72 +100,92 @@ func (l *entrance) Accept() (net.Conn, error) {
 	select {
 	case a := <-l.passed:
 		return a.conn, a.err
-	case <-l.closed:
+	case <-l.empty:
 		return nil, net.ErrClosed
 	}
 }
 
 // receive lets connections in until the listener is closed. An error waits until the server, which may pause after one, has taken it.
 func (l *entrance) receive() {
+	defer l.change(func() { l.receives = false })
 	for {
 		c, err := l.Listener.Accept()
 		if err == nil {
+			l.change(func() { l.inside[c] = true })
 			go l.pass(c)
 			continue
 		}
+		if l.closed() {
+			return
+		}
 		select {
 		case l.passed <- accepted{err: err}:
-		case <-l.closed:
+		case <-l.over:
 			return
 		}
 	}
 }
 
-// Close closes also the connections that are under way in the entrance.
-func (l *entrance) Close() error {
+func (l *entrance) closed() bool {
 	l.mu.Lock()
-	all := l.inside
-	if l.inside != nil {
-		l.inside = nil
-		close(l.closed)
+	defer l.mu.Unlock()
+	return !l.open
+}
+
+// change changes who is inside, and may come in.
+func (l *entrance) change(how func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	how()
+	if l.open || l.receives || len(l.inside) > 0 {
+		return
 	}
-	l.mu.Unlock()
-	for c := range all {
+	select {
+	case <-l.empty:
+	default:
+		close(l.empty)
+	}
+}
+
+func (l *entrance) Close() error {
+	if l.closed() {
+		return nil
+	}
+	l.begin.Do(func() { l.change(func() { l.receives = false }) }) // nobody ever came
+	l.change(func() {
+		if l.open {
+			l.open = false
+			time.AfterFunc(drainFor, l.end)
+		}
+	})
+	return l.Listener.Close()
+}
+
+// end closes connections that are inside still.
+func (l *entrance) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.over)
+	for c := range l.inside {
 		c.Close()
 	}
-	return l.Listener.Close()
 }
 
 // pass takes one connection through the entrance.
 func (l *entrance) pass(c net.Conn) {
-	l.mu.Lock()
-	open := l.inside != nil
-	if open {
-		l.inside[c] = true
-	}
-	l.mu.Unlock()
-	if !open {
-		c.Close()
-		return
-	}
+	defer l.change(func() { delete(l.inside, c) })
 	speaks, failure := l.rules.pass(c)
 	if failure.Err != nil {
 		c.Close()
-	}
-	l.mu.Lock()
-	delete(l.inside, c)
-	open = l.inside != nil
-	l.mu.Unlock()
-	if failure.Err != nil {
-		if open && l.rules.Failed != nil {
+		if l.rules.Failed != nil && !l.closed() {
 			l.rules.Failed(failure)
 		}
 		return
 	}
 	select {
 	case l.passed <- accepted{conn: speaks}:
-	case <-l.closed:
-		speaks.Close()
+	case <-l.over:
+		c.Close()
 	}
 }
 
@@ -189,7 +217,7 @@ func (e *Entrance) pass(c net.Conn) (net.Conn, Failure) {
 	}
 	t := tls.Server(c, e.TLS)
 	if err := t.HandshakeContext(context.Background()); err != nil {
-		f.Reason, f.Err, f.Subject = handshakeFailed(err, tcp == nil || tcp.heard)
+		f.Reason, f.Subject, f.Err = handshakeFailed(err, tcp == nil || tcp.heard)
 		var other tls.RecordHeaderError
 		if errors.As(err, &other) && other.Conn != nil && strings.Contains("GET HEAD POST PUT OPTI DELE CONN", string(other.RecordHeader[:4])) {
 			io.WriteString(other.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: "+textPlain+"\r\n\r\nthis port answers https:// only\n")
@@ -237,9 +265,8 @@ func (c *conn) header(within time.Duration) (Reason, error) {
 }
 
 // handshakeFailed finds the reason of an error of crypto/tls, and words for people. heard: the client said something at all.
-func handshakeFailed(err error, heard bool) (reason Reason, words error, subject string) {
+func handshakeFailed(err error, heard bool) (reason Reason, subject string, words error) {
 	var (
-		alert   tls.AlertError
 		ours    *tls.CertificateVerificationError
 		record  tls.RecordHeaderError
 		invalid x509.CertificateInvalidError
@@ -254,28 +281,28 @@ func handshakeFailed(err error, heard bool) (reason Reason, words error, subject
 		}
 		switch {
 		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-			return Untimely, errors.New("the client's certificate has expired, or is not valid yet"), subject
+			return Untimely, subject, errors.New("the client's certificate has expired, or is not valid yet")
 		case errors.As(err, &unknown):
-			return UnknownCA, errors.New("the client's certificate comes from no CA of tls.client-ca"), subject
+			return UnknownCA, subject, errors.New("the client's certificate comes from no CA of tls.client-ca")
 		}
-		return Unfit, fmt.Errorf("the client's certificate cannot be used: %w", ours.Err), subject
+		return Unfit, subject, fmt.Errorf("the client's certificate cannot be used: %w", ours.Err)
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
-		return Late, errors.New("the handshake took too long"), ""
+		return Late, "", errors.New("the handshake took too long")
 	case strings.Contains(text, "didn't provide a certificate"):
-		return NoCertificate, errors.New("the client has no certificate, and this port demands one"), ""
+		return NoCertificate, "", errors.New("the client has no certificate, and this port demands one")
 	case errors.As(err, &record):
-		return NotTLS, errors.New("what came is not TLS"), ""
-	case errors.As(err, &op) && op.Op == "remote error", errors.As(err, &alert):
-		return Refused, fmt.Errorf("the client ended the handshake: %s", strings.TrimPrefix(text, "remote error: tls: ")), ""
+		return NotTLS, "", errors.New("what came is not TLS")
+	case errors.As(err, &op) && op.Op == "remote error":
+		return Refused, "", fmt.Errorf("the client ended the handshake: %s", strings.TrimPrefix(text, "remote error: tls: "))
 	case !heard:
-		return Silent, errors.New("closed without a byte"), ""
+		return Silent, "", errors.New("closed without a byte")
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || gone(err):
-		return Closed, errors.New("the client closed in the middle of the handshake, as one does that does not trust the certificate"), ""
+		return Closed, "", errors.New("the client closed in the middle of the handshake, as one does that does not trust the certificate")
 	case strings.Contains(text, "unsupported versions"), strings.Contains(text, "no cipher suite"), strings.Contains(text, "no mutually supported"),
 		strings.Contains(text, "no supported"), strings.Contains(text, "unsupported application protocols"):
-		return NoCommon, fmt.Errorf("the client has nothing in common with this server: %s", strings.TrimPrefix(text, "tls: ")), ""
+		return NoCommon, "", fmt.Errorf("the client has nothing in common with this server: %s", strings.TrimPrefix(text, "tls: "))
 	}
-	return Other, errors.New(strings.TrimPrefix(text, "tls: ")), ""
+	return Other, "", errors.New(strings.TrimPrefix(text, "tls: "))
 }
 
 // certificateText names a certificate in the log: by its subject, which may say anything, and its serial number.

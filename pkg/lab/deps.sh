@@ -2,8 +2,8 @@
 # deps.sh makes a machine ready for the tests (make deps).  It does four things, each only when needed:
 #
 #   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
-#   2. unpacks - does not install - ISC's DHCP servers into the cache folder: installed they would start, and
-#      answer on the network of whoever runs the tests;
+#   2. unpacks - does not install - ISC's DHCP servers and nginx into the cache folder: installed they would start,
+#      and answer on the network of whoever runs the tests;
 #   3. unpacks the iPXE and the GRUB of Debian 13 there, because the tests want a client of today beside the
 #      old one in QEMU's network card, and a GRUB that can start it;
 #   4. makes small root folders of Debian 12 and 13 there (as root only), on which tests install packages and run
@@ -15,7 +15,7 @@ set -eu
 
 packages="build-essential git curl rsync make qemu-system-x86 qemu-block-extra ipxe-qemu ovmf ipxe mtools dosfstools
 iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinux isolinux syslinux-common grub-common
-xorriso genisoimage fdisk mmdebstrap man-db zsh fish qemu-user-static systemd debhelper lintian rpm"
+xorriso genisoimage fdisk openssl mmdebstrap man-db zsh fish qemu-user-static systemd debhelper lintian rpm"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -71,31 +71,38 @@ ownapt() {
 		-o Dir::State="$work/state" -o Dir::State::Lists=lists -o Dir::Cache="$work/cache" "$@"
 }
 
-# --- 2. DHCP servers -------------------------------------------------------------------------------
+# --- 2. servers ------------------------------------------------------------------------------------
 
-# fetch APT... brings the packages of isc-dhcp-server and kea-dhcp4-server that the machine does not have.
+# fetch PACKAGES APT... brings those packages, and what they need, that the machine does not have.
 fetch() {
-	"$@" -s --no-install-recommends install isc-dhcp-server kea-dhcp4-server >"$work/plan" 2>"$work/log" || return 1
+	packages=$1; shift
+	"$@" -s --no-install-recommends install $packages >"$work/plan" 2>"$work/log" || return 1
 	wanted=$(awk '$1 == "Inst" { print $2 }' "$work/plan")
 	[ -z "$wanted" ] || (cd "$work/debs" && quietly "$@" download $wanted)
 }
 
-if [ ! -d "$cache/dhcp-servers" ]; then
-	echo "deps: fetching the DHCP servers isc-dhcp and kea into $cache/dhcp-servers"
+# servers FOLDER PACKAGE... unpacks servers, and what of them is not installed anyway, into a folder of the cache.
+servers() {
+	folder=$1; shift
+	[ ! -d "$cache/$folder" ] || return 0
+	echo "deps: fetching $* into $cache/$folder"
+	rm -rf "$work/debs"
 	mkdir -p "$work/debs" "$cache"
 	# The package lists may be absent or too old, as above.
-	fetch apt-get -q >/dev/null 2>&1 || {
+	fetch "$*" apt-get -q >/dev/null 2>&1 || {
 		quietly ownapt update || die "apt-get update failed"
-		fetch ownapt || { cat "$work/log" >&2; die "could not fetch isc-dhcp-server and kea-dhcp4-server"; }
+		fetch "$*" ownapt || { cat "$work/log" >&2; die "could not fetch $*"; }
 	}
-	aside=$(mktemp -d "$cache/dhcp-servers.XXXXXX")
+	aside=$(mktemp -d "$cache/$folder.XXXXXX")
 	trap 'rm -rf "$work" "$aside"' EXIT
 	for deb in "$work"/debs/*.deb; do
 		[ ! -e "$deb" ] || dpkg-deb -x "$deb" "$aside"
 	done
 	chmod 755 "$aside"
-	mv -T "$aside" "$cache/dhcp-servers" 2>/dev/null || [ -d "$cache/dhcp-servers" ] || die "could not write $cache/dhcp-servers"
-fi
+	mv -T "$aside" "$cache/$folder" 2>/dev/null || [ -d "$cache/$folder" ] || die "could not write $cache/$folder"
+}
+servers dhcp-servers isc-dhcp-server kea-dhcp4-server
+servers nginx nginx libnginx-mod-stream
 
 # --- 3. iPXE and GRUB of Debian 13, 4. root folders -------------------------------------------------
 

@@ -1,0 +1,121 @@
+//go:build linux
+
+package httpd
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"pxesrv/pkg/lab"
+)
+
+// TestEntrance_Close: who was let in before the listener was closed is still accepted; who says nothing is closed; then it is over.
+func TestEntrance_Close(t *testing.T) {
+	ca := lab.NewCA(t, "site")
+	cert, key := ca.Issue(lab.Certificate{})
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g Gate
+	e := Entrance{TLS: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	l := e.Listener(g.Listener(plain))
+	got := make(chan net.Conn, 2)
+	ended := make(chan error)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				ended <- err
+				return
+			}
+			got <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	silent, late := dial(), dial()
+	for end := time.Now().Add(30 * time.Second); g.Open() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("two connections are not let in")
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // as http.Server does
+	client := tls.Client(late, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"})
+	if err := client.Handshake(); err != nil {
+		t.Fatalf("one who was let in is sent away: %v", err)
+	}
+	server := <-got
+	defer server.Close()
+	if _, ok := server.(*tls.Conn); !ok {
+		t.Errorf("accepted a %T", server)
+	}
+	silent.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := silent.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("one who says nothing: %v", err)
+	}
+	if err := <-ended; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after the end: %v", err)
+	}
+	if g.Open() != 1 {
+		t.Errorf("%d connections are open, want the one that was accepted", g.Open())
+	}
+
+	// One that nobody ever accepted from ends as well.
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l = e.Listener(g.Listener(other))
+	l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a listener that was closed at once: %v", err)
+	}
+}
+
+// TestGateMove: a connection counts for the client that a proxy names, and once for all when it is closed in between.
+func TestGateMove(t *testing.T) {
+	var g Gate
+	proxy, client := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.7")
+	g.Set(GateLimits{PerAddress: 1, Exempt: func(a netip.Addr) bool { return a == proxy }})
+	var all []*conn
+	for i, want := range []bool{true, false} {
+		if !g.enter(proxy) {
+			t.Fatal("the proxy is not let in")
+		}
+		c := &conn{gate: &g, addr: proxy}
+		all = append(all, c)
+		if got := g.move(c, client); got != want {
+			t.Errorf("connection %d of the client: %v", i+1, got)
+		}
+	}
+	gone := &conn{gate: &g, addr: proxy}
+	g.enter(proxy)
+	g.leaves(gone)
+	g.move(gone, client)
+	for _, c := range append(all, gone) {
+		g.leaves(c)
+		g.leaves(c)
+	}
+	if g.Open() != 0 || len(g.per) != 0 || g.Refused() != 2 {
+		t.Errorf("%d open, %d addresses kept, %d refused", g.Open(), len(g.per), g.Refused())
+	}
+}
