@@ -33,6 +33,7 @@ type Config struct {
 	URL       string   // where clients reach the HTTP server; "": at the address that they asked
 	Log       string   // file to log to; "": standard error
 	LogFormat string   // text or json
+	AccessLog string   // file of the access log; "": none
 
 	Identify     bool           // plain iPXE requests are first asked who they are
 	NoAddress    []netip.Prefix // networks whose addresses are no names
@@ -42,6 +43,9 @@ type Config struct {
 
 	Allow []string // directories outside the root that links may lead to
 	Show  []string // dot names that are served as files
+
+	PublicEntries bool // static/ is served as files
+	CompatGet     bool // GET clears as POST does
 
 	LoaderDirs []string // directories of boot loaders, after ipxe/ of the root
 
@@ -148,6 +152,7 @@ func (c *Config) Settings() []Setting {
 		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, false},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
 		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
+		{"access-log", "", "file to append a line for each HTTP answer to, as web servers write it; empty means none", &text{&c.AccessLog, "file"}, true},
 		{"clients.allow", "", "network that is answered at all; may be given several times; empty means everyone", &prefixes{to: &c.Clients}, true},
 		{"identify", "", "ask iPXE who it is when its request says nothing", &boolean{&c.Identify}, true},
 		{"identity.no-ip", "", "network (NAT) whose addresses are no names; may be given several times", &prefixes{to: &c.NoAddress}, false},
@@ -155,6 +160,8 @@ func (c *Config) Settings() []Setting {
 		{"proxies.trusted", "", "network of proxies whose X-Forwarded-For counts; may be given several times", &prefixes{to: &c.Trusted}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
 		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
+		{"public-entries", "", "serve what is in static/ as files, which anybody can read then", &boolean{&c.PublicEntries}, false},
+		{"compat-get", "", "clear what GRUB has for a machine by GET /grub/clear/VERSION, too, not by POST alone", &boolean{&c.CompatGet}, true},
 		{"loaders.dirs", "", "directory of boot loaders, after ipxe/ of the root; may be given several times; empty means none", &list{to: &c.LoaderDirs, kind: "dir", check: checkAbsolute}, false},
 		{"state", "", "directory of keys, outside the root; empty means /var/lib/pxesrv where that can be written to, else pxesrv in $XDG_STATE_HOME", &text{&c.State, "dir"}, false},
 		{"iso.hosts", "", "CSV of the hosts whose boot images are served below /iso/; empty means none", &text{&c.ISOHosts, "file"}, false},

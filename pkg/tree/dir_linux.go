@@ -41,6 +41,9 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 	return &Dir{fd, d.name + "/" + name}, nil
 }
 
+// real is where the directory really lies.
+func (d *Dir) real() (string, error) { return realPath(d.fd) }
+
 // Close gives the descriptor back.
 func (d *Dir) Close() { unix.Close(d.fd) }
 

@@ -29,6 +29,12 @@ func OpenDir(path string) (*Dir, error) {
 // Sub names a directory of this directory.
 func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 
+// real is where the directory really lies.
+func (d *Dir) real() (string, error) {
+	real, err := filepath.EvalSymlinks(d.name)
+	return filepath.ToSlash(real), err
+}
+
 // Close does nothing here.
 func (d *Dir) Close() {}
 
