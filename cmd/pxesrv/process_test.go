@@ -19,8 +19,7 @@ import (
 	"time"
 )
 
-// The process, its options and its logs, as section 7 of the table of the Ruby PXESrv's behaviour has them. Case 74, an
-// access log in the Common Log Format, is not offered: the lines of case 75 have all that is in it.
+// The process, its options and its logs, as section 7 of the table of the Ruby PXESrv's behaviour has them.
 
 // processPatience ends what hangs.
 const processPatience = 30 * time.Second
@@ -220,6 +219,103 @@ func TestCase73_StartIsSaid(t *testing.T) {
 	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port)
 	want := "msg=listening address=" + addr + " root=" + root
 	d.eventually("it says "+want, func() bool { return strings.Contains(d.output(), want) })
+}
+
+// The access log has a line for each answer, whatever answers, and is opened again at SIGHUP as the log is.
+func TestCase74_AccessLog(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript, "install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install", "file": "0123456789"})
+	addr, port := freeAddr(t)
+	log := filepath.Join(t.TempDir(), "access.log")
+	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log", log, "--proxies-trusted", "127.0.0.1")
+	now := time.Now()
+	ask := func(method, path string, headers ...string) {
+		t.Helper()
+		r, err := http.NewRequest(method, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i+1 < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	ask("GET", "/redirect")
+	ask("GET", "/redirect?serial=a%20b", "X-Forwarded-For", "10.1.2.3")
+	ask("HEAD", "/redirect")
+	ask("GET", "/file", "Range", "bytes=2-4")
+	ask("GET", "/file", "If-Modified-Since", now.Add(time.Hour).UTC().Format(http.TimeFormat))
+	ask("GET", "/nothing")
+	ask("HEAD", "/nothing")
+	ask("PUT", "/file")
+	ask("POST", "/grub/clear/2")
+	ask("GET", "/healthz")
+	want := []string{
+		`127.0.0.1 "GET /redirect HTTP/1.1" 200 20`,
+		`10.1.2.3 "GET /redirect?serial=a%20b HTTP/1.1" 200 20`, // the machine, as its proxy says
+		`127.0.0.1 "HEAD /redirect HTTP/1.1" 200 -`,
+		`127.0.0.1 "GET /file HTTP/1.1" 206 3`,
+		`127.0.0.1 "GET /file HTTP/1.1" 304 -`,
+		`127.0.0.1 "GET /nothing HTTP/1.1" 404 33`,
+		`127.0.0.1 "HEAD /nothing HTTP/1.1" 404 -`,
+		`127.0.0.1 "PUT /file HTTP/1.1" 405 36`,
+		`127.0.0.1 "POST /grub/clear/2 HTTP/1.1" 404 39`,
+		`127.0.0.1 "GET /healthz HTTP/1.1" 200 3`,
+	}
+	line := regexp.MustCompile(`^(\S+) - - \[([^]]+)\] (".*" \d+ \S+) (\d+\.\d{4})\n$`)
+	read := func(name string) (got []string) {
+		text, _ := os.ReadFile(name)
+		for l := range strings.Lines(string(text)) {
+			m := line.FindStringSubmatch(l)
+			if m == nil {
+				t.Fatalf("not a line of an access log: %q", l)
+			}
+			if at, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[2]); err != nil || at.Before(now.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+				t.Errorf("the time is not that of the answer: %q, %v", l, err)
+			}
+			got = append(got, m[1]+" "+m[3])
+		}
+		return got
+	}
+	d.eventually("all lines are there", func() bool { return len(read(log)) == len(want) })
+	for i, got := range read(log) {
+		if got != want[i] {
+			t.Errorf("%s, want %s", got, want[i])
+		}
+	}
+	if err := os.Rename(log, log+".1"); err != nil {
+		t.Fatal(err)
+	}
+	d.cmd.Process.Signal(syscall.SIGHUP)
+	d.eventually("the access log is there again", func() bool { _, err := os.Stat(log); return err == nil })
+	ask("GET", "/file")
+	d.eventually("the new file has the new line", func() bool { return len(read(log)) == 1 })
+	if old := read(log + ".1"); len(old) != len(want) {
+		t.Errorf("the old file was written to: %d lines", len(old))
+	}
+	wantFailure(t, nil, "the access log cannot be written: ", "--root", root, "--access-log", filepath.Join(root, "no/such/folder"))
+}
+
+// An access log that cannot be written to keeps nobody from an answer, and what is lost is counted.
+func TestCase74_AccessLogIsFull(t *testing.T) {
+	t.Parallel()
+	root := bootTree(t, map[string]string{"default": defaultScript})
+	addr, port := freeAddr(t)
+	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log", "/dev/full")
+	for range 10 {
+		if got := d.get("/redirect"); got != defaultScript {
+			t.Errorf("%q", got)
+		}
+	}
+	d.eventually("ten lines are counted as lost", func() bool {
+		lost := regexp.MustCompile(`(?m)^pxesrv_log_dropped_total (\d{2,})$`)
+		return lost.MatchString(d.get("/metrics"))
+	})
 }
 
 // One line tells who asked, what was decided and why, what was sent, and how the delivery ended.

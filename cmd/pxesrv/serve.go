@@ -37,6 +37,13 @@ func runServe(ctx context.Context, std streams, c config.Config, l *layers) erro
 		return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
 	}
 	defer lines.Close()
+	var access *daemon.LogWriter
+	if c.AccessLog != "" {
+		if access, err = daemon.OpenLog(c.AccessLog, nil); err != nil {
+			return fmt.Errorf("the access log cannot be written: %w; name another file with --access-log or PXESRV_ACCESS_LOG", err)
+		}
+		defer access.Close()
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -46,7 +53,8 @@ func runServe(ctx context.Context, std streams, c config.Config, l *layers) erro
 	}
 	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines, Hangup: hangup,
+		Config: c, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines,
+		Access: access, Hangup: hangup,
 		Reload: func() (config.Config, error) {
 			c, _, err := l.load()
 			return c, err
@@ -54,6 +62,11 @@ func runServe(ctx context.Context, std streams, c config.Config, l *layers) erro
 	}
 	lines.Failed = func(err error) {
 		d.Log.Error("the log file cannot be opened again, the old one goes on", "error", err.Error())
+	}
+	if access != nil {
+		access.Failed = func(err error) {
+			d.Log.Error("the access log cannot be opened again, the old one goes on", "error", err.Error())
+		}
 	}
 	return d.Run(ctx)
 }

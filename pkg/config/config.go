@@ -33,6 +33,7 @@ type Config struct {
 	URL       string   // where clients reach the HTTP server; "": at the address that they asked
 	Log       string   // file to log to; "": standard error
 	LogFormat string   // text or json
+	AccessLog string   // file of the access log; "": none
 
 	TLSListen       []string // addresses to answer HTTPS on, beside HTTP; empty: none
 	TLSCert         string   // file of the certificate
@@ -49,6 +50,9 @@ type Config struct {
 
 	Allow []string // directories outside the root that links may lead to
 	Show  []string // dot names that are served as files
+
+	PublicEntries bool // static/ is served as files
+	CompatGet     bool // GET clears as POST does
 
 	LoaderDirs []string // directories of boot loaders, after ipxe/ of the root
 
@@ -156,6 +160,7 @@ func (c *Config) Settings() []Setting {
 		{"url", "", "where clients reach the HTTP server, http://boot.example; empty means the address that they asked by TFTP", &address{&c.URL}, false},
 		{"log", "", "file to append the log to; empty means standard error", &text{&c.Log, "file"}, true},
 		{"log-format", "", "text or json", &choice{&c.LogFormat, []string{"text", "json"}}, true},
+		{"access-log", "", "file to append a line for each HTTP answer to, as web servers write it; empty means none", &text{&c.AccessLog, "file"}, true},
 		{"tls.listen", "", "address to answer HTTPS on, beside HTTP, host:port; may be given several times; empty means none", &list{to: &c.TLSListen, kind: "addr", check: checkTCP}, true},
 		{"tls.cert", "", "file of the certificate (PEM), the server's own first; read again when it changes", &text{&c.TLSCert, "file"}, false},
 		{"tls.key", "", "file of the certificate's key (PEM); read again when it changes", &text{&c.TLSKey, "file"}, false},
@@ -169,6 +174,8 @@ func (c *Config) Settings() []Setting {
 		{"proxies.protocol", "", "one of the addresses to listen on, where trusted proxies, and nobody else, speak the PROXY protocol; may be given several times", &list{to: &c.Protocol, kind: "addr", check: checkTCP}, true},
 		{"paths.allow", "", "directory outside the root that links may lead to; may be given several times", &list{to: &c.Allow, kind: "dir", check: checkAbsolute}, false},
 		{"paths.show", "", "dot name that is served as a file; may be given several times", &list{to: &c.Show, kind: "name"}, false},
+		{"public-entries", "", "serve what is in static/ as files, which anybody can read then", &boolean{&c.PublicEntries}, false},
+		{"compat-get", "", "clear what GRUB has for a machine by GET /grub/clear/VERSION, too, not by POST alone", &boolean{&c.CompatGet}, true},
 		{"loaders.dirs", "", "directory of boot loaders, after ipxe/ of the root; may be given several times; empty means none", &list{to: &c.LoaderDirs, kind: "dir", check: checkAbsolute}, false},
 		{"state", "", "directory of keys, outside the root; empty means /var/lib/pxesrv where that can be written to, else pxesrv in $XDG_STATE_HOME", &text{&c.State, "dir"}, false},
 		{"iso.hosts", "", "CSV of the hosts whose boot images are served below /iso/; empty means none", &text{&c.ISOHosts, "file"}, false},

@@ -29,6 +29,7 @@ type Daemon struct {
 	Build  Build
 	Log    *slog.Logger
 	Lines  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
+	Access *LogWriter // of the access log, likewise; nil when there is none
 
 	// Hangup asks for a reload with each value; nil: never. Reload then reads the configuration anew.
 	Hangup <-chan os.Signal
@@ -79,7 +80,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.passed.replace(&d.Config); err != nil {
 		return err
 	}
-	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.Lines)
+	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.Lines, d.Access)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
@@ -229,13 +230,16 @@ func (d *Daemon) use(c config.Config) error {
 	next := &serving{config: c, site: s, handler: &httpd.Server{
 		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
 		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
-		Image: images(s),
+		Image: images(s), Clear: s.ClearGRUB, ClearByGet: c.CompatGet,
 		Routes: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  &d.ready,
 		},
 	}}
+	if d.Access != nil {
+		next.handler.Access = d.Access
+	}
 	next.tftp = &tftpd.Server{
 		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
 		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp,
@@ -292,8 +296,10 @@ func (d *Daemon) reloads(ctx context.Context) {
 			return
 		case <-d.Hangup:
 		}
-		if d.Lines != nil {
-			d.Lines.Reopen()
+		for _, w := range []*LogWriter{d.Lines, d.Access} {
+			if w != nil {
+				w.Reopen()
+			}
 		}
 		if d.Reload == nil {
 			continue
@@ -318,6 +324,7 @@ func (d *Daemon) reloads(ctx context.Context) {
 		for what, differs := range map[string]bool{
 			"addresses":             !slices.Equal(c.Addresses(), d.Config.Addresses()),
 			"tftp":                  !slices.Equal(c.TFTP, d.Config.TFTP),
+			"access-log":            c.AccessLog != d.Config.AccessLog,
 			"tls.listen":            !slices.Equal(c.TLSListen, d.Config.TLSListen) || (c.TLSCert == "") != (d.Config.TLSCert == ""),
 			"tls.client-listen":     !slices.Equal(c.TLSClientListen, d.Config.TLSClientListen),
 			"proxies.protocol":      !slices.Equal(c.Protocol, d.Config.Protocol),

@@ -38,7 +38,7 @@ type metrics struct {
 	isoTrouble   prometheus.Gauge
 }
 
-func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *LogWriter) *metrics {
+func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, logs ...*LogWriter) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
 	}
@@ -100,12 +100,15 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, lines *L
 			func() float64 { return float64(gate.Open()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_connections_refused_total", Help: "Connections closed because their address had too many."},
 			func() float64 { return float64(gate.Refused()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_log_dropped_total", Help: "Log lines that were lost."},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_log_dropped_total", Help: "Lines of the log and of the access log that were lost."},
 			func() float64 {
-				if lines == nil {
-					return 0
+				lost := int64(0)
+				for _, w := range logs {
+					if w != nil {
+						lost += w.Dropped()
+					}
 				}
-				return float64(lines.Dropped())
+				return float64(lost)
 			}),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

@@ -54,7 +54,12 @@ type Server struct {
 	// at the disk for a bounded time only. nil: there are none.
 	Image func(name string) (Image, error)
 
+	// Clear deletes what GRUB has for the machine that asks; nil: there is no such route. ClearByGet: a GET does so as well.
+	Clear      Clearer
+	ClearByGet bool
+
 	Routes  map[string]http.Handler // more exact paths
+	Access  io.Writer               // gets a line of the access log in each Write, and does not wait; nil: none is written
 	Observe Observer                // told of every answer; nil: nobody
 
 	// Pending counts what outlives its request: deliveries that wait to be confirmed, and work that was left behind and gives
@@ -144,8 +149,17 @@ func (s *Server) Wait() {
 	s.pending().Wait()
 }
 
-// ServeHTTP routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
+// ServeHTTP answers, and has the access log written.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.Access != nil {
+		s.access(w, r)
+		return
+	}
+	s.answer(w, r)
+}
+
+// answer routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 {
 		// Nobody who boots sends a body in chunks. With a length beside it, it may be two requests to somebody in between.
 		w.Header().Set("Connection", "close")
@@ -159,6 +173,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, ok := decodedPath(r.URL)
 	if !ok {
 		notFound(w)
+		return
+	}
+	if version, ok := clears(name, r.URL.Path); ok && s.Clear != nil {
+		s.clear(w, r, version)
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -540,16 +558,28 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
+// Unwrap lets the answer be flushed.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
 func (r *recorder) Write(p []byte) (int, error) {
+	r.begin()
 	n, err := r.ResponseWriter.Write(p)
 	r.sent += int64(n)
 	return n, err
 }
 
 func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	r.begin()
 	n, err := io.Copy(r.ResponseWriter, src)
 	r.sent += n
 	return n, err
+}
+
+// begin keeps the status of an answer that names none.
+func (r *recorder) begin() {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
 }
 
 // source returns the peer of the connection and the client that it speaks for: the peer itself or whom it names in a header of the

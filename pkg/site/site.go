@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ type Site struct {
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
 func New(c config.Config) (*Site, error) {
-	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show}}
+	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show, PublicStatic: c.PublicEntries}}
 	s.identity.NoAddress = c.NoAddress
 	if c.Placeholders != "" {
 		text, err := os.ReadFile(c.Placeholders)
@@ -102,6 +103,22 @@ func (s *Site) open(name string) (*os.File, error) {
 		return nil, err
 	}
 	return s.tree.Open(clean, tree.Serve)
+}
+
+// ClearGRUB deletes grub/VERSION/grub.cfg-ADDRESS, the address in hexadecimal as GRUB asks for it, which has to be IPv4. Not-there is
+// fs.ErrNotExist, and so is a machine that its address does not name.
+func (s *Site) ClearGRUB(version string, client netip.Addr) error {
+	for _, p := range s.config.NoAddress {
+		if p.Contains(client) {
+			return fmt.Errorf("addresses in %s name no machine (identity.no-ip): %w", p, fs.ErrNotExist)
+		}
+	}
+	a := client.As4()
+	name, err := s.tree.Clean(fmt.Sprintf("grub/%s/grub.cfg-%X", version, a[:]))
+	if err != nil {
+		return err
+	}
+	return s.tree.Remove(name)
 }
 
 // Orders are the one-time orders of the site.

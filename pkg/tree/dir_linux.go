@@ -50,6 +50,9 @@ func (d *Dir) Sticky() bool {
 	return err == nil && st.Mode&unix.S_ISVTX != 0 && me != 0 && int(st.Uid) != me
 }
 
+// real is where the directory really lies.
+func (d *Dir) real() (string, error) { return realPath(d.fd) }
+
 // Close gives the descriptor back.
 func (d *Dir) Close() { unix.Close(d.fd) }
 

@@ -32,6 +32,12 @@ func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 // Sticky reports whether this process may not take away what others put into the directory: nothing of the kind is known here.
 func (d *Dir) Sticky() bool { return false }
 
+// real is where the directory really lies.
+func (d *Dir) real() (string, error) {
+	real, err := filepath.EvalSymlinks(d.name)
+	return filepath.ToSlash(real), err
+}
+
 // Close does nothing here.
 func (d *Dir) Close() {}
 

@@ -41,6 +41,9 @@ type Tree struct {
 	// them together.
 	Ahead []string
 
+	// PublicStatic: what is in static/ is served as files as well.
+	PublicStatic bool
+
 	known  sync.Map // directory → *Known
 	roots  roots
 	sights together[struct{}, *sight]
@@ -138,7 +141,7 @@ func (t *Tree) Clean(name string) (string, error) {
 // hiddenRequest says why a path is not served as a file under the name it was asked by. Names are compared without case,
 // since some file systems do so, too.
 func (t *Tree) hiddenRequest(parts []string) string {
-	if private[strings.ToLower(parts[0])] {
+	if private[strings.ToLower(parts[0])] && !(t.PublicStatic && parts[0] == "static") {
 		return "is in a directory that is never served as files"
 	}
 	for _, p := range parts {
@@ -333,6 +336,57 @@ func (t *Tree) Open(name string, use Use) (*os.File, error) {
 	}
 	defer f.close()
 	return f.reopen()
+}
+
+// Remove takes an entry away: a file, or a link wherever it leads. It has to lie really below the root, in a directory whose files
+// anybody may have: the path rule holds for the directory, and for the name in it. name is relative to the root and clean.
+func (t *Tree) Remove(name string) error {
+	v, err := t.enter(context.Background())
+	if err != nil {
+		return err
+	}
+	defer v.leave()
+	root, err := v.root.real()
+	if err != nil {
+		return err
+	}
+	parent, last := path.Split(name)
+	dir, err := v.root.dir(path.Clean(parent))
+	if absent(err) {
+		return refuse(Missing, "there is no directory %s", path.Clean(parent))
+	} else if err != nil {
+		return err
+	}
+	defer dir.Close()
+	real, err := dir.real()
+	if err != nil {
+		return err
+	}
+	entry := strings.TrimSuffix(real, "/") + "/" + last
+	if !below(entry, root) {
+		return refuse(Outside, "%s leads out of the root, to %s", name, real)
+	}
+	rel, err := t.judge(root, entry, Serve)
+	if err != nil {
+		return err
+	}
+	if private[strings.ToLower(strings.Split(rel, "/")[0])] {
+		return refuse(Hidden, "%s leads to %s, which belongs to machines", name, rel)
+	}
+	switch e, err := dir.Entry(last); {
+	case absent(err):
+		return refuse(Missing, "%s is not there", name)
+	case err != nil:
+		return err
+	case e.Dir:
+		return refuse(NoFile, "%s is a directory", name)
+	}
+	if err := dir.Remove(last); absent(err) {
+		return refuse(Missing, "%s is not there any more", name)
+	} else if err != nil {
+		return err
+	}
+	return dir.Sync()
 }
 
 // Text is the content of a small file, and where it really was. Several may share one Body: nobody writes to it.
