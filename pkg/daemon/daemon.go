@@ -127,11 +127,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, l := range listeners {
-		line := []any{"address", l.Addr().String(), "root", d.Config.Root, "version", d.Build.Version}
+		line := []any{"address", l.Addr().String(), "root", d.Config.Root}
 		if l.speaks != "" {
 			line = append(line, "speaks", l.speaks)
 		}
-		d.Log.Info("listening", line...)
+		d.Log.Info("listening", append(line, "version", d.Build.Version)...)
 	}
 	transfers, err := d.listenTFTP()
 	if err != nil {
