@@ -47,7 +47,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{[]string{"ver"}, "version"},
 		{[]string{"o"}, "once"},
-		{[]string{""}, "serve explain check once iso dhcp completion man version"},
+		{[]string{""}, "serve explain check once iso dhcp health completion man version"},
 		{[]string{"--log"}, "--log --log-format"}, // of serve, which need not be said
 		{[]string{"serve", "--log-format", ""}, "text json"},
 		{[]string{"serve", "--log-format", "j"}, "json"},

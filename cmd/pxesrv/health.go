@@ -52,7 +52,8 @@ func healthOf(io streams) (*pflag.FlagSet, action) {
 			fmt.Fprintf(io.out, "%s: %s\n", addr, text)
 		}
 		if asked == 0 {
-			return errors.New("on every address the PROXY protocol is spoken, so nobody but a proxy can ask; give one more --listen, such as unix:/run/pxesrv/health")
+			return errors.New("on every address the PROXY protocol is spoken, so nobody but a proxy can ask; " +
+				"give one more --listen, such as unix:/run/pxesrv/health")
 		}
 		return nil
 	}
