@@ -34,18 +34,18 @@ type Daemon struct {
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
-	gate     httpd.Gate
-	tftp     tftpd.Counts
-	reached  []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
-	pending  httpd.Pending    // deliveries, also those of configurations that were replaced
-	files    chan struct{}
-	metrics  *metrics
-	serving  atomic.Pointer[serving]
-	certs    cert.Store
-	failures seldom // connections that never spoke HTTP
-	ready    readiness
-	iso      isoReport     // of the last sweep
-	noticed  chan struct{} // something changed that the next sweep is to say
+	gate    httpd.Gate
+	tftp    tftpd.Counts
+	reached []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
+	pending httpd.Pending    // deliveries, also those of configurations that were replaced
+	files   chan struct{}
+	metrics *metrics
+	serving atomic.Pointer[serving]
+	ready   readiness
+	iso     isoReport     // of the last sweep
+	noticed chan struct{} // something changed that the next sweep is to say
+	certs   cert.Store
+	refused seldom // lines of connections that never spoke HTTP
 }
 
 // serving is one configuration in force.
