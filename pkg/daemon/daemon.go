@@ -46,7 +46,7 @@ type Daemon struct {
 	metrics  *metrics
 	serving  atomic.Pointer[serving]
 	certs    cert.Store
-	failures seldom // connections that never spoke HTTP
+	refused  seldom // lines of connections that never spoke HTTP
 	ready    readiness
 	iso      isoReport     // of the last sweep
 	noticed  chan struct{} // something changed that the next sweep is to say

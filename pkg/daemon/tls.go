@@ -91,7 +91,7 @@ func (d *Daemon) failed(listener string, f httpd.Failure) {
 	if f.Reason == httpd.Silent {
 		return // a balancer that looks whether the port is open
 	}
-	left, ok := d.failures.say(time.Now())
+	left, ok := d.refused.say(time.Now())
 	if !ok {
 		return
 	}

@@ -638,3 +638,18 @@ func TestProxy_Limits(t *testing.T) {
 		t.Error("connections that were closed still count")
 	}
 }
+
+// TestProxy_Allow: clients.allow is about whom a proxy speaks for; nobody, and the proxy itself, are not in it by themselves.
+func TestProxy_Allow(t *testing.T) {
+	t.Parallel()
+	_, proxy := serveProxied(t, tree{"default": say("default")}, func(c *config.Config) {
+		c.Clients = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	for header, status := range map[string]int{
+		"PROXY TCP4 10.0.0.7 192.0.2.1 1 2\r\n": 200, "PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n": 403, "PROXY UNKNOWN\r\n": 403, v2(0, 0, ""): 403,
+	} {
+		if a := proxy.raw(header + request("GET", "/redirect")); a.status != status {
+			t.Errorf("%q: %d, want %d", header, a.status, status)
+		}
+	}
+}

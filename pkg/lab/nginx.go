@@ -60,6 +60,8 @@ func StartNginx(t testing.TB, text string) {
 	var mu sync.Mutex
 	var said bytes.Buffer
 	cmd := exec.Command(program, "-p", dir, "-e", "stderr", "-c", file)
+	libraries, _ := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu*"))
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
 	cmd.Stderr = locked{&mu, &said}
 	p, err := start(cmd)
 	if err != nil {
