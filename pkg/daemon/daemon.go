@@ -35,21 +35,21 @@ type Daemon struct {
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
-	manager  *manager
-	passed   passed
-	gate     httpd.Gate
-	tftp     tftpd.Counts
-	reached  []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
-	asking   asking
-	pending  httpd.Pending // deliveries, also those of configurations that were replaced
-	files    chan struct{}
-	metrics  *metrics
-	serving  atomic.Pointer[serving]
-	certs    cert.Store
-	refused  seldom // lines of connections that never spoke HTTP
-	ready    readiness
-	iso      isoReport     // of the last sweep
-	noticed  chan struct{} // something changed that the next sweep is to say
+	manager *manager
+	passed  passed
+	gate    httpd.Gate
+	tftp    tftpd.Counts
+	reached []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
+	asking  asking
+	pending httpd.Pending // deliveries, also those of configurations that were replaced
+	files   chan struct{}
+	metrics *metrics
+	serving atomic.Pointer[serving]
+	certs   cert.Store
+	refused seldom // lines of connections that never spoke HTTP
+	ready   readiness
+	iso     isoReport     // of the last sweep
+	noticed chan struct{} // something changed that the next sweep is to say
 }
 
 // Build is what is known of the program: the log says it at the start, and a metric.
