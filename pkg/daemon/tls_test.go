@@ -224,6 +224,7 @@ func TestTLS_Renewed(t *testing.T) {
 	cfg := config.Default()
 	cfg.Root, cfg.Listen, cfg.State = root, []string{"127.0.0.1:0"}, t.TempDir()
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey = []string{"127.0.0.1:0"}, cert, key
+	cfg.Limits.WriteTimeout = time.Hour // the download stands still meanwhile
 	hangup := make(chan os.Signal)
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 		return (&Daemon{Config: cfg, Log: log, Hangup: hangup, Reload: func() (config.Config, error) { return cfg, nil }}).Run(ctx)
@@ -372,7 +373,7 @@ func TestTLS_ClientCertificates(t *testing.T) {
 // TestTLS_HalfOpen: five hundred who connect and say nothing, or half of a hello, keep nobody from an answer, and do not fill the log.
 func TestTLS_HalfOpen(t *testing.T) {
 	t.Parallel()
-	h := serveTLS(t, lab.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = 3 * time.Second })
+	h := serveTLS(t, lab.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = 8 * time.Second })
 	const all = 500
 	for i := range all {
 		conn := h.dial()
@@ -532,7 +533,7 @@ func TestProxy(t *testing.T) {
 func TestProxy_Hostile(t *testing.T) {
 	t.Parallel()
 	_, proxy := serveProxied(t, tree{"default": say("default"), "static/10.0.0.7": say("seven")}, func(c *config.Config) {
-		c.Limits.HeaderTimeout = time.Second
+		c.Limits.HeaderTimeout = 3 * time.Second
 	})
 	good, ask := "PROXY TCP4 10.0.0.7 192.0.2.1 12345 4567\r\n", request("GET", "/redirect")
 	for _, test := range []struct{ from, text, reason string }{

@@ -74,7 +74,7 @@ func (e *Entrance) Listener(l net.Listener) net.Listener {
 }
 
 // drainFor is how long connections that are in the entrance when it is closed have to get through it.
-const drainFor = 2 * time.Second
+var drainFor = 2 * time.Second
 
 type entrance struct {
 	net.Listener

@@ -16,6 +16,8 @@ import (
 
 // TestEntrance_Close: who was let in before the listener was closed is still accepted; who says nothing is closed; then it is over.
 func TestEntrance_Close(t *testing.T) {
+	defer func(d time.Duration) { drainFor = d }(drainFor)
+	drainFor = 6 * time.Second // a busy computer
 	ca := lab.NewCA(t, "site")
 	cert, key := ca.Issue(lab.Certificate{})
 	pair, err := tls.X509KeyPair(cert, key)
