@@ -424,7 +424,6 @@ func TestSoakRow28_SlowConnections(t *testing.T) {
 }
 
 func TestRow29_BigHead(t *testing.T) {
-	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	flat(t, 64<<20, func() {
 		c.wantRefused(request("GET", "/redirect", "X-A: "+strings.Repeat("a", 64<<10)), 431)
@@ -457,7 +456,6 @@ func TestRow30_TwoMeanings(t *testing.T) {
 }
 
 func TestRow31_TooMuch(t *testing.T) {
-	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": "", "file": strings.Repeat("0123456789abcdef", 1<<16)})
 	c.rest()
 	whole := 1 << 20

@@ -23,7 +23,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # What the root folders hold beside the essential packages: what the tests need there without a network. A changed line
 # makes the folders anew.
 bases="debian-12:bookworm debian-13:trixie"
-within="logrotate systemd-standalone-sysusers systemd-standalone-tmpfiles"
+within="logrotate procps systemd-standalone-sysusers systemd-standalone-tmpfiles"
 
 die() { printf 'deps: %s\n' "$@" >&2; exit 1; }
 
