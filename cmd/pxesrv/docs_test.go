@@ -388,6 +388,13 @@ func servedPort(text string) string {
 // end ends what still runs, and waits for it.
 func (s *docSession) end() error {
 	defer os.RemoveAll(s.outputs)
+	defer func() {
+		// What a page puts into /tmp has the number of its shell in its name.
+		left, _ := filepath.Glob(fmt.Sprintf("/tmp/*.%d*", s.bash.Process.Pid))
+		for _, name := range left {
+			os.RemoveAll(name)
+		}
+	}()
 	defer s.kill() // what has not listened
 	overdue := time.AfterFunc(20*time.Second, func() { s.kill() })
 	_, err := io.WriteString(s.in, "trap : TERM; kill -TERM 0; wait; exit 0\n")

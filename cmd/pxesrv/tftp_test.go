@@ -40,7 +40,7 @@ func TestTFTPLeadsBack(t *testing.T) {
 		{"url", []string{"--listen", "0.0.0.0:" + port, "--url", "http://boot.example"},
 			map[string]string{"127.0.0.1": "http://boot.example/redirect?", "127.0.0.2": "http://boot.example/redirect?"}, ""},
 		{"socket", []string{"--listen", "unix:" + filepath.Join(t.TempDir(), "socket")},
-			map[string]string{"127.0.0.1": "curl: (68)"}, "listens on no TCP port: set url"}, // 68: no such file
+			map[string]string{"127.0.0.1": "curl: (68)"}, "answers plain HTTP on no TCP port: set url"}, // 68: no such file
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var log lockedBuffer
