@@ -38,13 +38,16 @@ man: build ## bin/pxesrv.8, and the completions of shells in bin/completions
 dist: man libraries ## dist/pxesrv-VERSION-linux-amd64.tar.gz and -arm64, the same bytes from the same commit
 	$(foreach arch,amd64 arm64,GOOS=linux GOARCH=$(arch) $(BUILD) -o bin/linux-$(arch)/pxesrv ./cmd/pxesrv &&) bash .ci/dist "$(VERSION)"
 
-# The files that Git knows, or all where there is no Git, as a tar for the packages to be built from.
+# The files that Git knows, or all where there is no Git, as a tar for the packages to be built from. With the time of the commit and
+# one kind of rights they give the same packages in every checkout.
 SOURCE = dist/pxesrv-$(VERSION).tar.gz
 source: ## dist/pxesrv-VERSION.tar.gz, the source
 	@mkdir -p dist
-	@{ $(GIT) ls-files --cached --others --exclude-standard . 2>/dev/null | grep . || \
-		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | LC_ALL=C sort | \
-		tar -czf $(SOURCE) --owner=0 --group=0 --transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T -
+	@{ $(GIT) ls-files . 2>/dev/null | grep . || \
+		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | sed 's,^\./,,' | LC_ALL=C sort | \
+		tar -c --format=gnu --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+		$(if $(filter-out 0,$(SOURCE_DATE_EPOCH)),--mtime=@$(SOURCE_DATE_EPOCH)) \
+		--transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T - >$(SOURCE:.gz=) && gzip -9nf $(SOURCE:.gz=)
 
 deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && tar -xzf $(SOURCE) -C "$$work" && \
@@ -74,7 +77,7 @@ libraries:
 	while read -r path version dir; do dir=$${dir:-vendor/$$path}; printf '\n== %s %s\n' "$$path" "$$version"; \
 		cat "$$dir"/LICENSE* || exit 1; [ ! -e "$$dir/NOTICE" ] || cat "$$dir/NOTICE"; done; } >bin/libraries.txt
 
-install: ## put what make build made where packages put it; DESTDIR=...
+install: ## put what make build man libraries made where packages put it; DESTDIR=...
 	install -D -m 755 bin/pxesrv $(DESTDIR)/usr/bin/pxesrv
 	[ -e $(DESTDIR)/etc/pxesrv/pxesrv.yaml ] || install -D -m 644 debian/pxesrv.yaml $(DESTDIR)/etc/pxesrv/pxesrv.yaml
 	install -D -m 644 debian/pxesrv.logrotate $(DESTDIR)/etc/logrotate.d/pxesrv
