@@ -6,8 +6,9 @@ PORT   ?= 4567
 TEST    = $(GO) test -timeout 20m
 
 # The version has one place, debian/changelog. With the commit and its date it is what a build says of itself, and the same commit
-# gives the same bytes in any folder. Git is asked about this folder alone, not about one that a tarball was unpacked in.
-GIT       = GIT_CEILING_DIRECTORIES=$(abspath ..) git
+# gives the same bytes in any folder. Git is asked about this folder alone, not about one that a tarball was unpacked in; and it
+# answers root in the checkout of somebody else, too, as in make install.
+GIT       = GIT_CEILING_DIRECTORIES=$(abspath ..) git -c safe.directory='$(CURDIR)'
 VERSION  ?= $(or $(shell awk -F '[()-]' 'NR == 1 { print $$2 }' debian/changelog 2>/dev/null),$(shell $(GIT) describe --tags --always --dirty 2>/dev/null),dev)
 COMMIT   ?= $(or $(shell $(GIT) describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null),unknown)
 export SOURCE_DATE_EPOCH ?= $(or $(shell $(GIT) log -1 --format=%ct 2>/dev/null),0)
