@@ -58,7 +58,8 @@ deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another p
 rpm: source ## dist/pxesrv-VERSION-1.ARCH.rpm; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	COMMIT='$(COMMIT)' rpmbuild -bb $$([ ! -e /etc/debian_version ] || echo --nodeps) \
-		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) \
+		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) --define '_buildhost localhost' \
+		$(if $(filter-out 0,$(SOURCE_DATE_EPOCH)),$(foreach m,use_source_date_epoch_as_buildtime clamp_mtime_to_source_date_epoch,--define '$m 1')) \
 		--define "_topdir $$work" --define "_sourcedir $(CURDIR)/dist" \
 		--define "_rpmdir $(CURDIR)/dist" --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" pxesrv.spec
 

@@ -172,26 +172,33 @@ func unpack(t *testing.T, archive, name string) map[string]string {
 	}
 }
 
-// TestReproducibleSoak builds with caches of its own, so that nothing of the first build is in the second.
+// TestReproducibleSoak builds the program and the packages with caches of its own, so that nothing of the first build is in the second.
 func TestReproducibleSoak(t *testing.T) {
 	if os.Getenv("PXESRV_TEST_SOAK") == "" {
 		t.Skip("make soak builds everything twice, the standard library too")
 	}
-	var sums []string
+	sums := map[string]string{}
 	for range 2 {
 		dir := t.TempDir()
 		if err := copyRepository(filepath.Join("..", ".."), filepath.Join(dir, "source")); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv("GOCACHE", filepath.Join(dir, "cache"))
-		command(t, filepath.Join(dir, "source"), "make", "build", "VERSION=1.2.3", "COMMIT=0", "SOURCE_DATE_EPOCH=1")
-		text, err := os.ReadFile(filepath.Join(dir, "source", "bin", "pxesrv"))
-		if err != nil {
-			t.Fatal(err)
+		command(t, filepath.Join(dir, "source"), "make", "build", "deb", "rpm", "COMMIT=0", "SOURCE_DATE_EPOCH=1700000000")
+		for _, pattern := range []string{"bin/pxesrv", "dist/*.tar.gz", "dist/*.deb", "dist/*.rpm"} {
+			files, _ := filepath.Glob(filepath.Join(dir, "source", pattern))
+			if len(files) != 1 {
+				t.Fatalf("%s: %q", pattern, files)
+			}
+			text, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := fmt.Sprintf("%x", sha256.Sum256(text))
+			if first, again := sums[pattern]; again && first != sum {
+				t.Errorf("%s: %s and %s", pattern, first, sum)
+			}
+			sums[pattern] = sum
 		}
-		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(text)))
-	}
-	if sums[0] != sums[1] {
-		t.Errorf("%s and %s", sums[0], sums[1])
 	}
 }
