@@ -37,7 +37,7 @@ LABEL org.opencontainers.image.title="pxesrv" \
       org.opencontainers.image.description="Tells machines what to boot, as plain files say it" \
       org.opencontainers.image.documentation="docs/container.md" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION:-dev}" \
+      org.opencontainers.image.version="${VERSION:-unknown}" \
       org.opencontainers.image.revision="${COMMIT:-unknown}" \
       org.opencontainers.image.base.name="docker.io/library/debian:13-slim"
 

@@ -6,8 +6,9 @@ PORT   ?= 4567
 TEST    = $(GO) test -timeout 20m
 
 # The version has one place, debian/changelog. With the commit and its date it is what a build says of itself, and the same commit
-# gives the same bytes in any folder. Git is asked about this folder alone, not about one that a tarball was unpacked in.
-GIT       = GIT_CEILING_DIRECTORIES=$(abspath ..) git
+# gives the same bytes in any folder. Git is asked about this folder alone, not about one that a tarball was unpacked in; and it
+# answers root in the checkout of somebody else, too, as in make install.
+GIT       = GIT_CEILING_DIRECTORIES=$(abspath ..) git -c safe.directory='$(CURDIR)'
 VERSION  ?= $(or $(shell awk -F '[()-]' 'NR == 1 { print $$2 }' debian/changelog 2>/dev/null),$(shell $(GIT) describe --tags --always --dirty 2>/dev/null),dev)
 COMMIT   ?= $(or $(shell $(GIT) describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null),unknown)
 export SOURCE_DATE_EPOCH ?= $(or $(shell $(GIT) log -1 --format=%ct 2>/dev/null),0)
@@ -38,13 +39,16 @@ man: build ## bin/pxesrv.8, and the completions of shells in bin/completions
 dist: man libraries ## dist/pxesrv-VERSION-linux-amd64.tar.gz and -arm64, the same bytes from the same commit
 	$(foreach arch,amd64 arm64,GOOS=linux GOARCH=$(arch) $(BUILD) -o bin/linux-$(arch)/pxesrv ./cmd/pxesrv &&) bash .ci/dist "$(VERSION)"
 
-# The files that Git knows, or all where there is no Git, as a tar for the packages to be built from.
+# The files that Git knows, or all where there is no Git, as a tar for the packages to be built from. With the time of the commit and
+# one kind of rights they give the same packages in every checkout.
 SOURCE = dist/pxesrv-$(VERSION).tar.gz
 source: ## dist/pxesrv-VERSION.tar.gz, the source
 	@mkdir -p dist
-	@{ $(GIT) ls-files --cached --others --exclude-standard . 2>/dev/null | grep . || \
-		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | LC_ALL=C sort | \
-		tar -czf $(SOURCE) --owner=0 --group=0 --transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T -
+	@{ $(GIT) ls-files . 2>/dev/null | grep . || \
+		find . \( -path ./.git -o -path ./bin -o -path ./dist \) -prune -o ! -type d -print; } | sed 's,^\./,,' | LC_ALL=C sort | \
+		tar -c --format=gnu --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+		$(if $(filter-out 0,$(SOURCE_DATE_EPOCH)),--mtime=@$(SOURCE_DATE_EPOCH)) \
+		--transform 'flags=r;s,^,pxesrv-$(VERSION)/,' -T - >$(SOURCE:.gz=) && gzip -9nf $(SOURCE:.gz=)
 
 deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && tar -xzf $(SOURCE) -C "$$work" && \
@@ -54,7 +58,8 @@ deb: source ## dist/pxesrv_VERSION_ARCH.deb, on Debian; ARCH=arm64 for another p
 rpm: source ## dist/pxesrv-VERSION-1.ARCH.rpm; ARCH=arm64 for another processor
 	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
 	COMMIT='$(COMMIT)' rpmbuild -bb $$([ ! -e /etc/debian_version ] || echo --nodeps) \
-		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) \
+		$(if $(ARCH),--target $(patsubst arm64,aarch64,$(patsubst amd64,x86_64,$(ARCH)))) --define '_buildhost localhost' \
+		$(if $(filter-out 0,$(SOURCE_DATE_EPOCH)),$(foreach m,use_source_date_epoch_as_buildtime clamp_mtime_to_source_date_epoch,--define '$m 1')) \
 		--define "_topdir $$work" --define "_sourcedir $(CURDIR)/dist" \
 		--define "_rpmdir $(CURDIR)/dist" --define "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm" pxesrv.spec
 
@@ -74,7 +79,7 @@ libraries:
 	while read -r path version dir; do dir=$${dir:-vendor/$$path}; printf '\n== %s %s\n' "$$path" "$$version"; \
 		cat "$$dir"/LICENSE* || exit 1; [ ! -e "$$dir/NOTICE" ] || cat "$$dir/NOTICE"; done; } >bin/libraries.txt
 
-install: ## put what make build made where packages put it; DESTDIR=...
+install: ## put what make build man libraries made where packages put it; DESTDIR=...
 	install -D -m 755 bin/pxesrv $(DESTDIR)/usr/bin/pxesrv
 	[ -e $(DESTDIR)/etc/pxesrv/pxesrv.yaml ] || install -D -m 644 debian/pxesrv.yaml $(DESTDIR)/etc/pxesrv/pxesrv.yaml
 	install -D -m 644 debian/pxesrv.logrotate $(DESTDIR)/etc/logrotate.d/pxesrv

@@ -10,6 +10,7 @@ import (
 	"debug/elf"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestDist: make dist in two folders gives the same bytes, and they are what an administrator needs.
@@ -44,6 +46,10 @@ func TestDist(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "public/static/stray"), []byte("#!ipxe\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Chtimes(filepath.Join(dir, "README.md"), time.Time{}, time.Unix(1e9, 0)); err != nil { // an old checkout
+			t.Fatal(err)
+		}
+		command(t, dir, "make", "source", "VERSION=1.2.3")
 		command(t, dir, "make", "dist", "VERSION=1.2.3")
 		folders = append(folders, dir)
 	}
@@ -52,6 +58,15 @@ func TestDist(t *testing.T) {
 		t.Errorf("two folders, different bytes:\n%s\n%s", sums, other)
 	}
 	command(t, filepath.Join(folders[0], "dist"), "sha256sum", "-c", "--strict", "SHA256SUMS")
+	// The source, which packages are built from, is still there, and has what Git knows.
+	const tarball = "dist/pxesrv-1.2.3.tar.gz"
+	if one, other := command(t, folders[0], "cat", tarball), command(t, folders[1], "cat", tarball); one != other {
+		t.Errorf("two folders, different sources")
+	}
+	have := slices.Sorted(maps.Keys(unpack(t, filepath.Join(folders[0], tarball), "pxesrv-1.2.3")))
+	if want := strings.Split(command(t, folders[0], "git", "ls-files"), "\n"); !slices.Equal(have, want) {
+		t.Errorf("the source has\n%q, and Git\n%q", have, want)
+	}
 	if n := strings.Count(sums+"\n", ".tar.gz\n"); n != 2 {
 		t.Errorf("SHA256SUMS has %d lines:\n%s", n, sums)
 	}
@@ -157,26 +172,33 @@ func unpack(t *testing.T, archive, name string) map[string]string {
 	}
 }
 
-// TestReproducibleSoak builds with caches of its own, so that nothing of the first build is in the second.
+// TestReproducibleSoak builds the program and the packages with caches of its own, so that nothing of the first build is in the second.
 func TestReproducibleSoak(t *testing.T) {
 	if os.Getenv("PXESRV_TEST_SOAK") == "" {
 		t.Skip("make soak builds everything twice, the standard library too")
 	}
-	var sums []string
+	sums := map[string]string{}
 	for range 2 {
 		dir := t.TempDir()
 		if err := copyRepository(filepath.Join("..", ".."), filepath.Join(dir, "source")); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv("GOCACHE", filepath.Join(dir, "cache"))
-		command(t, filepath.Join(dir, "source"), "make", "build", "VERSION=1.2.3", "COMMIT=0", "SOURCE_DATE_EPOCH=1")
-		text, err := os.ReadFile(filepath.Join(dir, "source", "bin", "pxesrv"))
-		if err != nil {
-			t.Fatal(err)
+		command(t, filepath.Join(dir, "source"), "make", "build", "deb", "rpm", "COMMIT=0", "SOURCE_DATE_EPOCH=1700000000")
+		for _, pattern := range []string{"bin/pxesrv", "dist/*.tar.gz", "dist/*.deb", "dist/*.rpm"} {
+			files, _ := filepath.Glob(filepath.Join(dir, "source", pattern))
+			if len(files) != 1 {
+				t.Fatalf("%s: %q", pattern, files)
+			}
+			text, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := fmt.Sprintf("%x", sha256.Sum256(text))
+			if first, again := sums[pattern]; again && first != sum {
+				t.Errorf("%s: %s and %s", pattern, first, sum)
+			}
+			sums[pattern] = sum
 		}
-		sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(text)))
-	}
-	if sums[0] != sums[1] {
-		t.Errorf("%s and %s", sums[0], sums[1])
 	}
 }

@@ -217,7 +217,7 @@ const rightsOfInstalled = `
 drwxr-xr-x root root /srv/pxesrv
 -rw-r--r-- root root /srv/pxesrv/default
 drwxrwsr-x root pxesrv /srv/pxesrv/once
--rw-r--r-- root root /srv/pxesrv/once/.gitignore
+-rw-r--r-- root pxesrv /srv/pxesrv/once/.gitignore
 drwxr-xr-x root root /srv/pxesrv/static
 drwxr-x--- pxesrv pxesrv /var/lib/pxesrv
 drwxr-x--- pxesrv pxesrv /var/log/pxesrv
@@ -382,6 +382,15 @@ func TestDebianPackage(t *testing.T) {
 		t.Errorf("the link that was /srv/pxesrv leads to %q, %v", to, err)
 	}
 	c.hasNot("/data")
+
+	// A folder in which root may not write, as on NFS, is no reason to fail. A new file system with nothing in it is filled.
+	c.Run("apt-get", "-y", "purge", "pxesrv")
+	c.Run("sh", "-c", "rm /srv/pxesrv && mkdir /srv/pxesrv && mount -t tmpfs -o ro none /srv/pxesrv")
+	install("/tmp/new.deb")
+	c.Run("apt-get", "-y", "purge", "pxesrv")
+	c.Run("sh", "-c", "umount /srv/pxesrv && mkdir /srv/pxesrv/lost+found")
+	install("/tmp/new.deb")
+	c.rights(rightsOfInstalled)
 
 	// A newer Debian.
 	c = newComputer(t, lab.Debian13)

@@ -104,7 +104,7 @@ func read(what, file string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s %s: there is no such file", what, file)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s %s: this user may not read it; give the file or its directory to the group of the daemon", what, file)
+		return nil, fmt.Errorf("%s %s: this user may not read it; give the file to the user of the daemon, and let it enter the directory", what, file)
 	case err != nil:
 		return nil, fmt.Errorf("%s cannot be read: %w", what, err)
 	case len(text) > maxFile:
