@@ -11,8 +11,9 @@ TEST    = $(GO) test -timeout 20m
 GIT       = GIT_CEILING_DIRECTORIES=$(abspath ..) git -c safe.directory='$(CURDIR)'
 VERSION  ?= $(or $(shell awk -F '[()-]' 'NR == 1 { print $$2 }' debian/changelog 2>/dev/null),$(shell $(GIT) describe --tags --always --dirty 2>/dev/null),dev)
 COMMIT   ?= $(or $(shell $(GIT) describe --always --abbrev=12 --exclude='*' --dirty 2>/dev/null),unknown)
-export SOURCE_DATE_EPOCH ?= $(or $(shell $(GIT) log -1 --format=%ct 2>/dev/null),0)
+SOURCE_DATE_EPOCH ?= $(or $(shell $(GIT) log -1 --format=%ct 2>/dev/null),0)
 DATE      = $(if $(filter-out 0,$(SOURCE_DATE_EPOCH)),$(shell date -u -d @$(SOURCE_DATE_EPOCH) +%FT%TZ 2>/dev/null || date -u -r $(SOURCE_DATE_EPOCH) +%FT%TZ))
+dist source deb rpm: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
             -ldflags '-s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)'
 
