@@ -463,9 +463,11 @@ func TestRPM(t *testing.T) {
 	}
 }
 
-// TestPackagesARM64 makes the packages for another processor, with its program in them.
-func TestPackagesARM64(t *testing.T) {
-	t.Parallel()
+// TestSoakPackagesARM64 makes the packages for another processor, with its program in them.
+func TestSoakPackagesARM64(t *testing.T) {
+	if os.Getenv("PXESRV_TEST_SOAK") == "" {
+		t.Skip("long: make soak")
+	}
 	deb, rpm, dir := buildPackage(t, "deb", false, "ARCH=arm64"), buildPackage(t, "rpm", false, "ARCH=arm64"), t.TempDir()
 	if arch := outside(t, "dpkg-deb", "-f", deb, "Architecture"); arch != "arm64\n" {
 		t.Errorf("the Debian package is for %s", arch)
