@@ -565,13 +565,19 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 		k, _ = t.known.LoadOrStore(dir, new(Known))
 	}
 	var found []Entry
-	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, error) {
-		seen, err := k.(*Known).look(root, dir, now, names)
+	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, state, error) {
+		seen, vain, err := k.(*Known).look(root, dir, now, names)
 		if err != nil {
-			return false, err
+			return false, now, err
 		}
 		found = merge(names, seen, found)
-		return len(found) > 0 && found[0].Name == names[0], nil
+		if len(found) > 0 && found[0].Name == names[0] {
+			return true, now, nil
+		}
+		if vain > 0 { // it may have gone away since now
+			now, err = root.stat(dir)
+		}
+		return false, now, err
 	})
 	return found, err
 }
@@ -593,8 +599,10 @@ func merge(names []string, seen, earlier []Entry) []Entry {
 	return all
 }
 
-// patient runs look on the directory dir of the root until it is satisfied, the directory is at rest, or settle is over.
-func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, error)) error {
+// patient runs look on the directory dir of the root until it is satisfied, the directory is at rest, or settle is over. look is told
+// the state of the directory, and returns a later one when it has looked at the disk and not found everything: with many requests at
+// once the two are apart, and an edit may have begun in between.
+func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, state, error)) error {
 	for waited := time.Duration(0); ; waited += between {
 		done, changed, err := t.glance(ctx, dir, look)
 		if wrong := (*NoDirectory)(nil); done || err != nil && !absent(err) && !errors.As(err, &wrong) {
@@ -611,7 +619,7 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now
 }
 
 // glance runs look once, if the directory is there. It also returns when the directory changed or, where there is none, the root.
-func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, error)) (done bool, changed time.Time, err error) {
+func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, state, error)) (done bool, changed time.Time, err error) {
 	v, err := t.enter(ctx)
 	if err != nil {
 		return false, changed, err
@@ -619,7 +627,7 @@ func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (b
 	defer v.leave()
 	now, there, err := v.statOptional(dir)
 	if there {
-		if done, err = look(v.root.Dir, now); absent(err) {
+		if done, now, err = look(v.root.Dir, now); absent(err) {
 			now.ctime = time.Now() // it went away under our hands
 		}
 		return done, now.ctime, err
