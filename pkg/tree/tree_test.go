@@ -777,7 +777,7 @@ func TestFindFlicker(t *testing.T) {
 // for the entry. It may be about to come back, so that it is waited for.
 func TestEditAfterSight(t *testing.T) {
 	root := lab.Files{"static/a": "x", "protect/a": ""}.Grow(t, memory(t))
-	tree := &Tree{Path: root, Ahead: []string{"static", "protect"}}
+	tree := &Tree{Path: root, Shared: []string{"static", "protect"}}
 	x := Index{Tree: tree, Dir: "protect", Keys: lower}
 	rest()
 	for dir, find := range map[string]func(context.Context) error{
