@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -49,15 +50,23 @@ func completion(io streams) (*pflag.FlagSet, action) {
 
 // complete prints what the last of the words may become: a candidate a line, with a tab and a description where there is one. A
 // line that begins with a colon is for the shell: it completes names of files (:files) or of directories (:dirs) by itself, and
-// puts no blank behind a candidate that may go on (:open). What cannot be known is left out; nobody reads an error here.
+// puts no blank behind a candidate that may go on (:open). What cannot be known is left out; nobody reads an error here. So is a name
+// from the tree that a shell would take for more than a word: bash puts it on the line as it is.
 func complete(io streams, words []string) error {
 	if len(words) == 0 {
 		return nil
 	}
 	for _, line := range candidates(words[:len(words)-1], words[len(words)-1]) {
-		fmt.Fprintln(io.out, line)
+		if word, _, _ := strings.Cut(line, "\t"); !strings.ContainsFunc(word, meant) {
+			fmt.Fprintln(io.out, line)
+		}
 	}
 	return nil
+}
+
+// meant reports whether a character means something to a shell, or to a terminal.
+func meant(r rune) bool {
+	return !unicode.IsGraphic(r) || strings.ContainsRune(" \"'`$\\&;|<>()*?[]{}!#~^", r)
 }
 
 // candidates are the lines of complete for the word that comes behind others.

@@ -23,6 +23,8 @@ func completionTree(t *testing.T) string {
 	for name, text := range map[string]string{
 		"root/install/debian.ipxe": "#!ipxe\n", "root/default": "#!ipxe\n", "root/static/web1": "#!ipxe\n", "root/protect/db1": "",
 		"conf.yaml": "", "with blank.yaml": "",
+		// What a shell would run or take for two words when somebody accepts it, and what would speak to it.
+		"root/static/$(reboot)": "", "root/static/a\n:dirs": "", "root/install/x;reboot": "", "root/install/with blank": "", "root/`reboot`": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func healthOf(io streams) (*pflag.FlagSet, action) {
 	f := flags(&l, true)
 	ready := f.Bool("ready", false, "ask whether machines would get their answers; without it, whether the daemon lives")
 	return f, func(ctx context.Context, _ []string) error {
-		c, err := l.read(io)
+		c, err := l.merged(io) // a daemon whose disk hangs, or has lost the tree, lives
 		if err != nil {
 			return err
 		}

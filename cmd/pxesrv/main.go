@@ -252,15 +252,32 @@ func (f *settingFlag) Set(text string) error {
 
 // read is load for a person, who sees the warnings.
 func (l *layers) read(io streams) (config.Config, error) {
-	c, warnings, err := l.load()
+	c, err := l.merged(io)
+	if err == nil {
+		err = c.Check()
+	}
+	return c, err
+}
+
+// merged is what the layers say, with warnings for a person. Nothing is looked at that they name: the disk of the tree may hang.
+func (l *layers) merged(io streams) (config.Config, error) {
+	c, warnings, err := l.merge()
 	for _, w := range warnings {
 		fmt.Fprintf(io.err, "pxesrv: warning: %s\n", w)
 	}
 	return c, err
 }
 
-// load reads all layers anew.
+// load reads all layers anew, and checks what they say.
 func (l *layers) load() (c config.Config, warnings []string, err error) {
+	if c, warnings, err = l.merge(); err == nil {
+		err = c.Check()
+	}
+	return c, warnings, err
+}
+
+// merge puts the layers over each other.
+func (l *layers) merge() (c config.Config, warnings []string, err error) {
 	c = config.Default()
 	file := *l.file
 	if file == "" {
@@ -288,5 +305,5 @@ func (l *layers) load() (c config.Config, warnings []string, err error) {
 			}
 		}
 	}
-	return c, warnings, c.Check()
+	return c, warnings, nil
 }

@@ -127,7 +127,11 @@ func parse(what, file string, text []byte) (all []*x509.Certificate, err error) 
 		}
 		all = append(all, c)
 	}
+	// What is no PEM is passed over, as text between certificates may be, and so would be one that is cut off or damaged.
+	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
 	switch {
+	case len(all) > 0 && begun > len(all):
+		return nil, fmt.Errorf("%s %s: %d certificates begin in it, and %d can be read: the others are cut off or damaged", what, file, begun, len(all))
 	case len(all) > 0:
 		return all, nil
 	case len(others) > 0:

@@ -51,6 +51,9 @@ func TestRead(t *testing.T) {
 		{"wrong key", cert, ecKey, nil, "the key $DIR/key is the wrong one: it does not belong to the certificate $DIR/cert (\"CN=server\")"},
 		{"broken key", cert, bytes.Replace(key, []byte("MII"), []byte("MIX"), 1), nil, "the key $DIR/key cannot be used"},
 		{"broken certificate", bytes.Replace(cert, []byte("MII"), []byte("MIX"), 1), key, nil, "the certificate $DIR/cert: certificate 1 in it is broken"},
+		{"cut off", bytes.Join([][]byte{cert, ca.PEM()[:200]}, nil), key, nil, "the certificate $DIR/cert: 2 certificates begin in it, and 1 can be read"},
+		{"CAs with a broken one", cert, key, bytes.Join([][]byte{ca.PEM(), bytes.Replace(cert, []byte("MII"), []byte("M*I"), 1), ca.PEM()}, nil),
+			"the list of CAs $DIR/ca: 3 certificates begin in it, and 2 can be read"},
 		{"CA first", bytes.Join([][]byte{ca.PEM(), ecCert}, nil), ecKey, nil, "the server's own certificate has to be the first in it, and is number 2"},
 		{"no CA in the list", cert, key, []byte("# none\n"), "the list of CAs $DIR/ca: there is no certificate in it"},
 	} {

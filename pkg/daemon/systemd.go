@@ -179,14 +179,18 @@ func newManager(log *slog.Logger, status func() string) *manager {
 	return m
 }
 
+// tellWithin is how long a manager may take to make room for a message: one that reads nothing any more must not hold up a stop.
+const tellWithin = time.Second
+
 // tell sends one message of lines as sd_notify(3) has them. What cannot be told is logged once. systemd.SdNotify would look into
-// the environment each time.
+// the environment each time, and wait without end.
 func (m *manager) tell(lines ...string) {
 	if m.socket == "" {
 		return
 	}
 	conn, err := net.Dial("unixgram", m.socket)
 	if err == nil {
+		conn.SetWriteDeadline(time.Now().Add(tellWithin))
 		_, err = conn.Write([]byte(strings.Join(lines, "\n")))
 		conn.Close()
 	}

@@ -71,6 +71,24 @@ func TestWatchdog_Stuck(t *testing.T) {
 	<-ended
 }
 
+// A manager that reads nothing any more keeps neither a reload nor a stop waiting.
+func TestManagerReadsNothing(t *testing.T) {
+	t.Parallel()
+	m, _ := hears(t, 0)
+	full := make(chan struct{})
+	go func() {
+		defer close(full)
+		for !m.failed.Load() {
+			m.tell("STATUS=x")
+		}
+	}()
+	select {
+	case <-full:
+	case <-time.After(patience):
+		t.Error("the daemon waits for the manager")
+	}
+}
+
 // What is for this process alone does not go on to programs that it starts.
 func TestManagerEnvironment(t *testing.T) {
 	m, next := hears(t, 0)

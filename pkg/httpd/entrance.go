@@ -273,7 +273,7 @@ func handshakeFailed(err error, heard bool) (reason Reason, subject string, word
 		unknown x509.UnknownAuthorityError
 		op      *net.OpError
 	)
-	text := err.Error()
+	text := short(err.Error())
 	switch {
 	case errors.As(err, &ours):
 		if len(ours.UnverifiedCertificates) > 0 {
@@ -285,7 +285,7 @@ func handshakeFailed(err error, heard bool) (reason Reason, subject string, word
 		case errors.As(err, &unknown):
 			return UnknownCA, subject, errors.New("the client's certificate comes from no CA of tls.client-ca")
 		}
-		return Unfit, subject, fmt.Errorf("the client's certificate cannot be used: %w", ours.Err)
+		return Unfit, subject, fmt.Errorf("the client's certificate cannot be used: %s", short(ours.Err.Error()))
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
 		return Late, "", errors.New("the handshake took too long")
 	case strings.Contains(text, "didn't provide a certificate"):

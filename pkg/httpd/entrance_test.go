@@ -3,11 +3,18 @@
 package httpd
 
 import (
+	"crypto"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +97,48 @@ func TestEntrance_Close(t *testing.T) {
 	l.Close()
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a listener that was closed at once: %v", err)
+	}
+}
+
+// TestEntrance_LongCertificate: a stranger's certificate may say 60 KiB of anything, of which the words for the log have the beginning.
+func TestEntrance_LongCertificate(t *testing.T) {
+	ca := lab.NewCA(t, "site")
+	cert, key := ca.Issue(lab.Certificate{})
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A name that is no URI (tag 6 of GeneralName, RFC 5280) comes back in the words of crypto/x509.
+	names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte("http://[" + strings.Repeat("x", 60000))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, pair.PrivateKey.(crypto.Signer).Public(), pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan Failure, 1)
+	e := Entrance{TLS: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}, Failed: func(f Failure) { failed <- f }}
+	l := e.Listener(new(Gate).Listener(plain))
+	defer l.Close()
+	go l.Accept()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	client := tls.Client(conn, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1",
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: pair.PrivateKey}, nil
+		}})
+	go client.Handshake()
+	if f := <-failed; len(f.Err.Error()) > 500 || !strings.Contains(f.Err.Error(), "xxx") {
+		t.Errorf("%d bytes for the log: %.200s", len(f.Err.Error()), f.Err)
 	}
 }
 

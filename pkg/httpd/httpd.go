@@ -212,7 +212,7 @@ func (s *Server) admits(r *http.Request) bool {
 		return true
 	}
 	peer, source := s.source(r)
-	if !peer.IsValid() && r.Header.Get("X-Forwarded-For") == "" {
+	if !peer.IsValid() && len(r.Header["X-Forwarded-For"]) == 0 {
 		return true
 	}
 	return source.IsValid() && contains(s.Clients, source)

@@ -3,6 +3,7 @@ package httpd
 import (
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -51,11 +52,14 @@ func TestAdmits(t *testing.T) {
 		{"@", "10.0.0.7", true},
 		{"@", "192.0.2.1", false},
 		{"@", "rubbish", false},
+		// The client has sent the first, empty, and the proxy put one of its own behind it, as HAProxy does.
+		{"@", "\n192.0.2.1", false},
+		{"@", "\n10.0.0.7", true},
 	} {
 		r := httptest.NewRequest("GET", "/redirect", nil)
 		r.RemoteAddr = test.remote
 		if test.forwarded != "" {
-			r.Header.Set("X-Forwarded-For", test.forwarded)
+			r.Header["X-Forwarded-For"] = strings.Split(test.forwarded, "\n")
 		}
 		if got := s.admits(r); got != test.want {
 			t.Errorf("%s, X-Forwarded-For %q: %v", test.remote, test.forwarded, got)

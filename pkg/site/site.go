@@ -47,11 +47,10 @@ func New(c config.Config) (*Site, error) {
 	if onceDir != "" {
 		s.tree.Hide = []string{onceDir}
 	}
-	s.tree.Ahead = []string{"protect", "static", "."}
 	if onceDir == "" {
 		onceDir, onceFrom = filepath.Join(c.Root, "once"), "once"
-		s.tree.Ahead = append(s.tree.Ahead, onceDir)
 	}
+	s.tree.Shared = []string{"protect", onceDir, "static", "."}
 	s.orders = &order.Store{
 		Dir: onceDir, Regrant: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
 		Load: func(ctx context.Context, text string) (boot.Script, error) { return s.load(ctx, onceFrom, text) },

@@ -304,6 +304,39 @@ func TestNoRights(t *testing.T) {
 	}
 }
 
+// TestHang: a folder that hangs, as one of a file server that is away, keeps nobody waiting who is answered by a step before it.
+func TestHang(t *testing.T) {
+	faults := lab.MountFaults(t, armed.With(lab.Files{"static/10.0.0.8": script("static")}).Grow(t, t.TempDir()))
+	rest()
+	s := newSite(t, faults.Dir)
+	for addr, test := range map[string]struct{ hangs, want string }{
+		"10.0.0.7": {"static", "once/10.0.0.7"}, "10.0.0.8": {"default", "static/10.0.0.8"},
+	} {
+		faults.Set(lab.Fault{Under: test.hangs, Hang: true})
+		got := make(chan string)
+		go func() {
+			a, err := resolve(t, s, "", netip.MustParseAddr(addr), true)
+			got <- fmt.Sprint(a.Entry.Path, err)
+		}()
+		for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			select {
+			case is := <-got:
+				if is != test.want+"<nil>" {
+					t.Errorf("%s: %s, want %s", addr, is, test.want)
+				}
+			default:
+				if faults.Hanging() == 0 && time.Now().Before(end) {
+					continue
+				}
+				t.Errorf("%s waits for %s/", addr, test.hangs)
+				faults.Set()
+				<-got
+			}
+			break
+		}
+	}
+}
+
 // TestEIO: an input/output error at any step ends the decision there; nothing is claimed.
 func TestEIO(t *testing.T) {
 	source := armed.With(lab.Files{

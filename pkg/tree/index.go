@@ -24,43 +24,47 @@ type Index struct {
 // Find returns the first of keys that an entry has, with that entry. ok is false when there is none, because the directory
 // is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
 func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int, ok bool, err error) {
-	err = x.Tree.patient(ctx, x.Dir, func(root *Dir, now state) (bool, error) {
-		byKey, err := x.names(root, now)
+	err = x.Tree.patient(ctx, x.Dir, func(root *Dir, now state) (bool, state, error) {
+		byKey, now, err := x.names(root, now)
 		if err != nil {
-			return false, err
+			return false, now, err
 		}
 		for i, k := range keys {
 			if entry, ok = byKey[k]; ok {
 				key = i
-				return true, nil
+				return true, now, nil
 			}
 		}
-		return false, nil
+		return false, now, nil
 	})
 	return entry, key, ok, err
 }
 
-// names returns the entries by their keys. now is the state of the directory by its name.
-func (x *Index) names(root *Dir, now state) (map[string]string, error) {
+// names returns the entries by their keys, and the state of the directory after it was listed. now is that by its name.
+func (x *Index) names(root *Dir, now state) (map[string]string, state, error) {
 	x.mu.Lock()
 	if x.until && x.of == now {
 		defer x.mu.Unlock()
-		return x.byKey, nil
+		return x.byKey, now, nil
 	}
 	x.mu.Unlock()
 
 	d, err := root.dir(x.Dir)
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
 	defer d.Close()
 	before, err := d.stat("")
 	if err != nil {
-		return nil, err
+		return nil, now, err
 	}
 	names, err := d.Names()
 	if err != nil {
-		return nil, err
+		return nil, now, err
+	}
+	after, err := d.stat("")
+	if err != nil {
+		return nil, now, err
 	}
 	byKey := make(map[string]string, len(names))
 	for _, n := range names {
@@ -70,6 +74,6 @@ func (x *Index) names(root *Dir, now state) (map[string]string, error) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.of, x.byKey, x.until = before, byKey, time.Since(before.changed()) > recent
-	return byKey, nil
+	x.of, x.byKey, x.until = after, byKey, before == after && time.Since(after.changed()) > recent
+	return byKey, after, nil
 }

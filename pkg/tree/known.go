@@ -42,16 +42,17 @@ func (k *Known) Look(ctx context.Context, dir string, names []string) ([]Entry, 
 	if !there {
 		return nil, err
 	}
-	return k.look(here, dir, now, names)
+	found, _, err := k.look(here, dir, now, names)
+	return found, err
 }
 
-// look looks in a directory that is named relative to from, or absolute. now is its state.
-func (k *Known) look(from *Dir, dir string, now state, names []string) (found []Entry, err error) {
+// look looks in a directory that is named relative to from, or absolute. now is its state. vain is how many names it has looked for
+// on the disk and not found.
+func (k *Known) look(from *Dir, dir string, now state, names []string) (found []Entry, vain int, err error) {
 	l := k.list.Load()
 	if l != nil && l.of != now {
 		l = nil
 	}
-	vain := 0
 	for _, name := range names {
 		if l != nil && !l.mayHave(name) {
 			continue
@@ -64,13 +65,13 @@ func (k *Known) look(from *Dir, dir string, now state, names []string) (found []
 		case absent(err):
 			vain++
 		default:
-			return nil, fmt.Errorf("%s: %w", path.Join(dir, name), err)
+			return nil, vain, fmt.Errorf("%s: %w", path.Join(dir, name), err)
 		}
 	}
 	if l == nil && vain > 0 {
 		k.learn(inRoot(from.name, dir), now, vain)
 	}
-	return found, nil
+	return found, vain, nil
 }
 
 func (l *list) mayHave(name string) bool {
@@ -149,6 +150,9 @@ func newList(dir string) *list {
 	}
 	if err != io.EOF {
 		return nil
+	}
+	if now, err := d.stat(""); err != nil || now != l.of {
+		return nil // an edit began meanwhile, and names may be missing that it brings back
 	}
 	l.names, l.hashes = len(all), tableOf(all)
 	return l

@@ -37,9 +37,9 @@ type Tree struct {
 	Hide  []string // directories whose files are boot answers, but are not served as files
 	Show  []string // dot names that are served as files all the same (.treeinfo)
 
-	// Ahead are directories that every decision looks at, relative to the root or absolute, on the disk of the root: Visit looks at
-	// them together.
-	Ahead []string
+	// Shared are directories that every decision looks at, relative to the root or absolute: decisions that begin together share the
+	// looks.
+	Shared []string
 
 	// PublicStatic: what is in static/ is served as files as well.
 	PublicStatic bool
@@ -244,18 +244,19 @@ type visit struct {
 	tree *Tree
 	root *root
 	real string    // where it really lies, once somebody asked
-	seen []glimpse // of the directories that are looked at ahead, in their order; nil once time has passed
+	seen []glimpse // of the directories of Shared, in their order; nil once time has passed
 	kept bool      // by Visit, until the end of the decision
 }
 
-// sight is the root as it was when a decision began.
+// sight is the root as it was when decisions began, and what they have seen since.
 type sight struct {
 	root *root
 	seen []glimpse
 }
 
-// glimpse is what statOptional said of a directory.
+// glimpse is what statOptional said of a directory to the first who asked. A directory that hangs keeps only those who need it.
 type glimpse struct {
+	once  sync.Once
 	now   state
 	there bool
 	err   error
@@ -272,8 +273,7 @@ func statOptional(ctx context.Context, dir string) (now state, there bool, err e
 type visitKey struct{}
 
 // Visit opens the root for all that one goroutine does under the returned context, until it calls leave: the steps of a
-// decision see one root, and the directories of Ahead as they were then. What has to be looked at again is looked up by the
-// root's name anew.
+// decision see one root. What has to be looked at again is looked up by the root's name anew.
 func (t *Tree) Visit(ctx context.Context) (in context.Context, leave func()) {
 	s, err := t.sights.do(struct{}{}, t.see)
 	if err != nil {
@@ -288,18 +288,14 @@ func (t *Tree) see(visits int) (*sight, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sight{root, make([]glimpse, len(t.Ahead))}
-	for i, dir := range t.Ahead {
-		g := &s.seen[i]
-		g.now, g.there, g.err = root.statOptional(dir)
-	}
-	return s, nil
+	return &sight{root, make([]glimpse, len(t.Shared))}, nil
 }
 
 // statOptional is Dir.statOptional of the root, by what the visit has seen if it can.
 func (v *visit) statOptional(dir string) (now state, there bool, err error) {
-	if i := slices.Index(v.tree.Ahead, dir); i >= 0 && v.seen != nil {
-		g := v.seen[i]
+	if i := slices.Index(v.tree.Shared, dir); i >= 0 && v.seen != nil {
+		g := &v.seen[i]
+		g.once.Do(func() { g.now, g.there, g.err = v.root.statOptional(dir) })
 		return g.now, g.there, g.err
 	}
 	return v.root.statOptional(dir)
@@ -565,13 +561,19 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 		k, _ = t.known.LoadOrStore(dir, new(Known))
 	}
 	var found []Entry
-	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, error) {
-		seen, err := k.(*Known).look(root, dir, now, names)
+	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, state, error) {
+		seen, vain, err := k.(*Known).look(root, dir, now, names)
 		if err != nil {
-			return false, err
+			return false, now, err
 		}
 		found = merge(names, seen, found)
-		return len(found) > 0 && found[0].Name == names[0], nil
+		if len(found) > 0 && found[0].Name == names[0] {
+			return true, now, nil
+		}
+		if vain > 0 { // it may have gone away since now
+			now, err = root.stat(dir)
+		}
+		return false, now, err
 	})
 	return found, err
 }
@@ -593,8 +595,10 @@ func merge(names []string, seen, earlier []Entry) []Entry {
 	return all
 }
 
-// patient runs look on the directory dir of the root until it is satisfied, the directory is at rest, or settle is over.
-func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, error)) error {
+// patient runs look on the directory dir of the root until it is satisfied, the directory is at rest, or settle is over. look is told
+// the state of the directory, and returns a later one when it has looked at the disk and not found everything: with many requests at
+// once the two are apart, and an edit may have begun in between.
+func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, state, error)) error {
 	for waited := time.Duration(0); ; waited += between {
 		done, changed, err := t.glance(ctx, dir, look)
 		if wrong := (*NoDirectory)(nil); done || err != nil && !absent(err) && !errors.As(err, &wrong) {
@@ -611,7 +615,7 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now
 }
 
 // glance runs look once, if the directory is there. It also returns when the directory changed or, where there is none, the root.
-func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, error)) (done bool, changed time.Time, err error) {
+func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, state, error)) (done bool, changed time.Time, err error) {
 	v, err := t.enter(ctx)
 	if err != nil {
 		return false, changed, err
@@ -619,7 +623,7 @@ func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (b
 	defer v.leave()
 	now, there, err := v.statOptional(dir)
 	if there {
-		if done, err = look(v.root.Dir, now); absent(err) {
+		if done, now, err = look(v.root.Dir, now); absent(err) {
 			now.ctime = time.Now() // it went away under our hands
 		}
 		return done, now.ctime, err

@@ -773,6 +773,62 @@ func TestFindFlicker(t *testing.T) {
 	edits.Wait()
 }
 
+// TestEditAfterSight: several decisions share a look at the directories, and an edit takes an entry away between that look and the one
+// for the entry. It may be about to come back, so that it is waited for.
+func TestEditAfterSight(t *testing.T) {
+	root := lab.Files{"static/a": "x", "protect/a": ""}.Grow(t, memory(t))
+	tree := &Tree{Path: root, Shared: []string{"static", "protect"}}
+	x := Index{Tree: tree, Dir: "protect", Keys: lower}
+	rest()
+	for dir, find := range map[string]func(context.Context) error{
+		"static":  func(ctx context.Context) error { _, err := tree.Find(ctx, "static", []string{"a"}); return err },
+		"protect": func(ctx context.Context) error { _, _, _, err := x.Find(ctx, []string{"a"}); return err },
+	} {
+		ctx, leave := tree.Visit(atOnce())
+		defer leave()
+		if _, there, err := statOptional(ctx, dir); !there || err != nil { // somebody else has come that far
+			t.Fatal(there, err)
+		}
+		if err := os.Remove(filepath.Join(root, dir, "a")); err != nil {
+			t.Fatal(err)
+		}
+		if err := find(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s/a went away a moment ago, and that is it: error %v", dir, err)
+		}
+	}
+}
+
+// TestEditInListing: an edit begins while a directory is listed. The list has gaps, so that nothing rests on it.
+func TestEditInListing(t *testing.T) {
+	source := lab.Files{"protect/a": "", "protect/b": "", "protect/c": ""}.Grow(t, memory(t))
+	faults := lab.MountFaults(t, source)
+	x := Index{Tree: &Tree{Path: faults.Dir}, Dir: "protect", Keys: lower}
+	for entry, list := range map[string]func() error{
+		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
+		"b": func() error {
+			if newList(faults.Dir+"/protect") == nil {
+				return context.Canceled
+			}
+			return nil
+		},
+	} {
+		rest()
+		faults.Set(lab.Hang(lab.OpOpendir))
+		ended := make(chan error)
+		go func() { ended <- list() }()
+		for faults.Hanging() == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		if err := os.Remove(filepath.Join(source, "protect", entry)); err != nil {
+			t.Fatal(err)
+		}
+		faults.Set()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s went away while the directory was listed, and that is it: error %v", entry, err)
+		}
+	}
+}
+
 // lower is how the tests' index understands names.
 func lower(entry string) []string {
 	return []string{strings.ToLower(entry), strings.ToLower(strings.TrimSpace(entry))}
