@@ -10,8 +10,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 )
 
 // The routes of GRUB and PXELINUX, as section 5 of the table of the Ruby PXESrv's behaviour has them.
@@ -61,6 +63,21 @@ func TestCase55_ClearsItsOwn(t *testing.T) {
 }
 
 // TestCase55_Posts: every POST that boots send clears, and its body counts for nothing.
+// A disk that hangs answers when nobody waits any more. What lies there then may be new.
+func TestCase55_TooLate(t *testing.T) {
+	faults := lab.MountFaults(t, plant(t, tree{"default": say("default"), grubHere: "mine"}))
+	c := serveWithin(t, faults.Dir, time.Second)
+	faults.Set(lab.Fault{Under: "grub", Hang: true})
+	c.clear("2", 503)
+	faults.Set()
+	if !eventually(func() bool { return working() == 0 }) {
+		t.Fatal("the look did not end")
+	}
+	if !c.has(grubHere) {
+		t.Error("it was cleared after the answer that it cannot be")
+	}
+}
+
 func TestCase55_Posts(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})

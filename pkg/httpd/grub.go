@@ -37,8 +37,8 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request, version string) {
 	case !source.Is4():
 		status, text, level = http.StatusBadRequest, "only a machine with an IPv4 address has such a file", slog.LevelWarn
 	default:
-		_, err := bounded(s, &s.opens, r.Context(), func(context.Context) (struct{}, error) {
-			return struct{}{}, s.Clear(version, source)
+		_, err := bounded(s, &s.opens, r.Context(), func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.Clear(ctx, version, source)
 		}, func(struct{}) {})
 		if err != nil {
 			why = short(err.Error())
@@ -67,6 +67,6 @@ func clears(name, asked string) (version string, ok bool) {
 	return "", strings.HasPrefix(asked, clearing)
 }
 
-// Clearer deletes the configuration of GRUB that a machine has by its address, in one version of GRUB. Not there is
-// fs.ErrNotExist.
-type Clearer func(version string, client netip.Addr) error
+// Clearer deletes the configuration of GRUB that a machine has by its address, in one version of GRUB, or nothing once
+// ctx has ended. Not there is fs.ErrNotExist.
+type Clearer func(ctx context.Context, version string, client netip.Addr) error

@@ -106,7 +106,7 @@ func (s *Site) open(name string) (*os.File, error) {
 
 // ClearGRUB deletes grub/VERSION/grub.cfg-ADDRESS, the address in hexadecimal as GRUB asks for it, which has to be IPv4. Not-there is
 // fs.ErrNotExist, and so is a machine that its address does not name.
-func (s *Site) ClearGRUB(version string, client netip.Addr) error {
+func (s *Site) ClearGRUB(ctx context.Context, version string, client netip.Addr) error {
 	for _, p := range s.config.NoAddress {
 		if p.Contains(client) {
 			return fmt.Errorf("addresses in %s name no machine (identity.no-ip): %w", p, fs.ErrNotExist)
@@ -117,7 +117,7 @@ func (s *Site) ClearGRUB(version string, client netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	return s.tree.Remove(name)
+	return s.tree.Remove(ctx, name)
 }
 
 // Orders are the one-time orders of the site.

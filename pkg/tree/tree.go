@@ -336,8 +336,9 @@ func (t *Tree) Open(name string, use Use) (*os.File, error) {
 
 // Remove takes an entry away: a file, or a link wherever it leads. It has to lie really below the root, in a directory whose files
 // anybody may have: the path rule holds for the directory, and for the name in it. name is relative to the root and clean.
-func (t *Tree) Remove(name string) error {
-	v, err := t.enter(context.Background())
+// Nothing is taken away once ctx has ended, however long the disk takes.
+func (t *Tree) Remove(ctx context.Context, name string) error {
+	v, err := t.enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -376,6 +377,8 @@ func (t *Tree) Remove(name string) error {
 		return err
 	case e.Dir:
 		return refuse(NoFile, "%s is a directory", name)
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
 	if err := dir.Remove(last); absent(err) {
 		return refuse(Missing, "%s is not there any more", name)
