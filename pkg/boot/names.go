@@ -175,7 +175,7 @@ func Spellings(entry string) []string {
 			all = append(all, s)
 		}
 	}
-	for _, text := range []string{entry, strings.TrimSpace(unescape(entry))} {
+	for _, text := range []string{entry, strings.TrimSpace(entry), strings.TrimSpace(unescape(entry))} {
 		if u, err := parseUUID(text); err == nil {
 			add(u)
 			add(swapUUID(u))
@@ -214,6 +214,9 @@ func withoutZeros(text string) string {
 		return text
 	}
 	for i, p := range parts {
+		if strings.Trim(p, "0123456789") != "" {
+			return text // an IPv6 address that ends like one of IPv4, perhaps with a zone
+		}
 		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" && p != "" {
 			parts[i] = "0"
 		}
