@@ -669,7 +669,7 @@ $ kill %1; wait %1; echo $?
 
 	t.Run("server", func(t *testing.T) {
 		if _, err := exec.LookPath("python3"); err != nil {
-			t.Skip("no python3")
+			t.Fatal("there is no python3 here: run 'make deps'")
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

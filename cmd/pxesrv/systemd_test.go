@@ -31,12 +31,12 @@ import (
 // unitDir is where the units are.
 const unitDir = "../../systemd"
 
-// tools skips a test where a program is missing.
+// tools demands programs that make deps installs.
 func tools(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("%s is not installed; make deps installs it", name)
+			t.Fatalf("there is no %s here: run 'make deps'", name)
 		}
 	}
 }

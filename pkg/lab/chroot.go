@@ -72,7 +72,7 @@ func NewRoot(t testing.TB, system string) Root {
 	}
 	base := filepath.Join(cached(t, system), "root")
 	if _, err := os.Stat(filepath.Join(base, "bin/sh")); err != nil {
-		t.Skipf("there is no root folder of %s: %v; run make deps", system, err)
+		t.Fatalf("lab: there is no root folder of %s: %v; run 'make deps'", system, err)
 	}
 	work := t.TempDir()
 	cmd := exec.Command("sh", "-c", holdRoot, "sh", base, work)
