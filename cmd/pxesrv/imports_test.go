@@ -29,7 +29,7 @@ pkg/loader  ipxe                         # boot loaders: where they are, and wha
 pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
 pkg/media   boot hosts ipxe iso loader  # boot media: loaders, a host's script and the image together
 pkg/tftpd   ipxe                         # the other protocol; it decides nothing
-pkg/site    boot config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
+pkg/site    boot cert config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot cert config ipxe loader site tree # lint, through the eyes of the site
 pkg/daemon  boot cert config httpd media order site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site

@@ -2,6 +2,7 @@ package check
 
 import (
 	"pxesrv/pkg/cert"
+	"pxesrv/pkg/site"
 )
 
 // certificate checks the files of TLS.
@@ -10,7 +11,7 @@ func (l *lint) certificate() error {
 	if c.TLSCert == "" {
 		return nil
 	}
-	set, err := cert.Read(cert.Files{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSClientCA})
+	set, err := cert.Read(site.CertificateFiles(c))
 	if err != nil {
 		l.add(c.TLSCert, 0, Error, Certificate, err.Error(), "a daemon does not start with it, and one that runs keeps what it has")
 		return nil

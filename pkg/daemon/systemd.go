@@ -262,20 +262,19 @@ const readyWithin = 10 * time.Second
 
 // attend tells the manager of the daemon until ctx ends. It begins when the tree was looked at.
 func (d *Daemon) attend(ctx context.Context, looked ...<-chan struct{}) {
-	late := time.After(readyWithin)
+	soon, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
 	for _, l := range looked {
 		select {
 		case <-l:
-		case <-late:
-			late = closed
-		case <-ctx.Done():
-			return
+		case <-soon.Done():
 		}
+	}
+	if ctx.Err() != nil {
+		return
 	}
 	d.manager.keep(ctx, func() { d.gate.Open(); d.tftp.Open() })
 }
-
-var closed = func() <-chan time.Time { c := make(chan time.Time); close(c); return c }()
 
 // status is how the daemon is, in a line for systemctl status.
 func (d *Daemon) status() string {

@@ -7,18 +7,14 @@ import (
 	"sync"
 	"time"
 
-	"pxesrv/pkg/cert"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/site"
 )
 
 // lookForCertificates is how often the files of TLS are looked at. It is no event of the file system that tells of a new certificate:
 // tools replace files, links to them, or links to the directories of those.
 const lookForCertificates = 5 * time.Second
-
-func tlsFiles(c *config.Config) cert.Files {
-	return cert.Files{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSClientCA}
-}
 
 // openTLS reads the certificate at the start. What cannot be used ends the start; one that is expired is used, with an error in the
 // log: clients refuse it by themselves, and those who boot without TLS, or with a wrong clock, need the rest of the daemon.
@@ -26,7 +22,7 @@ func (d *Daemon) openTLS() error {
 	if d.Config.TLSCert == "" {
 		return nil
 	}
-	if err := d.certs.Use(tlsFiles(&d.Config)); err != nil {
+	if err := d.certs.Use(site.CertificateFiles(d.Config)); err != nil {
 		return err
 	}
 	d.metrics.hasTLS(func() time.Time { return d.certs.Set().Ends })
@@ -69,7 +65,7 @@ func (d *Daemon) reloadTLS(c *config.Config) {
 	if d.certs.Set() == nil || c.TLSCert == "" {
 		return // that waits for a new start, as the listeners do
 	}
-	if err := d.certs.Use(tlsFiles(c)); err != nil {
+	if err := d.certs.Use(site.CertificateFiles(*c)); err != nil {
 		d.oldCertificateStays(err)
 		return
 	}

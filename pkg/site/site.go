@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/cert"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/loader"
@@ -170,6 +171,11 @@ func (s *Site) Warnings() []string {
 		all = append(all, fmt.Sprintf("there is no %s/default: a machine that nothing names gets no answer", s.tree.Path))
 	}
 	return all
+}
+
+// CertificateFiles says where the files of TLS are, as a configuration has it.
+func CertificateFiles(c config.Config) cert.Files {
+	return cert.Files{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSClientCA}
 }
 
 // load reads a boot script of the tree and says in the words of boot what is wrong with it.
