@@ -19,9 +19,7 @@ func hookRepository(t *testing.T) (write func(name, text string), git func(args 
 		t.Fatal("there is no git here: run 'make deps'")
 	}
 	bin, repo := t.TempDir(), t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "pxesrv"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	buildProgram(t, filepath.Join(bin, "pxesrv"))
 	git = func(args ...string) (string, error) {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = repo

@@ -103,9 +103,7 @@ func buildTool(t *testing.T, name string) (program string) {
 	program = filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", program, "./"+name)
 	build.Dir = "../../.ci/tools"
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	output(t, build)
 	return program
 }
 
@@ -525,11 +523,7 @@ var optional = regexp.MustCompile(`(?m)^( *)#: `)
 
 func readExample(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../../examples/container", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return readFile(t, filepath.Join("../../examples/container", name))
 }
 
 func testCompose(t *testing.T, built lab.Root, im containerImage) {

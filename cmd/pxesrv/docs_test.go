@@ -47,9 +47,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "pxesrv"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	buildProgram(t, filepath.Join(bin, "pxesrv"))
 	for _, file := range append([]string{filepath.Join(root, "README.md")}, files...) {
 		name, _ := filepath.Rel(root, file)
 		t.Run(name, func(t *testing.T) {

@@ -65,11 +65,7 @@ func buildPackage(t *testing.T, kind string, old bool, more ...string) string {
 // outside runs a program of this computer and returns what it prints.
 func outside(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return output(t, exec.Command(name, args...))
 }
 
 // A computer is a small Debian in a network of its own, on which packages are tried. Nothing leads out of that network.

@@ -22,9 +22,7 @@ import (
 // of these shells tells its arguments, and asks the real one only for completion.
 func TestShells(t *testing.T) {
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "real"), ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	buildProgram(t, filepath.Join(bin, "real"))
 	fake := "#!/bin/sh\ncase $1 in\n__complete) exec " + bin + "/real \"$@\" ;;\nesac\nprintf 'ARGS'\nprintf '|%s' \"$@\"\nprintf '|\\n'\n"
 	if err := os.WriteFile(filepath.Join(bin, "pxesrv"), []byte(fake), 0o755); err != nil {
 		t.Fatal(err)

@@ -41,25 +41,6 @@ func tools(t *testing.T, names ...string) {
 	}
 }
 
-// output runs a command, which has to succeed.
-func output(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return string(out)
-}
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // writeFile writes a file and makes its folders.
 func writeFile(t *testing.T, name, text string, mode fs.FileMode) {
 	t.Helper()
@@ -338,9 +319,7 @@ func (n *notifySocket) expect(first int, pattern string) int {
 func buildDaemon(t *testing.T) string {
 	t.Helper()
 	built := filepath.Join(openTemp(t), "pxesrv")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", built, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output(t, cmd)
+	buildProgram(t, built)
 	return built
 }
 
