@@ -42,26 +42,31 @@ func ParseQuery(raw string) Claims {
 	var room [16]pair
 	seen := room[:0]    // the first value of each parameter
 	var exact []*string // the free-form values that came as hex digits
-	for _, p := range c.pairs(raw) {
-		value := strings.Trim(unescape(p.value), " \t\r\n\x00")
+	var places [16]pair
+	for _, p := range c.pairs(raw, places[:0]) {
+		value := bareValue(unescape(p.value))
 		if value == "" {
 			continue
 		}
+		var to *string
+		isHex := false
 		switch p.key {
 		case "mac":
-			c.addMACs(value)
+			c.addMAC(value)
 			continue
 		case "macs":
-			c.addMACs(strings.FieldsFunc(value, betweenMACs)...)
+			c.addMACs(value)
 			continue
-		}
-		to, isHex := c.freeForm(p.key), false
-		if plain, cut := strings.CutSuffix(p.key, "x"); to == nil && cut {
-			to = c.freeForm(plain)
-			isHex = to != nil
-		}
-		if to == nil && !slices.Contains([]string{"uuid", "hostsig", "arch", "platform", "try"}, p.key) {
-			continue // not for us
+		case "uuid", "hostsig", "arch", "platform", "try":
+		default:
+			to = c.freeForm(p.key)
+			if plain, cut := strings.CutSuffix(p.key, "x"); to == nil && cut {
+				to = c.freeForm(plain)
+				isHex = to != nil
+			}
+			if to == nil {
+				continue // not for us
+			}
 		}
 		if i := slices.IndexFunc(seen, func(s pair) bool { return s.key == p.key }); i >= 0 {
 			if seen[i].value != value && !slices.Contains(c.Twice, p.key) {
@@ -85,7 +90,7 @@ func ParseQuery(raw string) Claims {
 			}
 		case isHex:
 			if b, err := hex.DecodeString(value); err == nil {
-				if text := strings.Trim(string(b), " \t\r\n\x00"); text != "" {
+				if text := bareValue(string(b)); text != "" {
 					*to, exact = text, append(exact, to)
 				}
 			}
@@ -117,32 +122,55 @@ func (c *Claims) freeForm(key string) *string {
 	return nil
 }
 
-// betweenMACs reports whether r stands between two MACs of a list.
-func betweenMACs(r rune) bool {
-	switch r {
-	case '.', ',', ';', ' ', '\t', '\r', '\n', 0:
-		return true
+// bareValue is a value without the blanks and NULs at its ends.
+func bareValue(s string) string {
+	for s != "" && blank(s[0]) {
+		s = s[1:]
 	}
-	return false
+	for s != "" && blank(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
-// addMACs keeps the first 32: no machine has more cards, and a query can name thousands.
-func (c *Claims) addMACs(all ...string) {
-	c.MACs = append(c.MACs, all[:min(len(all), 32-len(c.MACs))]...)
+func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' || b == 0 }
+
+// addMACs takes a list of MACs, which stand between blanks, dots, commas and semicolons.
+func (c *Claims) addMACs(list string) {
+	began := 0
+	for i := range len(list) {
+		if b := list[i]; blank(b) || b == '.' || b == ',' || b == ';' {
+			c.addMAC(list[began:i])
+			began = i + 1
+		}
+	}
+	c.addMAC(list[began:])
+}
+
+// addMAC keeps the first 32: no machine has more cards, and a query can name thousands.
+func (c *Claims) addMAC(text string) {
+	if text == "" || len(c.MACs) == 32 {
+		return
+	}
+	if c.MACs == nil {
+		c.MACs = make([]string, 0, maxMACs)
+	}
+	c.MACs = append(c.MACs, text)
 }
 
 type pair struct{ key, value string }
 
-// pairs cuts a query at "&". A piece without "=" goes to the value before it, if that is a free-form text.
-func (c *Claims) pairs(raw string) []pair {
-	all := make([]pair, 0, min(1+strings.Count(raw, "&"), 32))
+// pairs appends to all what a query has between each "&". A piece without "=" goes to the value before it, if that is a free-form text.
+func (c *Claims) pairs(raw string, all []pair) []pair {
 	began := 0 // where in raw the last value begins
 	for at := 0; at < len(raw); {
-		piece, _, _ := strings.Cut(raw[at:], "&")
-		end := at + len(piece)
-		if key, value, ok := strings.Cut(piece, "="); ok {
-			began = end - len(value)
-			all = append(all, pair{strings.ToLower(unescape(key)), value})
+		end := len(raw)
+		if n := strings.IndexByte(raw[at:], '&'); n >= 0 {
+			end = at + n
+		}
+		if n := strings.IndexByte(raw[at:end], '='); n >= 0 {
+			began = at + n + 1
+			all = append(all, pair{strings.ToLower(unescape(raw[at : at+n])), raw[began:end]})
 		} else if n := len(all); n > 0 && c.freeForm(all[n-1].key) != nil {
 			all[n-1].value = raw[began:end]
 		}
@@ -153,7 +181,7 @@ func (c *Claims) pairs(raw string) []pair {
 
 // unescape decodes the %XX of a query, the sign-extended ones of iPXE included, and leaves every other byte alone.
 func unescape(s string) string {
-	if !strings.Contains(s, "%") {
+	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
 	out := make([]byte, 0, len(s))

@@ -239,7 +239,7 @@ func FreeForm(text string) (string, error) {
 		if i > 0 && s == text {
 			break
 		}
-		if !strings.ContainsAny(s, ":.") {
+		if strings.IndexByte(s, ':') < 0 && strings.IndexByte(s, '.') < 0 {
 		} else if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 			return "", fmt.Errorf("looks like an address")
 		}
@@ -281,7 +281,11 @@ func nameByte(b byte) bool { return isAlnum(b) || b == '.' || b == '_' || b == '
 
 // squash replaces each run of foreign bytes, and the hyphens beside it, by one hyphen, and cuts what no name begins or ends with.
 func squash(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) }) {
+	own := 0
+	for own < len(text) && nameByte(text[own]) {
+		own++
+	}
+	if own == len(text) {
 		return strings.TrimRight(strings.TrimLeft(text, "-._:"), "-")
 	}
 	out := make([]byte, 0, len(text))
@@ -312,6 +316,9 @@ var (
 
 // parseUUID returns a uuid in lower case with hyphens. It takes any case, with or without hyphens, in braces or as a URN.
 func parseUUID(text string) (string, error) {
+	if len(text) < 32 {
+		return "", errUUID
+	}
 	s := strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"))
 	s = strings.TrimPrefix(s, "urn:uuid:")
 	if len(s) == 32 {
@@ -345,30 +352,27 @@ func swapUUID(u string) string {
 // takes colons or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX
 // writes it (01-aa-bb-cc-dd-ee-ff).
 func parseMAC(text string) (string, error) {
-	sep, group := "", 2
-	switch {
-	case strings.Contains(text, ":"):
-		sep = ":"
-	case strings.Contains(text, "-"):
-		sep = "-"
-	case strings.Contains(text, "."):
-		sep, group = ".", 4
+	if len(text) < 12 {
+		return "", errMAC
 	}
-	if sep != "" && group == 2 {
-		switch groups := strings.Count(text, sep) + 1; {
-		case groups == 7:
-			text = strings.TrimPrefix(text, "01"+sep)
-		case groups == 21:
-			text = strings.TrimPrefix(text, "20"+sep)
+	sep, group := text[2], 2
+	switch {
+	case sep == ':' || sep == '-':
+		if len(text) == 20 && text[:2] == "01" || len(text) == 62 && text[:2] == "20" {
+			text = text[3:]
 		}
+	case text[4] == '.':
+		sep, group = '.', 4
+	default:
+		sep = 0
 	}
 	var room [59]byte // of 20 bytes as Infiniband has them
 	out := room[:0]
 	for i, digits := 0, 0; i < len(text); i++ {
 		b := text[i]
 		switch {
-		case sep != "" && i%(group+1) == group:
-			if b != sep[0] {
+		case sep != 0 && i%(group+1) == group:
+			if b != sep {
 				return "", errMAC
 			}
 			continue
@@ -384,8 +388,8 @@ func parseMAC(text string) (string, error) {
 		digits++
 	}
 	switch n := (len(out) + 1) / 3 * 2; {
-	case len(out)%3 != 2 || sep != "" && (len(text)+1)%(group+1) != 0,
-		n != 12 && (sep == "" || n != 16 && n != 40):
+	case len(out)%3 != 2 || sep != 0 && (len(text)+1)%(group+1) != 0,
+		n != 12 && (sep == 0 || n != 16 && n != 40):
 		return "", errMAC
 	}
 	return string(out), nil
@@ -446,12 +450,22 @@ func bare(out []byte, value string) []byte {
 		}
 	}
 	for i := range len(value) {
-		switch b := value[i]; {
-		case 'A' <= b && b <= 'Z':
-			out = append(out, b+'a'-'A')
-		case isAlnum(b) || b >= 0x80:
+		if b := folded[value[i]]; b != 0 {
 			out = append(out, b)
 		}
 	}
 	return out
 }
+
+// folded is what bare makes of each byte; of those that it cuts, 0.
+var folded = func() (all [256]byte) {
+	for i := range all {
+		switch b := byte(i); {
+		case 'A' <= b && b <= 'Z':
+			all[i] = b + 'a' - 'A'
+		case isAlnum(b) || b >= 0x80:
+			all[i] = b
+		}
+	}
+	return all
+}()
