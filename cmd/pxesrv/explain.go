@@ -16,8 +16,10 @@ import (
 )
 
 const explainNotes = `
-A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling:
+A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling. All that a machine has can be given
+at once, with commas between them, as names= in the log has them:
   pxesrv explain 10.0.0.7
+  pxesrv explain 52-54-00-12-34-56,10.0.0.7
   pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
 `
 
@@ -82,14 +84,16 @@ func explain(io streams) (*pflag.FlagSet, action) {
 			client = s.Identify(claims, addr)
 		}
 		for _, arg := range f.Args() {
-			named, err := s.Named(arg)
-			if err != nil {
-				return usageError{err}
-			}
-			client.Names = append(client.Names, named.Names...)
-			client.Dropped = append(client.Dropped, named.Dropped...)
-			if !client.Addr.IsValid() {
-				client.Addr = named.Addr
+			for name := range strings.SplitSeq(arg, ",") {
+				named, err := s.Named(name)
+				if err != nil {
+					return usageError{err}
+				}
+				client.Names = append(client.Names, named.Names...)
+				client.Dropped = append(client.Dropped, named.Dropped...)
+				if !client.Addr.IsValid() {
+					client.Addr = named.Addr
+				}
 			}
 		}
 		a, err := s.Resolve(ctx, &client, false)

@@ -159,12 +159,12 @@ func TestISOBoots(t *testing.T) {
 			// The first boot gets the order, the second is an ordinary one.
 			m.Expect("web1: asking http://10.0.2.2:[0-9]+ by net1, try 0", patience)
 			m.Expect("INSTALLS-web1", patience)
-			r.logged(`msg=redirect .*names="?([^ "]+ )*web1[ "].* step=once entry=once/web1 `)
+			r.logged(`msg=redirect .*names=([^ ]+,)?web1[, ].* step=once entry=once/web1 `)
 			m.Expect("web1: asking http://10.0.2.2:[0-9]+ by net1, try 0", patience)
 			m.Expect("AN-ORDINARY-DAY OF 10.0.2.15 255.255.255.0 10.0.2.2 10.0.2.3", patience)
 			m.Expect("Booting the local disk", patience)
 			m.Expect(bootedLocal, patience)
-			r.logged(`msg=redirect .*names="?([^ "]+ )*web1[ "].* step=default`)
+			r.logged(`msg=redirect .*names=([^ ]+,)?web1[, ].* step=default`)
 			if claimed, served := r.journal("web1"); claimed+served != 1 {
 				t.Errorf("the order has %d entries in .claimed and %d in .served, want one in all", claimed, served)
 			}

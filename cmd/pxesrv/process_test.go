@@ -415,9 +415,9 @@ func TestCase78_LogIsReopened(t *testing.T) {
 	d.get("/redirect?serial=after")
 	d.eventually("the new file has the new line", func() bool {
 		text, _ := os.ReadFile(log)
-		return strings.Contains(string(text), `names="after `)
+		return strings.Contains(string(text), `names=after,`)
 	})
-	if old, _ := os.ReadFile(log + ".1"); strings.Contains(string(old), "after ") {
+	if old, _ := os.ReadFile(log + ".1"); strings.Contains(string(old), "after,") {
 		t.Error("the old file was written to")
 	}
 }

@@ -55,6 +55,15 @@ type Client struct {
 	Dropped  []Dropped  // claims that became no name, the first 16
 }
 
+// Texts are the names as the tree has them.
+func (c *Client) Texts() []string {
+	all := make([]string, len(c.Names))
+	for i, n := range c.Names {
+		all[i] = n.Text
+	}
+	return all
+}
+
 // Dropped is a claim that became no name, and why.
 type Dropped struct {
 	Kind  Kind   `json:"kind"`

@@ -220,10 +220,10 @@ func TestRow24_HostileNames(t *testing.T) {
 		t.Errorf("files were touched:\n%s\nwere\n%s", after, before)
 	}
 	c.stop()
-	named := regexp.MustCompile(`names="?([^"=]*)"? duration=`)
+	named := regexp.MustCompile(`names=(\S*) duration=`)
 	for line := range strings.Lines(c.log.String()) {
 		if m := named.FindStringSubmatch(line); m != nil {
-			for _, name := range strings.Fields(m[1]) {
+			for _, name := range strings.Split(strings.Trim(m[1], `"`), ",") {
 				if !boot.IsName(name) {
 					t.Errorf("%q became a name", name)
 				}

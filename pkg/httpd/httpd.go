@@ -645,15 +645,9 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// names are the names of a client in the log, with commas between them, so that they need no quotes and can be given to explain.
 func names(c *boot.Client) string {
-	if len(c.Names) == 1 {
-		return c.Names[0].Text
-	}
-	all := make([]string, len(c.Names))
-	for i, n := range c.Names {
-		all[i] = n.Text
-	}
-	return strings.Join(all, " ")
+	return strings.Join(c.Texts(), ",")
 }
 
 // dropped says which claims became no name, within a line.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -83,6 +84,7 @@ type wanted struct {
 // looks looks until nobody wants it any more.
 func (k *kept[T]) looks() {
 	for {
+		runtime.Gosched() // whoever else wants to know comes now
 		k.mu.Lock()
 		w := k.next
 		k.next = nil

@@ -114,11 +114,7 @@ type onceRule struct{ s *Store }
 func (r onceRule) Step() boot.Step { return boot.Once }
 
 func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	names := make([]string, len(c.Names))
-	for i, n := range c.Names {
-		names[i] = n.Text
-	}
-	found, err := r.s.known.Look(ctx, r.s.Dir, names)
+	found, err := r.s.known.Look(ctx, r.s.Dir, c.Texts())
 	if err != nil {
 		return nil, err
 	}

@@ -223,11 +223,7 @@ type static struct{ s *Site }
 func (static) Step() boot.Step { return boot.Static }
 
 func (r static) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	names := make([]string, len(c.Names))
-	for i, n := range c.Names {
-		names[i] = n.Text
-	}
-	found, err := r.s.tree.Find(ctx, "static", names)
+	found, err := r.s.tree.Find(ctx, "static", c.Texts())
 	if err != nil {
 		return nil, err
 	}
@@ -261,15 +257,11 @@ type protect struct{ index tree.Index }
 func (*protect) Step() boot.Step { return boot.Protect }
 
 func (r *protect) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	keys := make([]string, len(c.Names))
-	for i, n := range c.Names {
-		keys[i] = strings.ToLower(n.Text)
-	}
-	entry, key, ok, err := r.index.Find(ctx, keys)
+	entry, name, ok, err := r.index.Find(ctx, c.Texts())
 	if err != nil || !ok {
 		return nil, err
 	}
-	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: c.Names[key]}}}, nil
+	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: c.Names[name]}}}, nil
 }
 
 // guard is an entry of protect/. It counts by existence: nothing about it can fail.

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -13,7 +14,7 @@ import (
 type Index struct {
 	Tree *Tree
 	Dir  string // relative to the root
-	Keys func(entry string) []string
+	Keys func(entry string) []string // in lower case
 
 	mu    sync.Mutex
 	of    state
@@ -21,23 +22,26 @@ type Index struct {
 	byKey map[string]string
 }
 
-// Find returns the first of keys that an entry has, with that entry. ok is false when there is none, because the directory
-// is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
-func (x *Index) Find(ctx context.Context, keys []string) (entry string, key int, ok bool, err error) {
+// Find returns the first of names that an entry has for a key, in lower case, with that entry. ok is false when there is none, because the
+// directory is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
+func (x *Index) Find(ctx context.Context, names []string) (entry string, name int, ok bool, err error) {
 	err = x.Tree.patient(ctx, x.Dir, func(root *Dir, now state) (bool, state, error) {
 		byKey, now, err := x.names(root, now)
 		if err != nil {
 			return false, now, err
 		}
-		for i, k := range keys {
-			if entry, ok = byKey[k]; ok {
-				key = i
+		if len(byKey) == 0 {
+			return false, now, nil
+		}
+		for i, n := range names {
+			if entry, ok = byKey[strings.ToLower(n)]; ok {
+				name = i
 				return true, now, nil
 			}
 		}
 		return false, now, nil
 	})
-	return entry, key, ok, err
+	return entry, name, ok, err
 }
 
 // names returns the entries by their keys, and the state of the directory after it was listed. now is that by its name.

@@ -834,7 +834,7 @@ func lower(entry string) []string {
 	return []string{strings.ToLower(entry), strings.ToLower(strings.TrimSpace(entry))}
 }
 
-// TestIndex: entries are found by any of their keys, the first key first.
+// TestIndex: entries are found by any of their keys, the first name first.
 func TestIndex(t *testing.T) {
 	root := lab.Files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "", "linked": "-> protect"}.Grow(t, t.TempDir())
 	rest()
@@ -842,13 +842,13 @@ func TestIndex(t *testing.T) {
 		x := Index{Tree: &Tree{Path: root}, Dir: dir, Keys: lower}
 		for range 2 { // by a listing that was made, and by one that was kept
 			for _, test := range []struct {
-				keys  []string
+				names []string
 				entry string
-				key   int
-			}{{[]string{"web1"}, "WEB1", 0}, {[]string{"none", "db1", "web1"}, " db1 ", 1}, {[]string{"x"}, "x", 0}, {[]string{"WEB1", ""}, "", 0}, {nil, "", 0}} {
-				entry, key, ok, err := x.Find(atOnce(), test.keys)
-				if err != nil || entry != test.entry || key != test.key || ok != (test.entry != "") {
-					t.Errorf("%s: %q is entry %q by key %d, %v, error %v", dir, test.keys, entry, key, ok, err)
+				name  int
+			}{{[]string{"web1"}, "WEB1", 0}, {[]string{"none", "db1", "web1"}, " db1 ", 1}, {[]string{"x"}, "x", 0}, {[]string{"", "Web1"}, "WEB1", 1}, {[]string{"WEB2", ""}, "", 0}, {nil, "", 0}} {
+				entry, name, ok, err := x.Find(atOnce(), test.names)
+				if err != nil || entry != test.entry || name != test.name || ok != (test.entry != "") {
+					t.Errorf("%s: %q is entry %q by name %d, %v, error %v", dir, test.names, entry, name, ok, err)
 				}
 			}
 		}
