@@ -247,25 +247,42 @@ type rival struct {
 	query string
 }
 
-// compareRates asks each in turn for as many answers as 64 connections get, and prints what each got beside the first.
+// compareRates asks each in turn for as many answers as 64 connections get, and just before it the first, the constant handler, for the
+// same. It prints the medians of what each got beside that.
 func compareRates(all []rival, fresh bool, rounds int, each time.Duration) {
-	rates, cpus := make([][]float64, len(all)), make([][]float64, len(all))
+	type figures struct{ rate, cpu, rateRatio, cpuRatio []float64 }
+	got := make([]figures, len(all))
+	base := map[string]*figures{} // of the first, by what it was asked
+	measure := func(p *process, query string) (rate, cpu float64) {
+		before := p.cpu()
+		n, rate := load("http://"+p.addr+"/redirect"+query, fresh, each)
+		return rate, float64((p.cpu()-before).Microseconds()) / max(1, float64(n))
+	}
 	for range rounds {
-		for i, r := range all {
-			before := r.cpu()
-			n, rate := load("http://"+r.addr+"/redirect"+r.query, fresh, each)
-			rates[i] = append(rates[i], rate)
-			cpus[i] = append(cpus[i], float64((r.cpu()-before).Microseconds())/max(1, float64(n)))
+		for i, r := range all[1:] {
+			f, b := &got[i+1], base[r.query]
+			if b == nil {
+				b = new(figures)
+				base[r.query] = b
+			}
+			baseRate, baseCPU := measure(all[0].process, r.query)
+			rate, cpu := measure(r.process, r.query)
+			b.rate, b.cpu = append(b.rate, baseRate), append(b.cpu, baseCPU)
+			f.rate, f.cpu = append(f.rate, rate), append(f.cpu, cpu)
+			f.rateRatio, f.cpuRatio = append(f.rateRatio, rate/baseRate), append(f.cpuRatio, cpu/baseCPU)
 		}
 	}
 	title := "keep-alive, 64 connections"
 	if fresh {
 		title = "a new connection for each request, 64 at once"
 	}
-	fmt.Printf("\n| /redirect, %s | ratio | CPU, ratio | remark: answers/s, CPU µs each, spread |\n|---|---:|---:|---|\n", title)
-	for i, r := range all {
-		fmt.Printf("| %s | %.2f | %.2f | %.0f, %.0f, %.0f to %.0f |\n", r.name, median(rates[i])/median(rates[0]), median(cpus[i])/median(cpus[0]),
-			median(rates[i]), median(cpus[i]), slices.Min(rates[i]), slices.Max(rates[i]))
+	fmt.Printf("\n| /redirect, %s | ratio, spread | CPU, ratio | remark: answers/s, CPU µs each |\n|---|---:|---:|---|\n", title)
+	fmt.Printf("| %s | 1.00 | 1.00 | %.0f, %.0f |\n", all[0].name, median(base[""].rate), median(base[""].cpu))
+	fmt.Printf("| %s, asked with the query of 12 names | 1.00 | 1.00 | %.0f, %.0f |\n", all[0].name, median(base[twelveNames].rate), median(base[twelveNames].cpu))
+	for i, r := range all[1:] {
+		f := got[i+1]
+		fmt.Printf("| %s | %.2f, %.2f to %.2f | %.2f | %.0f, %.0f |\n", r.name, median(f.rateRatio), slices.Min(f.rateRatio), slices.Max(f.rateRatio),
+			median(f.cpuRatio), median(f.rate), median(f.cpu))
 	}
 }
 
