@@ -308,7 +308,9 @@ func (c *conn) note(err error) {
 }
 
 // gone reports whether an error says that the other end has thrown the connection away.
-func gone(err error) bool { return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) }
+func gone(err error) bool {
+	return err != nil && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
+}
 
 type connKey struct{}
 

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -149,8 +150,16 @@ func (s *Server) Wait() {
 	s.pending().Wait()
 }
 
-// ServeHTTP answers, and has the access log written.
+// ServeHTTP answers, and has the access log written. A defect of this program costs the client its connection, and nobody else anything.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				s.say(slog.LevelError, "defect", append(s.client(r), slog.String("path", shown(r.URL.Path)), slog.String("error", fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
+			}
+			panic(http.ErrAbortHandler)
+		}
+	}()
 	if s.Access != nil {
 		s.access(w, r)
 		return
@@ -279,29 +288,25 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	switch h := r.Header; {
 	case strings.HasPrefix(userAgent, "UefiHttpBoot/"):
 		c.NoOrders = "firmware asks for a loader, not for a script"
-	case h.Get("Range") != "" || h.Get("If-Range") != "":
+	case said(h, "Range", "If-Range"):
 		c.NoOrders = "the request is for a part of the answer"
-	case h.Get("If-Modified-Since") != "" || h.Get("If-None-Match") != "" || h.Get("If-Unmodified-Since") != "" || h.Get("If-Match") != "":
+	case said(h, "If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "If-Match"):
 		c.NoOrders = "the request is conditional"
 	}
-	a, err := s.resolve(r.Context(), &c, r.Method == http.MethodGet)
+	a, ok, err := s.resolve(w, r, &c, began)
+	if !ok {
+		return // it was too late
+	}
 	took := time.Since(began)
-
+	if err != nil && !errors.Is(err, boot.ErrNothing) {
+		s.unsure(w, r, &c, &a, took, err)
+		return
+	}
 	level, line := s.account(r, &c, &a, took)
-	switch {
-	case errors.Is(err, boot.ErrNothing):
+	if err != nil {
 		s.observe().Redirect(&a, &c, "nothing", took)
 		s.say(slog.LevelWarn, "redirect", append(line, slog.Int("status", http.StatusNotFound)))
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
-		return
-	case err != nil:
-		s.observe().Redirect(&a, &c, "unsure", took)
-		level, why := slog.LevelError, short(err.Error())
-		if r.Context().Err() != nil {
-			level, why = slog.LevelWarn, "the client went away before its answer was found"
-		}
-		s.say(level, "redirect", append(line, slog.Int("status", http.StatusServiceUnavailable), slog.String("error", why)))
-		fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
 		return
 	}
 	s.observe().Redirect(&a, &c, "script", took)
@@ -317,6 +322,30 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // not an empty answer with status 200
 	}
 	s.deliver(w, r, a, line)
+}
+
+// said reports whether a request has one of these headers, in the spelling of net/http, with something in it.
+func said(h http.Header, names ...string) bool {
+	for _, name := range names {
+		for _, value := range h[name] {
+			if value != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// unsure answers that nobody can know what a machine boots.
+func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, err error) {
+	s.observe().Redirect(a, c, "unsure", took)
+	level, why := slog.LevelError, short(err.Error())
+	if r.Context().Err() != nil {
+		level, why = slog.LevelWarn, "the client went away before its answer was found"
+	}
+	_, line := s.account(r, c, a, took)
+	s.say(level, "redirect", append(line, slog.Int("status", http.StatusServiceUnavailable), slog.String("error", why)))
+	fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
 }
 
 // account is the log line of a decision, and its level: who asked, what was found, and the answer, if there is one.
@@ -379,7 +408,7 @@ func addrText(a netip.Addr) string {
 // client begins a log line: who asked, and how.
 func (s *Server) client(r *http.Request) []slog.Attr {
 	peer, source := s.source(r)
-	line := append(make([]slog.Attr, 0, 20), slog.String("peer", addrText(peer)))
+	line := append(make([]slog.Attr, 0, 12), slog.String("peer", addrText(peer)))
 	if source != peer {
 		line = append(line, slog.String("source", addrText(source)))
 	}
@@ -387,21 +416,6 @@ func (s *Server) client(r *http.Request) []slog.Attr {
 		line = append(line, slog.String("certificate", certificateText(r.TLS.PeerCertificates[0])))
 	}
 	return append(line, slog.String("method", short(r.Method)))
-}
-
-// resolve runs one decision within the deadline. What a worker that was left behind has claimed is given back.
-func (s *Server) resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
-	a, err := bounded(s, &s.decisions, ctx, func(ctx context.Context) (boot.Answer, error) {
-		return s.Site.Resolve(ctx, c, take)
-	}, func(a boot.Answer) {
-		if a.Grant != nil {
-			a.Grant.GiveBack("the decision took too long")
-		}
-	})
-	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
-		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
-	}
-	return a, err
 }
 
 // deliver sends an order, settles it when the client's TCP has acknowledged it, or has not, and writes the log line then.
@@ -551,6 +565,7 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	sent   int64
+	late   bool // the answer was given in place of the handler
 }
 
 func (r *recorder) WriteHeader(status int) {

@@ -1,69 +1,37 @@
 package httpd
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"io"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"pxesrv/pkg/boot"
 )
 
-// hanging counts the workers of one kind whose request was given up.
+// hanging counts what of one kind was given up and has not come back.
 type hanging struct{ n atomic.Int32 }
 
-// bounded runs work that may hang on a disk, for at most Deadline. Work that takes longer is left behind: its result goes to
-// undo when it comes. With too many left behind nothing new is begun.
-func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
-	var none T
+// full is an error when so much hangs that nothing more is begun.
+func (h *hanging) full(s *Server) error {
 	most := int32(s.Hanging)
 	if most == 0 {
 		most = 256
 	}
-	if stuck.n.Load() >= most {
-		return none, fmt.Errorf("%d requests hang on the disk already", most)
+	if h.n.Load() >= most {
+		return fmt.Errorf("%d requests hang on the disk already", most)
 	}
-	limit := s.deadline()
-	within := &deadline{Context: ctx, until: time.Now().Add(limit)}
-	w := waits.Get().(*wait)
-	w.timer.Reset(limit)
-	var value T
-	var err error
-	var ended atomic.Bool // by whoever comes first: the work that is done, or the request that goes away
-	kept.run(func() {
-		value, err = work(within)
-		if ended.CompareAndSwap(false, true) {
-			w.done <- struct{}{}
-			return
-		}
-		undo(value)
-		stuck.n.Add(-1)
-		s.pending().add(-1)
-	})
-	var late error
-	select {
-	case <-w.done:
-	case <-w.timer.C:
-		late = context.DeadlineExceeded
-	case <-ctx.Done():
-		late = ctx.Err()
-	}
-	within.end()
-	if late != nil {
-		stuck.n.Add(1)
-		s.pending().add(1)
-		if ended.CompareAndSwap(false, true) {
-			w.timer.Stop()
-			return none, late
-		}
-		// It was done at that very moment.
-		stuck.n.Add(-1)
-		s.pending().add(-1)
-		<-w.done
-	}
-	w.timer.Stop()
-	waits.Put(w)
-	return value, err
+	return nil
+}
+
+func (h *hanging) add(s *Server, n int) {
+	h.n.Add(int32(n))
+	s.pending().add(n)
 }
 
 func (s *Server) deadline() time.Duration {
@@ -73,74 +41,136 @@ func (s *Server) deadline() time.Duration {
 	return s.Deadline
 }
 
-// wait is what a request waits with. One that was left behind is never used again.
-type wait struct {
-	done  chan struct{}
-	timer *time.Timer
+// resolve decides what a machine boots, in the goroutine of its request. A disk may hang: when the decision takes longer than
+// Deadline, the request is answered without it, by late. Then resolve is not ok when the decision comes back at last, nothing may be
+// said any more, and what it claimed is given back.
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client, began time.Time) (a boot.Answer, ok bool, err error) {
+	if err := s.decisions.full(s); err != nil {
+		return a, true, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
+	}
+	limit := s.deadline()
+	within := &deadline{Context: r.Context(), until: time.Now().Add(limit)}
+	watch := watches.Get().(*watch)
+	watch.late = func() {
+		s.decisions.add(s, 1)
+		s.late(w, r, c, began)
+	}
+	watch.timer.Reset(limit)
+	defer func() {
+		within.end()
+		if ok = watch.timer.Stop(); ok {
+			watch.late = nil
+			watches.Put(watch)
+			return
+		}
+		<-watch.over
+		if a.Grant != nil {
+			a.Grant.GiveBack("the decision took too long")
+		}
+		s.decisions.add(s, -1)
+	}()
+	a, err = s.Site.Resolve(within, c, r.Method == http.MethodGet)
+	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
+		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
+	}
+	return a, true, err
 }
 
-var waits = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return &wait{make(chan struct{}, 1), t}
+// late answers a request whose decision took too long. That has the request's goroutine, and perhaps for ever, so that the connection is
+// taken away from it.
+func (s *Server) late(w http.ResponseWriter, r *http.Request, c *boot.Client, began time.Time) {
+	instead := &instead{header: http.Header{}}
+	s.unsure(instead, r, c, &boot.Answer{}, time.Since(began), fmt.Errorf("%w: the disk has not answered within %v", boot.ErrUnsure, s.deadline()))
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return // not a connection of http.Server: there is no other way to it
+	}
+	defer conn.Close()
+	conn.SetWriteDeadline(time.Now().Add(s.deadline()))
+	instead.send(conn, r)
+	if rec, ok := w.(*recorder); ok {
+		rec.status, rec.sent, rec.late = instead.status, int64(len(instead.body)), true
+		s.Access.Write(s.accessLine(r, rec, time.Now(), began))
+	}
+}
+
+// instead is a http.ResponseWriter of its own: what is written to it can be sent over a connection that no server has any more.
+type instead struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (i *instead) Header() http.Header { return i.header }
+
+func (i *instead) WriteHeader(status int) { i.status = status }
+
+func (i *instead) Write(p []byte) (int, error) {
+	i.body = append(i.body, p...)
+	return len(p), nil
+}
+
+// send sends it as the answer to r, and the last one of its connection.
+func (i *instead) send(conn io.Writer, r *http.Request) error {
+	answer := http.Response{
+		StatusCode: i.status, ProtoMajor: 1, ProtoMinor: 1, Header: i.header, Request: r, Close: true,
+		ContentLength: int64(len(i.body)), Body: io.NopCloser(bytes.NewReader(i.body)),
+	}
+	return answer.Write(conn)
+}
+
+// watch runs late when its timer ends, and puts something into over then.
+type watch struct {
+	timer *time.Timer
+	late  func()
+	over  chan struct{}
+}
+
+// watches are stopped. One that has run is never used again.
+var watches = sync.Pool{New: func() any {
+	w := &watch{over: make(chan struct{}, 1)}
+	w.timer = time.AfterFunc(time.Hour, func() {
+		w.late()
+		w.over <- struct{}{}
+	})
+	w.timer.Stop()
+	return w
 }}
 
-// workers are goroutines that are kept when their work is done, since one that has done a decision has a stack that is large
-// enough for the next. Those that nobody needed for a second end.
-type workers struct {
-	mu    sync.Mutex
-	idle  []chan func() // the one that rests since the shortest time is the last, and the next to work
-	spare int           // so many of them, the first, have rested since trim looked last
-	timer *time.Timer   // of trim; nil while nobody rests
-}
-
-// kept are the workers of all servers.
-var kept workers
-
-// run has job done by a worker, at once, however many there are. It does not wait.
-func (k *workers) run(job func()) {
-	k.mu.Lock()
-	if n := len(k.idle) - 1; n >= 0 {
-		next := k.idle[n]
-		k.idle = k.idle[:n]
-		k.spare = min(k.spare, n)
-		k.mu.Unlock()
-		next <- job
-		return
+// bounded runs work that may hang on a disk in a goroutine of its own, for at most Deadline. Work that takes longer is left behind: its
+// result goes to undo when it comes. With too many left behind nothing new is begun.
+func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(context.Context) (T, error), undo func(T)) (T, error) {
+	var none, value T
+	if err := stuck.full(s); err != nil {
+		return none, err
 	}
-	k.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.deadline())
+	defer cancel()
+	var err error
+	var broke any // what work panicked with, for the recover of the request
+	done, left := make(chan struct{}), make(chan struct{})
 	go func() {
-		next := make(chan func(), 1)
-		for more := true; more; job, more = <-next {
-			job()
-			k.rest(next)
+		func() {
+			defer func() { broke = recover() }()
+			value, err = work(ctx)
+		}()
+		select {
+		case done <- struct{}{}:
+		case <-left:
+			undo(value)
+			stuck.add(s, -1)
 		}
 	}()
-}
-
-// rest notes a worker that has nothing to do.
-func (k *workers) rest(next chan func()) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.idle = append(k.idle, next)
-	if k.timer == nil {
-		k.spare = 0
-		k.timer = time.AfterFunc(time.Second, k.trim)
-	}
-}
-
-// trim ends the workers that have rested since it looked last.
-func (k *workers) trim() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, next := range k.idle[:k.spare] {
-		close(next)
-	}
-	k.idle = slices.Delete(k.idle, 0, k.spare)
-	if k.spare = len(k.idle); k.spare > 0 {
-		k.timer.Reset(time.Second)
-	} else {
-		k.timer = nil
+	select {
+	case <-done:
+		if broke != nil {
+			panic(broke)
+		}
+		return value, err
+	case <-ctx.Done():
+		stuck.add(s, 1)
+		close(left)
+		return none, ctx.Err()
 	}
 }
 
@@ -153,7 +183,6 @@ type deadline struct {
 	mu     sync.Mutex
 	timed  context.Context
 	cancel context.CancelFunc
-	over   bool
 }
 
 func (d *deadline) Deadline() (time.Time, bool) { return d.until, true }
@@ -163,9 +192,6 @@ func (d *deadline) Done() <-chan struct{} {
 	defer d.mu.Unlock()
 	if d.timed == nil {
 		d.timed, d.cancel = context.WithDeadline(d.Context, d.until)
-		if d.over {
-			d.cancel()
-		}
 	}
 	return d.timed.Done()
 }
@@ -176,8 +202,6 @@ func (d *deadline) Err() error {
 	switch {
 	case d.timed != nil:
 		return d.timed.Err()
-	case d.over:
-		return context.Canceled
 	case d.Context.Err() != nil:
 		return d.Context.Err()
 	case !time.Now().Before(d.until):
@@ -186,11 +210,10 @@ func (d *deadline) Err() error {
 	return nil
 }
 
-// end ends the context. Nobody waits for the work any more.
+// end gives the timer back, if there is one.
 func (d *deadline) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.over = true
 	if d.cancel != nil {
 		d.cancel()
 	}

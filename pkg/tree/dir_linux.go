@@ -103,17 +103,19 @@ func (d *Dir) Readlink(name string) (string, error) {
 	return text, d.err("readlink", name, err)
 }
 
-// readlinkat reads into a small buffer first: almost all links are short, and the buffer is garbage afterwards.
+// readlinkat reads into a small buffer of its own first: almost all links are short.
 func readlinkat(dir int, name string) (string, error) {
-	for size := 256; ; size = unix.PathMax {
-		buf := make([]byte, size)
+	var room [256]byte
+	for buf := room[:]; ; {
 		n, err := unix.Readlinkat(dir, name, buf)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
 			return "", err
-		case n < size || size == unix.PathMax:
+		case n < len(buf) || n == unix.PathMax:
 			return string(buf[:n]), nil
+		default:
+			buf = make([]byte, unix.PathMax)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // system is too coarse to tell two changes within its tick.
 type Index struct {
 	Tree *Tree
-	Dir  string // relative to the root
+	Dir  string                      // relative to the root
 	Keys func(entry string) []string // in lower case
 
 	mu    sync.Mutex
