@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 
@@ -25,20 +24,17 @@ func checkTree(io streams) (*pflag.FlagSet, action) {
 	quiet := f.Bool("quiet", false, "leave out notes, and the summary when nothing else is found")
 	strict := f.Bool("strict", false, "end with status 1 on warnings, too")
 	return f, func(ctx context.Context, _ []string) error {
-		c, err := l.read(io)
-		if usage := (usageError{}); errors.As(err, &usage) {
-			return err
-		}
 		switch f.NArg() {
 		case 0:
 		case 1:
-			// It is --root by another name, and wins over what the other sources say, which may be nothing.
-			if err = f.Set("root", f.Arg(0)); err == nil {
-				c, _, err = l.load()
+			// It is --root by another name.
+			if err := f.Set("root", f.Arg(0)); err != nil {
+				return err
 			}
 		default:
 			return usagef("check takes one directory, and %d are given", f.NArg())
 		}
+		c, err := l.read(io)
 		if err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
 			return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
 		}
-		if root := os.Getenv("PXESRV_ROOT"); loaders == "" && root != "" {
+		if root := os.Getenv(rootEnv); loaders == "" && root != "" {
 			loaders = filepath.Join(root, "ipxe")
 		} else if info, err := os.Stat(loaders); loaders != "" && (err != nil || !info.IsDir()) {
 			return fmt.Errorf("--loaders: %s is no folder that can be read", loaders)

@@ -2,10 +2,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -278,24 +280,16 @@ func (l *layers) load() (c config.Config, warnings []string, err error) {
 
 // merge puts the layers over each other.
 func (l *layers) merge() (c config.Config, warnings []string, err error) {
-	c = config.Default()
-	file := *l.file
-	if file == "" {
-		file = os.Getenv(config.FileEnv)
+	if file := cmp.Or(*l.file, os.Getenv(config.FileEnv)); file != "" {
+		c, err = fromFile(file)
+	} else {
+		c, warnings, err = l.fromSystem()
 	}
-	if _, err := os.Stat(config.SystemFile); err == nil && file == "" && os.Getenv("PXESRV_ROOT") == "" && l.given["root"] == nil {
-		file = config.SystemFile
+	if err != nil {
+		return c, warnings, err
 	}
-	if file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return c, nil, fmt.Errorf("the configuration cannot be read: %w", err)
-		}
-		if err := c.YAML(file, text); err != nil {
-			return c, nil, err
-		}
-	}
-	if warnings, err = c.Environ(os.Environ()); err != nil {
+	more, err := c.Environ(os.Environ())
+	if warnings = append(warnings, more...); err != nil {
 		return c, warnings, usageError{err}
 	}
 	for _, s := range c.Settings() {
@@ -307,3 +301,46 @@ func (l *layers) merge() (c config.Config, warnings []string, err error) {
 	}
 	return c, warnings, nil
 }
+
+// fromFile is the defaults, and over them what a configuration file says.
+func fromFile(name string) (config.Config, error) {
+	c := config.Default()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return c, fmt.Errorf("the configuration cannot be read: %w", err)
+	}
+	return c, c.YAML(name, text)
+}
+
+// systemFile is config.SystemFile, but in tests.
+var systemFile = config.SystemFile
+
+// fromSystem is what the system's file says to a command that is told no other file. It is about one tree: a command that is told no
+// root means that tree, and one that is told its root does as well. Who names another root, as that of a checkout, is not surprised
+// by what holds for the daemon here.
+func (l *layers) fromSystem() (config.Config, []string, error) {
+	c, err := fromFile(systemFile)
+	root, named := l.root()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case !named:
+		return c, nil, err
+	case err != nil:
+		return config.Default(), []string{fmt.Sprintf("%v; nothing in it counts here, though it may be about the root %s", err, root)}, nil
+	case config.SameDir(root, c.Root):
+		return c, nil, nil
+	}
+	return config.Default(), nil, nil
+}
+
+// root is the document root that the command is told, by flag or environment.
+func (l *layers) root() (root string, named bool) {
+	if given := l.given["root"]; len(given) > 0 {
+		return given[len(given)-1], true
+	}
+	root = os.Getenv(rootEnv)
+	return root, root != ""
+}
+
+// rootEnv is the variable of the document root.
+const rootEnv = "PXESRV_ROOT"

@@ -213,8 +213,8 @@ func (c *Config) Settings() []Setting {
 // FileEnv is the variable that names the configuration file, as the flag --config does.
 const FileEnv = "PXESRV_CONFIG"
 
-// SystemFile is the configuration file of an installed daemon. A command that is given neither a file nor a document root reads
-// it where it is there, so that an administrator's commands see the tree that the daemon serves.
+// SystemFile is the configuration file of an installed daemon. A command that is told no file reads it where it is there, unless it is
+// told another document root than the one there: so an administrator's commands mean what the daemon serves, and with its settings.
 const SystemFile = "/etc/pxesrv/pxesrv.yaml"
 
 // serviceLink is what Kubernetes writes of a service beside a pod.

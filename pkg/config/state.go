@@ -72,6 +72,21 @@ func (c *Config) checkState() error {
 	return nil
 }
 
+// SameDir reports whether two paths lead to one directory.
+func SameDir(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	if a, err := filepath.Abs(a); err == nil {
+		if b, err := filepath.Abs(b); err == nil && a == b {
+			return true
+		}
+	}
+	ai, aerr := os.Stat(a)
+	bi, berr := os.Stat(b)
+	return aerr == nil && berr == nil && os.SameFile(ai, bi)
+}
+
 func within(dir, name string) bool {
 	return strings.HasPrefix(name+string(filepath.Separator), strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
 }
