@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"pxesrv/pkg/dhcp"
+	"pxesrv/pkg/loader"
 )
 
 const dhcpNotes = `
@@ -45,11 +46,12 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		} else if info, err := os.Stat(loaders); loaders != "" && (err != nil || !info.IsDir()) {
 			return fmt.Errorf("--loaders: %s is no folder that can be read", loaders)
 		}
-		present := func(name string) bool {
+		for _, name := range loader.Shims {
 			info, err := os.Stat(filepath.Join(loaders, name))
-			return shim || loaders != "" && err == nil && info.Mode().IsRegular()
+			if shim || loaders != "" && err == nil && info.Mode().IsRegular() {
+				o.Shims = append(o.Shims, name)
+			}
 		}
-		o.ShimIPXE, o.ShimSNPOnly = present("ipxe-shim.efi"), present("snponly-shim.efi")
 		o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, words...))
 		text, err := dhcp.Print(f.Arg(0), o)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -28,8 +29,8 @@ type Options struct {
 	Router string   // the machines' way out; empty: none
 	DNS    []string // name servers; empty: none
 
-	// The first loaders under Secure Boot, each instead of the one it loads: ipxe-shim.efi and snponly-shim.efi.
-	ShimIPXE, ShimSNPOnly bool
+	// The shims of Secure Boot that are there: X-shim.efi is handed out instead of X.efi, and the first one where there is none for it.
+	Shims []string
 
 	Command string // how the lines were printed, for their head; one line
 }
@@ -51,7 +52,7 @@ type page struct {
 	Redirect string   // what iPXE boots
 	TFTP     netip.Addr
 	Loaders  []loader
-	Shim     bool
+	Shim     string // what to know of the shims that are handed out; empty: none are
 	Net      network
 	Example  string // begins each line of the network: empty, or a comment sign when nobody gave a network
 	DotLess  bool   // the host of the URL has no dot
@@ -102,7 +103,7 @@ func Print(kind string, o Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := page{Redirect: base + "/redirect", Command: o.Command, Shim: o.ShimIPXE || o.ShimSNPOnly}
+	p := page{Redirect: base + "/redirect", Command: o.Command}
 	if p.TFTP, err = o.tftp(host); err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func Print(kind string, o Options) ([]byte, error) {
 	if strings.ContainsFunc(p.Command, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return nil, fmt.Errorf("the command %q is more than one line", p.Command)
 	}
-	p.Loaders = o.loaders(base)
+	p.Loaders, p.Shim = o.loaders(base), o.shimNote()
 	for _, l := range p.Loaders {
 		// A DHCP packet has 128 bytes for the name, and a zero at its end (RFC 2131, 2).
 		if len(l.File) > 127 {
@@ -146,17 +147,7 @@ func Print(kind string, o Options) ([]byte, error) {
 // loaders is who gets which iPXE. By TFTP that is snponly.efi, which drives the network card through the firmware that has just
 // loaded it by that card; by HTTP Boot it is ipxe.efi, which brings its own drivers.
 func (o Options) loaders(base string) []loader {
-	snponly, ipxe := "snponly.efi", "ipxe.efi"
-	if o.ShimSNPOnly {
-		snponly = "snponly-shim.efi"
-	} else if o.ShimIPXE {
-		snponly = "ipxe-shim.efi"
-	}
-	if o.ShimIPXE {
-		ipxe = "ipxe-shim.efi"
-	} else if o.ShimSNPOnly {
-		ipxe = "snponly-shim.efi"
-	}
+	snponly, ipxe := o.shim("snponly"), o.shim("ipxe")
 	return []loader{
 		{Tag: "bios", Arch: []int{0}, File: "undionly.kpxe",
 			What: "BIOS", Why: "undionly.kpxe uses the card through the BIOS that loaded it"},
@@ -170,6 +161,31 @@ func (o Options) loaders(base string) []loader {
 		{Tag: "httparm", Arch: []int{19}, File: base + "/ipxe-arm64.efi", HTTP: true,
 			What: "UEFI HTTP Boot on 64-bit ARM", Why: "the same, with the iPXE for ARM"},
 	}
+}
+
+// ofItsName is how the name of a shim ends that loads the program without it.
+const ofItsName = "-shim.efi"
+
+// shim is the boot file that brings a machine to that iPXE, or to another one where only that has a shim.
+func (o Options) shim(iPXE string) string {
+	switch own := iPXE + ofItsName; {
+	case len(o.Shims) == 0:
+		return iPXE + ".efi"
+	case slices.Contains(o.Shims, own):
+		return own
+	}
+	return o.Shims[0]
+}
+
+// shimNote says what to know of the shims that are handed out.
+func (o Options) shimNote() string {
+	switch name := o.shim("snponly"); {
+	case len(o.Shims) == 0:
+		return ""
+	case !strings.HasSuffix(name, ofItsName):
+		return name + " has to be the shim of iPXE, which loads ipxe.efi; that of a distribution loads its GRUB."
+	}
+	return "The shims load the iPXE of their name, and do so with Secure Boot off, too."
 }
 
 // parseURL returns the URL without a slash at its end, written anew from its checked parts, and its host.

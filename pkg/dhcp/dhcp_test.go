@@ -131,14 +131,16 @@ func variants() map[string]Options {
 	} {
 		o.Command = "pxesrv dhcp … // \" ' */ <?"
 		all[where] = o
-		o.ShimIPXE, o.ShimSNPOnly = true, true
+		o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
 		all[where+", shim"] = o
 		o.Subnet, o.Range, o.Router, o.DNS = "192.0.2.0/25", "192.0.2.50-192.0.2.60", "192.0.2.1", []string{"192.0.2.2", "9.9.9.9"}
 		all[where+", shim, subnet"] = o
-		o.Router, o.ShimIPXE, o.ShimSNPOnly = "", false, false
+		o.Router, o.Shims = "", nil
 		all[where+", no router"] = o
 		o.DNS = nil
 		all[where+", bare subnet"] = o
+		o.Shims = []string{"shimx64.efi"}
+		all[where+", other shim"] = o
 	}
 	return all
 }
@@ -172,25 +174,32 @@ func TestForm(t *testing.T) {
 			if kind == "kea" && !json.Valid(shellLines.ReplaceAll(text, nil)) {
 				t.Errorf("%s: this is not JSON:\n%s", name, text)
 			}
-			if shim := bytes.Contains(text, []byte("-shim.efi")); shim != strings.Contains(name, "shim") {
+			if shim := bytes.Contains(text, []byte("shim")); shim != strings.Contains(name, "shim") {
 				t.Errorf("%s, %s: shims are handed out: %v", kind, name, shim)
 			}
 		}
 	}
 }
 
-// Each of the shims alone stands for the other.
+// Each of the shims alone stands for the others.
 func TestOneShim(t *testing.T) {
 	for _, test := range []struct {
-		ipxe, snponly bool
-		tftp, http    string
+		shims      []string
+		tftp, http string
+		note       string
 	}{
-		{false, false, "snponly.efi", "/ipxe.efi"},
-		{true, false, "ipxe-shim.efi", "/ipxe-shim.efi"},
-		{false, true, "snponly-shim.efi", "/snponly-shim.efi"},
-		{true, true, "snponly-shim.efi", "/ipxe-shim.efi"},
+		{nil, "snponly.efi", "/ipxe.efi", ""},
+		{[]string{"ipxe-shim.efi"}, "ipxe-shim.efi", "/ipxe-shim.efi", "of their name"},
+		{[]string{"snponly-shim.efi"}, "snponly-shim.efi", "/snponly-shim.efi", "of their name"},
+		{[]string{"ipxe-shim.efi", "snponly-shim.efi", "shimx64.efi"}, "snponly-shim.efi", "/ipxe-shim.efi", "of their name"},
+		{[]string{"ipxe-shim.efi", "shimx64.efi"}, "ipxe-shim.efi", "/ipxe-shim.efi", "of their name"},
+		{[]string{"shimx64.efi"}, "shimx64.efi", "/shimx64.efi", "shimx64.efi has to be the shim of iPXE"},
 	} {
-		for _, l := range (Options{ShimIPXE: test.ipxe, ShimSNPOnly: test.snponly}).loaders("") {
+		o := Options{Shims: test.shims}
+		if note := o.shimNote(); !strings.Contains(note, test.note) || (note == "") != (test.note == "") {
+			t.Errorf("%q: %q is said", test.shims, note)
+		}
+		for _, l := range o.loaders("") {
 			if l.Tag == "efi64" && l.File != test.tftp || l.Tag == "http" && l.File != test.http {
 				t.Errorf("%+v: %s gets %s", test, l.Tag, l.File)
 			}

@@ -108,7 +108,10 @@ func TestServersAnswer(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				o := Options{URL: serverURL, TFTP: serverTFTP, Subnet: "192.0.2.0/24", Range: "192.0.2.100-192.0.2.199",
-					Router: "192.0.2.1", ShimIPXE: shim, ShimSNPOnly: shim}
+					Router: "192.0.2.1"}
+				if shim {
+					o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
+				}
 				text, err := Print(kind, forKind(kind, o))
 				if err != nil {
 					t.Fatal(err)

@@ -18,11 +18,15 @@ var names = map[string][]string{
 	"snponly-arm64.efi": {"snponly-arm64.efi", "arm64-efi/snponly.efi"},
 	"undionly.kpxe":     {"undionly.kpxe"},
 	"ipxe.lkrn":         {"ipxe.lkrn"},
-	// The shim of iPXE starts the program that has its own name without "-shim".
+	// See Shims.
 	"ipxe-shim.efi":    {"ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"snponly-shim.efi": {"snponly-shim.efi", "ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"shimx64.efi":      {"shimx64.efi"},
 }
+
+// Shims are the loaders for machines with Secure Boot, all for x86-64, in the order in which one stands for another. The shim of iPXE
+// starts the signed program that has its own name without "-shim", and ipxe.efi when it has another name.
+var Shims = []string{"ipxe-shim.efi", "snponly-shim.efi", "shimx64.efi"}
 
 // Name returns the loader that a clean, absolute path of a request asks for: /NAME or /ipxe/NAME. "" is none.
 func Name(path string) string {

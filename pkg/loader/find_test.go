@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -16,6 +18,20 @@ func TestName(t *testing.T) {
 	} {
 		if got := Name(path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+}
+
+// TestShims: each shim that is served is one that a DHCP server can hand out, and the other way round.
+func TestShims(t *testing.T) {
+	for name := range names {
+		if strings.Contains(name, "shim") != slices.Contains(Shims, name) {
+			t.Errorf("%s is in one of names and Shims", name)
+		}
+	}
+	for _, name := range Shims {
+		if Name("/ipxe/"+name) != name {
+			t.Errorf("%s is not served", name)
 		}
 	}
 }
