@@ -28,7 +28,7 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		shim          bool
 		loaders, file string
 	)
-	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567")
+	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567; https:// for machines that trust its certificate")
 	f.StringVar(&o.TFTP, "tftp", "", "IPv4 address where pxesrv serves TFTP (default: the host of --url)")
 	f.StringVar(&o.Subnet, "subnet", "", "network to give out addresses of, such as 192.0.2.0/24; empty: an example that is commented out")
 	f.StringVar(&o.Range, "range", "", "addresses to give out, such as 192.0.2.100-192.0.2.199")

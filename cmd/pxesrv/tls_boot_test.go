@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -122,7 +121,7 @@ func TestTLSBootBIOS(t *testing.T) {
 }
 
 // TestTLSFirmware switches on a UEFI machine that trusts the site's CA: it boots over HTTPS from its first request to its answer, and
-// the server has no other port open. The line of DHCP is that of HTTP Boot, with another scheme.
+// the server has no other port open. The lines of DHCP are those for an https:// URL.
 func TestTLSFirmware(t *testing.T) {
 	t.Parallel()
 	ca := lab.NewCA(t, "site CA")
@@ -133,11 +132,11 @@ func TestTLSFirmware(t *testing.T) {
 	h.daemon = h.network.Start("pxesrv", "serve", "--root", h.root, "--listen", "127.0.0.1:4567", "--tls-listen", at, "--tls-cert", cert, "--tls-key", key,
 		"--loaders-dirs", filepath.Dir(lab.IPXE(t, "undionly.kpxe")))
 	h.daemon.Expect(`msg=listening address=`+at+` .* speaks=https`, patience)
-	lines, err := exec.Command("pxesrv", "dhcp", "dnsmasq", "--url", hallURL, "--subnet", "10.77.0.0/24", "--range", "10.77.0.100-10.77.0.199").Output()
+	lines, err := exec.Command("pxesrv", "dhcp", "dnsmasq", "--url", "https://"+at, "--subnet", "10.77.0.0/24", "--range", "10.77.0.100-10.77.0.199").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab.StartDHCP(t, "dnsmasq", h.network.Inside(), "br0", bytes.ReplaceAll(lines, []byte("http://"), []byte("https://")))
+	lab.StartDHCP(t, "dnsmasq", h.network.Inside(), "br0", lines)
 	vm := h.uefiHTTP()
 	vm.Args = append(vm.Args, ca.EnrollArgs()...)
 	m := lab.Start(t, vm)

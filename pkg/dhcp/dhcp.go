@@ -20,7 +20,7 @@ var Kinds = []string{"isc", "kea", "dnsmasq", "dnsmasq-proxy"}
 // Options say where the machines find what they boot, and of which network the server gives out addresses. The texts are those
 // that a person gave; Print checks them.
 type Options struct {
-	URL  string // where machines reach pxesrv by HTTP, such as http://192.0.2.10:4567
+	URL  string // where machines reach pxesrv by HTTP or HTTPS, such as http://192.0.2.10:4567
 	TFTP string // IPv4 address of pxesrv's TFTP; empty: the host of URL, when that is one
 
 	// The network, in IPv4. Without Subnet an example of documentation addresses is printed, commented out.
@@ -132,6 +132,10 @@ func Print(kind string, o Options) ([]byte, error) {
 			return nil, fmt.Errorf("--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name", l.File, len(l.File))
 		}
 	}
+	if strings.HasPrefix(base, "https:") {
+		p.Notes = append(p.Notes, trust...)
+		p.Notes = append(p.Notes, "The certificate of the server has to name "+host+" (subjectAltName).")
+	}
 	if addr, err := netip.ParseAddr(host); err != nil {
 		p.Notes = append(p.Notes, "Machines have to find the name "+host+": they need a name server that knows it.")
 	} else if addr.Is6() {
@@ -142,6 +146,13 @@ func Print(kind string, o Options) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// trust is what has to be true of machines for an https:// URL.
+var trust = []string{
+	"By https:// a machine boots that trusts the certificate of the server: firmware (HTTP Boot) by the CAs enrolled in its setup;",
+	"iPXE for UEFI by the same list if it is of 2025-03 or later, else by what was built into it (HTTPS, TRUST=). iPXE for a BIOS",
+	"trusts only what was built into it. Machines of which none of this is true need lines with http://.",
 }
 
 // loaders is who gets which iPXE. By TFTP that is snponly.efi, which drives the network card through the firmware that has just
@@ -200,8 +211,8 @@ func parseURL(text string) (base, host string, err error) {
 	if err != nil || u.Opaque != "" || u.Host == "" {
 		return bad("this is no URL; write one such as http://192.0.2.10:4567")
 	}
-	if u.Scheme != "http" {
-		return bad("it has to begin with http://, which is all that firmware and iPXE for a BIOS understand")
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return bad("it has to begin with http://, or with https:// for machines that trust the certificate of the server")
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#") {
 		return bad("only a host and a port belong there")
@@ -232,7 +243,7 @@ func parseURL(text string) (base, host string, err error) {
 	if port != "" {
 		written += ":" + port
 	}
-	return "http://" + written, host, nil
+	return u.Scheme + "://" + written, host, nil
 }
 
 // checkHost checks a host name by RFC 1123, 2.1.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,7 +33,8 @@ func TestRefused(t *testing.T) {
 		{at("192.0.2.10:4567"), "no URL"},
 		{at("http://"), "no URL"},
 		{at("http:boot.example"), "no URL"},
-		{at("https://boot.example"), "http://"},
+		{at("https://"), "no URL"},
+		{at("https://u:p@boot.example"), "only a host and a port"},
 		{at("tftp://boot.example"), "http://"},
 		{at("http://u:p@boot.example"), "only a host and a port"},
 		{at("http://boot.example/?a=b"), "only a host and a port"},
@@ -110,6 +112,8 @@ func TestURL(t *testing.T) {
 		{"http://192.0.2.10:4567", "http://192.0.2.10:4567"},
 		{"http://192.0.2.10:4567/", "http://192.0.2.10:4567"},
 		{"HTTP://boot.example", "http://boot.example"},
+		{"HTTPS://boot.example:4568/", "https://boot.example:4568"},
+		{"https://192.0.2.10", "https://192.0.2.10"},
 		{"http://boot:080", "http://boot:080"},
 		{"http://[2001:DB8:0::1]:4567/", "http://[2001:db8::1]:4567"},
 		{"http://[2001:db8::1]", "http://[2001:db8::1]"},
@@ -127,6 +131,7 @@ func variants() map[string]Options {
 		"address": {URL: "http://192.0.2.10:4567"},
 		"name":    {URL: "http://boot.example", TFTP: "192.0.2.10"},
 		"short":   {URL: "http://boot:4567", TFTP: "192.0.2.10"},
+		"HTTPS":   {URL: "https://boot.example:4568", TFTP: "192.0.2.10"},
 		"IPv6":    {URL: "http://[2001:db8::10]:4567", TFTP: "192.0.2.10"},
 	} {
 		o.Command = "pxesrv dhcp … // \" ' */ <?"
@@ -176,6 +181,30 @@ func TestForm(t *testing.T) {
 			}
 			if shim := bytes.Contains(text, []byte("shim")); shim != strings.Contains(name, "shim") {
 				t.Errorf("%s, %s: shims are handed out: %v", kind, name, shim)
+			}
+		}
+	}
+}
+
+// With an https:// URL every address in the lines is one, and their head says what machines need for it; else it says nothing.
+func TestHTTPS(t *testing.T) {
+	for _, kind := range Kinds {
+		for url, want := range map[string]int{"https://boot.example:4568": 1, "http://boot.example:4567": 0} {
+			o := Options{URL: url, TFTP: "192.0.2.10"}
+			text, err := Print(kind, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, _, _ := bytes.Cut(text, []byte("\n\n"))
+			for _, note := range append(slices.Clone(trust), "certificate of the server has to name boot.example ") {
+				if bytes.Count(head, []byte(note)) != want {
+					t.Errorf("%s, %s: not %d times: %s", kind, url, want, note)
+				}
+			}
+			for _, path := range []string{"/redirect", "/ipxe.efi", "/ipxe-arm64.efi"} {
+				if !bytes.Contains(text, []byte(url+path)) {
+					t.Errorf("%s: no %s%s", kind, url, path)
+				}
 			}
 		}
 	}
