@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,17 +22,19 @@ func serve(io streams) (*pflag.FlagSet, action) {
 	f := flags(&l, true)
 	return f, func(ctx context.Context, _ []string) error {
 		c, err := l.read(io)
-		if err != nil {
+		var hangs *config.Hangs
+		if err != nil && !errors.As(err, &hangs) {
 			return err
 		}
 		if f.NArg() > 0 {
 			return usagef("serve takes no arguments, and %q is one", f.Arg(0))
 		}
-		return runServe(ctx, io, c, &l)
+		return runServe(ctx, io, c, hangs, &l)
 	}
 }
 
-func runServe(ctx context.Context, std streams, c config.Config, l *layers) error {
+// runServe runs the daemon. hangs is why the configuration could not be checked to its end; nil: it could.
+func runServe(ctx context.Context, std streams, c config.Config, hangs *config.Hangs, l *layers) error {
 	lines, err := daemon.OpenLog(c.Log, std.err)
 	if err != nil {
 		return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
@@ -57,7 +60,7 @@ func runServe(ctx context.Context, std streams, c config.Config, l *layers) erro
 	}
 	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines,
+		Config: c, Hangs: hangs, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines,
 		Access: access, Hangup: hangup,
 		Reload: func() (config.Config, error) {
 			c, _, err := l.load()

@@ -248,17 +248,11 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 // ErrNoRoot is returned by Check when nothing names the document root.
 var ErrNoRoot = errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
 
-// Check says what is wrong with a configuration before anything is opened.
-func (c *Config) Check() error {
+// Check says what is wrong with a configuration before anything is opened. Its last looks are those at the disk: when that does not
+// answer, the error is a *Hangs, and all else is well.
+func (c *Config) Check() (err error) {
 	if c.Root == "" {
 		return ErrNoRoot
-	}
-	info, err := os.Stat(c.Root)
-	switch {
-	case err != nil:
-		return fmt.Errorf("the document root cannot be used: %w", err)
-	case !info.IsDir():
-		return fmt.Errorf("the document root %s is not a directory", c.Root)
 	}
 	for _, dir := range []*string{&c.Root, &c.OnceDir, &c.State, &c.ISOHosts, &c.ISOKeys, &c.ISOLKRN, &c.ISOEFI, &c.ISOARM64, &c.ISOShim,
 		&c.TLSCert, &c.TLSKey, &c.TLSClientCA} {
@@ -271,7 +265,22 @@ func (c *Config) Check() error {
 	if err := c.checkTLS(); err != nil {
 		return err
 	}
-	return c.checkState()
+	seen := *c // a look that hangs sees it later, too
+	if err := Look("the document root "+c.Root, seen.checkRoot); err != nil {
+		return err
+	}
+	return Look("the disk of the keys, or of the state directory,", seen.checkState)
+}
+
+func (c *Config) checkRoot() error {
+	info, err := os.Stat(c.Root)
+	switch {
+	case err != nil:
+		return fmt.Errorf("the document root cannot be used: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("the document root %s is not a directory", c.Root)
+	}
+	return nil
 }
 
 // checkTLS says what is missing, and which address is nowhere listened on.

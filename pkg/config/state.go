@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -72,7 +73,7 @@ func (c *Config) checkState() error {
 	return nil
 }
 
-// SameDir reports whether two paths lead to one directory.
+// SameDir reports whether two paths lead to one directory, as far as that is known: a disk may hang.
 func SameDir(a, b string) bool {
 	if a == "" || b == "" {
 		return false
@@ -82,9 +83,17 @@ func SameDir(a, b string) bool {
 			return true
 		}
 	}
-	ai, aerr := os.Stat(a)
-	bi, berr := os.Stat(b)
-	return aerr == nil && berr == nil && os.SameFile(ai, bi)
+	return Look("", func() error {
+		ai, err := os.Stat(a)
+		if err != nil {
+			return err
+		}
+		bi, err := os.Stat(b)
+		if err == nil && !os.SameFile(ai, bi) {
+			err = errors.New("two directories")
+		}
+		return err
+	}) == nil
 }
 
 func within(dir, name string) bool {

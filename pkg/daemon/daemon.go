@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -26,6 +27,7 @@ import (
 // Daemon is a program that serves one configuration at a time. Fill in Config and Log.
 type Daemon struct {
 	Config config.Config
+	Hangs  *config.Hangs // why Config could not be checked to its end; nil: it could
 	Build  Build
 	Log    *slog.Logger
 	Lines  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
@@ -92,6 +94,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.use(d.Config); err != nil {
 		return err
 	}
+	if d.Hangs != nil {
+		d.Log.Warn("the start goes on: machines that need what hangs are told 503 until it answers", "error", d.Hangs.Error())
+	}
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			d.serving.Load().handler.ServeHTTP(w, r)
@@ -143,7 +148,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	for _, l := range transfers {
 		d.Log.Info("listening", "address", "udp:"+l.Addr().String(), "root", d.Config.Root)
 	}
-	failed := make(chan error, len(listeners)+len(transfers))
+	failed := make(chan error, len(listeners)+len(transfers)+1)
+	if d.Hangs != nil {
+		go d.checkLate(d.serving.Load(), failed)
+	}
 	for _, l := range transfers {
 		go func() { failed <- l.Serve() }()
 	}
@@ -208,10 +216,27 @@ func (d *Daemon) shutdown(ctx context.Context, server *http.Server, transfers []
 	}
 }
 
+// checkLate checks the first configuration to its end, once the disk answers. What is wrong with it ends the daemon as it would have
+// ended the start, unless another one is in force by then.
+func (d *Daemon) checkLate(first *serving, failed chan<- error) {
+	for hangs := d.Hangs; hangs != nil; {
+		<-hangs.Ended
+		c := first.config
+		err := c.Check()
+		switch hangs = nil; {
+		case errors.As(err, &hangs):
+		case err == nil:
+			d.Log.Info("the disk answers, and nothing is wrong with the configuration")
+		case d.serving.Load() == first:
+			failed <- err
+		}
+	}
+}
+
 // use puts a configuration in force.
 func (d *Daemon) use(c config.Config) error {
-	s, err := site.New(c)
-	if err != nil {
+	var s *site.Site
+	if err := config.Look("the disk of the state directory, or of the list of placeholders,", func() (err error) { s, err = site.New(c); return err }); err != nil {
 		return err
 	}
 	if s.Shelf() != nil {

@@ -1,0 +1,32 @@
+package config
+
+import "time"
+
+// answersWithin is how long a disk may take before it counts as hanging: as long as a decision may.
+var answersWithin = 5 * time.Second
+
+// Hangs is the error of a disk that does not answer: a file server that is away, say. Nothing is known then of what lies on it.
+type Hangs struct {
+	What  string          // what did not answer, for people
+	Ended <-chan struct{} // closed when it does, or fails: then it can be looked at anew
+}
+
+func (h *Hangs) Error() string { return h.What + " does not answer: is its file server there?" }
+
+// Look carries out a look at a disk and returns its error, or a *Hangs after a few seconds. The look goes on then: it cannot be ended,
+// and what it writes to must not be read any more.
+func Look(what string, look func() error) error {
+	found, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		found <- look()
+	}()
+	patience := time.NewTimer(answersWithin)
+	defer patience.Stop()
+	select {
+	case err := <-found:
+		return err
+	case <-patience.C:
+		return &Hangs{what, ended}
+	}
+}
