@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -42,7 +43,7 @@ const maxFile = 4 << 20
 // expired or not valid yet is no error here.
 func Read(f Files) (*Set, error) {
 	s := &Set{Files: f}
-	certText, err := read("the certificate", f.Cert)
+	certText, _, err := read("the certificate", f.Cert)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func Read(f Files) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	keyText, err := read("the key", f.Key)
+	keyText, mode, err := read("the key", f.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +63,13 @@ func Read(f Files) (*Set, error) {
 	}
 	s.Pair.Leaf = chain[0]
 	s.look(chain)
-	if info, err := os.Stat(f.Key); err == nil && info.Mode().Perm()&0o004 != 0 {
+	if mode.Perm()&0o004 != 0 {
 		s.warn("the key %s can be read by everybody on this computer: chmod o= %[1]s", f.Key)
 	}
 	if f.CA == "" {
 		return s, nil
 	}
-	text, err := read("the list of CAs", f.CA)
+	text, _, err := read("the list of CAs", f.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -86,31 +87,33 @@ func Read(f Files) (*Set, error) {
 	return s, nil
 }
 
-func read(what, file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s %s is not a file", what, file)
-	}
-	var f *os.File
-	if err == nil {
-		f, err = os.Open(file)
-	}
-	var text []byte
+// read returns the text of a file, and the mode of the very file that it comes from: the name may lead to another one at any time.
+func read(what, file string) (text []byte, mode fs.FileMode, err error) {
+	// Without O_NONBLOCK the opening of a pipe waits for its other end.
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err == nil {
 		defer f.Close()
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil {
+			mode = info.Mode()
+		}
+	}
+	if err == nil && mode.IsRegular() {
 		text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s %s: there is no such file", what, file)
+		return nil, 0, fmt.Errorf("%s %s: there is no such file", what, file)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s %s: this user may not read it; give the file to the user of the daemon, and let it enter the directory", what, file)
+		return nil, 0, fmt.Errorf("%s %s: this user may not read it; give the file to the user of the daemon, and let it enter the directory", what, file)
 	case err != nil:
-		return nil, fmt.Errorf("%s cannot be read: %w", what, err)
+		return nil, 0, fmt.Errorf("%s cannot be read: %w", what, err)
+	case !mode.IsRegular():
+		return nil, 0, fmt.Errorf("%s %s is not a file", what, file)
 	case len(text) > maxFile:
-		return nil, fmt.Errorf("%s %s is too large for one", what, file)
+		return nil, 0, fmt.Errorf("%s %s is too large for one", what, file)
 	}
-	return text, nil
+	return text, mode, nil
 }
 
 // parse returns the certificates of a text; there is at least one.

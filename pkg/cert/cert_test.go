@@ -4,6 +4,7 @@ package cert
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,6 +78,65 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := Read(Files{Cert: t.TempDir(), Key: "/dev/null"}); err == nil || !strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("a directory: %v", err)
+	}
+}
+
+// TestRead_Swapped reads while the key's name leads to a file, to another with other rights, and to a pipe that nobody writes to, in
+// turn. What is said of it is true of one of them, and reading waits for nobody.
+func TestRead_Swapped(t *testing.T) {
+	cert, key := lab.NewCA(t, "site").Files(lab.Certificate{})
+	dir := filepath.Dir(key)
+	text, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, open, pipe, next := filepath.Join(dir, "private"), filepath.Join(dir, "open"), filepath.Join(dir, "pipe"), filepath.Join(dir, "next")
+	write(t, private, text)
+	write(t, open, []byte("no key"))
+	if err := errors.Join(os.Chmod(open, 0o644), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	stop, swapped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			for _, to := range []string{private, open, private, pipe} {
+				if err := errors.Join(os.Link(to, next), os.Rename(next, key)); err != nil {
+					swapped <- err
+					return
+				}
+			}
+			select {
+			case <-stop:
+				swapped <- nil
+				return
+			default:
+			}
+		}
+	}()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for range 3000 {
+			s, err := Read(Files{Cert: cert, Key: key})
+			switch {
+			case err == nil && len(s.Warnings(time.Now())) > 0:
+				t.Errorf("of a key that nobody else can read: %q", s.Warnings(time.Now()))
+			case err != nil && !strings.Contains(err.Error(), "is not a file") && !strings.Contains(err.Error(), "there is no key in it"):
+				t.Errorf("%v", err)
+			}
+			if t.Failed() {
+				return
+			}
+		}
+	}()
+	select {
+	case <-read:
+	case <-time.After(time.Minute):
+		t.Error("reading waits for somebody who writes into the pipe")
+	}
+	close(stop)
+	if err := <-swapped; err != nil {
+		t.Error(err)
 	}
 }
 
