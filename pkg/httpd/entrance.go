@@ -230,7 +230,7 @@ func (e *Entrance) pass(c net.Conn) (net.Conn, Failure) {
 
 // header reads the header of the PROXY protocol, version 1 or 2, at most 4 KiB. From then on the connection counts for the client that
 // it names. A health check of the proxy (LOCAL) is the proxy's own; behind UNKNOWN, and behind addresses that are none of IP,
-// stands somebody whom nobody knows.
+// stands somebody whom nobody knows, and who counts for no address: for the proxy's it would be without a limit as well.
 func (c *conn) header(within time.Duration) (Reason, error) {
 	if within > 0 {
 		c.SetReadDeadline(time.Now().Add(within))
