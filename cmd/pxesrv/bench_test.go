@@ -256,7 +256,7 @@ func compareRates(all []rival, fresh bool, rounds int, each time.Duration) {
 	measure := func(p *process, query string) (rate, cpu float64) {
 		before := p.cpu()
 		n, rate := load("http://"+p.addr+"/redirect"+query, fresh, each)
-		return rate, float64((p.cpu()-before).Microseconds()) / max(1, float64(n))
+		return rate, float64((p.cpu() - before).Microseconds()) / max(1, float64(n))
 	}
 	for range rounds {
 		for i, r := range all[1:] {

@@ -252,15 +252,27 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	if part == nil || !isFile(part.R) {
 		return io.Copy(struct{ io.Writer }{c}, r)
 	}
-	return c.write(func() (int64, error) {
-		before := part.N
-		n, err := c.TCPConn.ReadFrom(part)
-		if err != nil && before-part.N != n {
-			return n, io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
+	return c.write(func() (sent int64, err error) {
+		for whole := true; whole && err == nil && part.N > 0; {
+			piece := io.LimitedReader{R: part.R, N: min(part.N, atOnce)}
+			size := piece.N
+			var n int64
+			n, err = c.TCPConn.ReadFrom(&piece)
+			sent += n
+			part.N -= size - piece.N
+			if err != nil && size-piece.N != n {
+				err = io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
+			}
+			whole = n == size
 		}
-		return n, err
+		return sent, err
 	})
 }
+
+// atOnce is how many bytes of a file the kernel is told to send by one call. Go takes the processor from a goroutine whose call lasts, and
+// what is sent in smaller parts is read while it is in the caches still: a GiB over the loopback took a third less processor time
+// than with Go's own 4 MiB, on both sides. It is large enough for the short segment at the end of each part not to matter.
+const atOnce = 256 << 10
 
 func isFile(r io.Reader) bool {
 	_, ok := r.(*os.File)
