@@ -107,7 +107,7 @@ soak: deps ## the long loops: 100000 orders, 1000 kills; about half an hour
 fuzz: ## every fuzz target for 30 s (FUZZTIME=...)
 	@bash .ci/fuzz $(or $(FUZZTIME),30s)
 
-bench: ## the figures of docs/speed.md, beside a constant handler and nginx; about ten minutes
+bench: ## the figures of docs/speed.md, beside a constant handler and nginx; about eight minutes
 	@bash .ci/bench
 
 lint: ## gofmt, staticcheck, and vet for Linux, macOS and Windows
