@@ -379,7 +379,7 @@ func compareFiles(b *testing.B, ours, nginx, bare *process, root string, rounds 
 	must(b, err)
 	must(b, f.Truncate(1<<30))
 	f.Close()
-	const copies = 4 // the clock of processor time ticks too slowly for one
+	const copies = 4             // the clock of processor time ticks too slowly for one
 	buf := make([]byte, 256<<10) // io.Copy to nowhere would read 8 KiB at a time, and measure the client
 	get := func(p *process) float64 {
 		before := p.cpu()
