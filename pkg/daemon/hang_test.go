@@ -35,7 +35,6 @@ func hanging(t *testing.T, disk *lab.Faults, set func(*config.Config)) (config.C
 // TestStart_DiskHangs: after a power cut the daemon may be there before its file server. It tells machines so, and answers them as soon
 // as it can.
 func TestStart_DiskHangs(t *testing.T) {
-	t.Parallel()
 	disk := lab.MountFaults(t, plant(t, tree{"default": say("default")}))
 	cfg, hangs := hanging(t, disk, nil)
 	c := start(t, cfg, func(ctx context.Context, c config.Config, log *slog.Logger) error {
@@ -54,7 +53,6 @@ func TestStart_DiskHangs(t *testing.T) {
 
 // TestStart_WrongBehindTheHang: what the start could not see is seen later, and ends the daemon then.
 func TestStart_WrongBehindTheHang(t *testing.T) {
-	t.Parallel()
 	disk := lab.MountFaults(t, plant(t, tree{"default": say("default")}))
 	cfg, hangs := hanging(t, disk, func(c *config.Config) { c.State = filepath.Join(c.Root, "state") })
 	log, ended := &logBook{}, make(chan error, 1)
@@ -103,7 +101,6 @@ func TestCheckLate(t *testing.T) {
 
 // TestReload_DiskHangs: a configuration whose root hangs is not taken, and while that is found out the old one answers.
 func TestReload_DiskHangs(t *testing.T) {
-	t.Parallel()
 	disk := lab.MountFaults(t, plant(t, tree{"default": say("two")}))
 	hangup, asked := make(chan os.Signal), make(chan struct{}, 2)
 	cfg := config.Default()

@@ -218,6 +218,7 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 		return err
 	}
 	var after [2]usage
+	var most float64 // what the heap may have grown to before it was collected, and the stacks beside it
 	for round := range after {
 		conns := make([]net.Conn, held)
 		errs := each(held, 64, func(i int) error {
@@ -254,12 +255,14 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 			t.Errorf("%d of %d requests failed; the first: %v", len(errs), held+fresh, errs[0])
 		}
 		after[round] = p.wantBack(start)
+		most = max(most, full.live+full.stacks)
 		t.Logf("round %d: p50 %v, p99 %v; full: %v; after: %v", round+1, percentile(took, 50), percentile(took, 99), full, after[round])
 		if full.resident > 400<<20 {
 			t.Errorf("%.0f MiB resident", full.resident/(1<<20))
 		}
 	}
-	if a, b := after[0].resident, after[1].resident; b > a*5/4+16<<20 {
+	// Whether the heap is collected while it is largest, or a moment later, is chance.
+	if a, b := after[0].resident, after[1].resident; b > max(a*5/4, start.resident+most)+16<<20 {
 		t.Errorf("resident memory grew from %.1f to %.1f MiB from the first to the second round", a/(1<<20), b/(1<<20))
 	}
 	if held < 10000 {
