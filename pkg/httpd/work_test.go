@@ -180,10 +180,11 @@ func TestDefect(t *testing.T) {
 	t.Parallel()
 	var log book
 	var late atomic.Bool
-	s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 50 * time.Millisecond, Site: slow{
+	var s *Server
+	s = &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 50 * time.Millisecond, Site: slow{
 		resolve: func(context.Context) (boot.Answer, error) {
-			if late.Load() {
-				time.Sleep(100 * time.Millisecond)
+			for late.Load() && s.decisions.n.Load() == 0 {
+				time.Sleep(time.Millisecond)
 			}
 			panic("an index out of range")
 		},
@@ -226,7 +227,7 @@ func TestLate_ClientGone(t *testing.T) {
 	var log book
 	s := &Server{
 		Site: slow{resolve: func(context.Context) (boot.Answer, error) { <-disk; return script, nil }},
-		Log:  slog.New(slog.NewTextHandler(&log, nil)), Deadline: 200 * time.Millisecond,
+		Log:  slog.New(slog.NewTextHandler(&log, nil)), Deadline: 3 * time.Second,
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
