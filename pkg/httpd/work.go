@@ -86,7 +86,7 @@ func (s *Server) late(w http.ResponseWriter, r *http.Request, c *boot.Client, be
 		return // not a connection of http.Server: there is no other way to it
 	}
 	defer conn.Close()
-	conn.SetWriteDeadline(time.Now().Add(s.deadline()))
+	conn.SetWriteDeadline(time.Now().Add(5 * time.Second)) // it fits into the buffer of any socket
 	instead.send(conn, r)
 	if rec, ok := w.(*recorder); ok {
 		rec.status, rec.sent, rec.late = instead.status, int64(len(instead.body)), true
