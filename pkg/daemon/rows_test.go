@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -311,6 +312,25 @@ func TestRow18_LateClaimIsGivenBack(t *testing.T) {
 	}
 	c.wantLog("msg=order", `state="given back"`, "the time for the answer was over")
 	c.wantInTheEnd("install")
+}
+
+// A stop that is shorter than a decision may be waits for a claim all the same, for as long as the confirmation of an order takes.
+func TestRow18_StopWaitsForTheClaim(t *testing.T) {
+	faults := lab.MountFaults(t, plant(t, installOrder()))
+	c := serveAt(t, faults.Dir, func(cfg *config.Config) { cfg.Limits.Decision, cfg.Limits.Stop = 20*time.Second, 300*time.Millisecond })
+	c.rest()
+	faults.Set(lab.Hang(lab.OpRename))
+	asked := c.dial()
+	defer asked.Close()
+	io.WriteString(asked, "GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n")
+	if !eventually(func() bool { return faults.Hanging() > 0 }) {
+		t.Fatal("nothing is claimed")
+	}
+	over := time.AfterFunc(time.Second, func() { faults.Set() })
+	defer over.Stop()
+	c.stop()
+	c.wantLog("msg=order", `state="given back"`)
+	c.wantOrder(me, "pending")
 }
 
 // stuck is a site whose disk never answers until it is released.

@@ -155,7 +155,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p != http.ErrAbortHandler {
-				s.say(slog.LevelError, "defect", append(s.client(r), slog.String("path", shown(r.URL.Path)), slog.String("error", fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
+				s.defect(append(s.client(r), slog.String("path", shown(r.URL.Path))), p)
 			}
 			panic(http.ErrAbortHandler)
 		}
@@ -165,6 +165,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answer(w, r)
+}
+
+// defect says with what, and where, this program has panicked. It is called by who recovers.
+func (s *Server) defect(line []slog.Attr, p any) {
+	s.say(slog.LevelError, "defect", append(line, slog.String("error", fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
 }
 
 // answer routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
@@ -295,7 +300,10 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	}
 	a, ok, err := s.resolve(w, r, &c, began)
 	if !ok {
-		return // it was too late
+		panic(http.ErrAbortHandler) // somebody else has answered, and the connection is gone
+	}
+	if err == nil && a.Grant == nil && r.Context().Err() != nil {
+		err = r.Context().Err() // nobody is there to answer
 	}
 	took := time.Since(began)
 	if err != nil && !errors.Is(err, boot.ErrNothing) {

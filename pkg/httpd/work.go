@@ -52,22 +52,29 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 	within := &deadline{Context: r.Context(), until: time.Now().Add(limit)}
 	watch := watches.Get().(*watch)
 	watch.late = func() {
-		s.decisions.add(s, 1)
+		s.decisions.n.Add(1)
 		s.late(w, r, c, began)
 	}
+	s.pending().add(1) // from the beginning: a stop that does not wait for the deadline waits for what is being claimed
 	watch.timer.Reset(limit)
 	defer func() {
+		defer s.pending().add(-1)
+		over := within.Err() == context.DeadlineExceeded
 		within.end()
 		if ok = watch.timer.Stop(); ok {
 			watch.late = nil
 			watches.Put(watch)
+			if over && a.Grant == nil && err == nil {
+				// Another moment, and late had answered. An order may have been passed over, since there was no time for it.
+				a, err = boot.Answer{}, s.tooLate()
+			}
 			return
 		}
-		<-watch.over
 		if a.Grant != nil {
 			a.Grant.GiveBack("the decision took too long")
 		}
-		s.decisions.add(s, -1)
+		<-watch.over
+		s.decisions.n.Add(-1)
 	}()
 	a, err = s.Site.Resolve(within, c, r.Method == http.MethodGet)
 	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
@@ -76,17 +83,26 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 	return a, true, err
 }
 
+func (s *Server) tooLate() error {
+	return fmt.Errorf("%w: the disk has not answered within %v", boot.ErrUnsure, s.deadline())
+}
+
 // late answers a request whose decision took too long. That has the request's goroutine, and perhaps for ever, so that the connection is
 // taken away from it.
 func (s *Server) late(w http.ResponseWriter, r *http.Request, c *boot.Client, began time.Time) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.defect(s.client(r), p)
+		}
+	}()
 	instead := &instead{header: http.Header{}}
-	s.unsure(instead, r, c, &boot.Answer{}, time.Since(began), fmt.Errorf("%w: the disk has not answered within %v", boot.ErrUnsure, s.deadline()))
+	s.unsure(instead, r, c, &boot.Answer{}, time.Since(began), s.tooLate())
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return // not a connection of http.Server: there is no other way to it
 	}
 	defer conn.Close()
-	conn.SetWriteDeadline(time.Now().Add(5 * time.Second)) // it fits into the buffer of any socket
+	conn.SetWriteDeadline(time.Now().Add(max(s.deadline(), 5*time.Second))) // however short decisions are
 	instead.send(conn, r)
 	if rec, ok := w.(*recorder); ok {
 		rec.status, rec.sent, rec.late = instead.status, int64(len(instead.body)), true
@@ -110,13 +126,15 @@ func (i *instead) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send sends it as the answer to r, and the last one of its connection.
-func (i *instead) send(conn io.Writer, r *http.Request) error {
+// send sends it, in one piece, as the answer to r and the last one of its connection.
+func (i *instead) send(conn io.Writer, r *http.Request) {
 	answer := http.Response{
 		StatusCode: i.status, ProtoMajor: 1, ProtoMinor: 1, Header: i.header, Request: r, Close: true,
 		ContentLength: int64(len(i.body)), Body: io.NopCloser(bytes.NewReader(i.body)),
 	}
-	return answer.Write(conn)
+	var whole bytes.Buffer
+	answer.Write(&whole)
+	conn.Write(whole.Bytes())
 }
 
 // watch runs late when its timer ends, and puts something into over then.
@@ -130,8 +148,8 @@ type watch struct {
 var watches = sync.Pool{New: func() any {
 	w := &watch{over: make(chan struct{}, 1)}
 	w.timer = time.AfterFunc(time.Hour, func() {
+		defer func() { w.over <- struct{}{} }()
 		w.late()
-		w.over <- struct{}{}
 	})
 	w.timer.Stop()
 	return w
@@ -157,6 +175,9 @@ func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(co
 		select {
 		case done <- struct{}{}:
 		case <-left:
+			if broke != nil {
+				s.defect(nil, broke)
+			}
 			undo(value)
 			stuck.add(s, -1)
 		}

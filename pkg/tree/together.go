@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 )
@@ -21,6 +22,8 @@ type look[V any] struct {
 	value V
 	err   error
 }
+
+var errBroken = errors.New("the look at the disk broke off")
 
 // do returns what see returns, who is told for how many it looks. What it returns belongs to all of them: nobody writes to it.
 func (g *together[K, V]) do(key K, see func(users int) (V, error)) (V, error) {
@@ -43,6 +46,7 @@ func (g *together[K, V]) do(key K, see func(users int) (V, error)) (V, error) {
 	g.mu.Lock()
 	delete(g.next, key)
 	g.mu.Unlock()
+	l.err = errBroken // for the others, if see panics
 	l.value, l.err = see(l.users)
 	return l.value, l.err
 }

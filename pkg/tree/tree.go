@@ -295,7 +295,10 @@ func (t *Tree) see(visits int) (*sight, error) {
 func (v *visit) statOptional(dir string) (now state, there bool, err error) {
 	if i := slices.Index(v.tree.Shared, dir); i >= 0 && v.seen != nil {
 		g := &v.seen[i]
-		g.once.Do(func() { g.now, g.there, g.err = v.root.statOptional(dir) })
+		g.once.Do(func() {
+			g.err = errBroken // for the others, if it panics
+			g.now, g.there, g.err = v.root.statOptional(dir)
+		})
 		return g.now, g.there, g.err
 	}
 	return v.root.statOptional(dir)
