@@ -247,26 +247,30 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // ReadFrom sends from a file without copying it through this program. What comes from elsewhere goes through Write: when the time
 // limit ends a copy in between, bytes that were read and not sent would be missing in the middle of what goes on.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+func (c *conn) ReadFrom(r io.Reader) (sent int64, err error) {
 	part, _ := r.(*io.LimitedReader)
 	if part == nil || !isFile(part.R) {
 		return io.Copy(struct{ io.Writer }{c}, r)
 	}
-	return c.write(func() (sent int64, err error) {
-		for whole := true; whole && err == nil && part.N > 0; {
-			piece := io.LimitedReader{R: part.R, N: min(part.N, atOnce)}
-			size := piece.N
-			var n int64
-			n, err = c.TCPConn.ReadFrom(&piece)
-			sent += n
-			part.N -= size - piece.N
-			if err != nil && size-piece.N != n {
-				err = io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
+	for part.N > 0 {
+		size := min(part.N, atOnce)
+		piece := &io.LimitedReader{R: part.R, N: size}
+		// Each piece has the time limit to itself: what begins when it is over already would be copied, and lost.
+		n, err := c.write(func() (int64, error) {
+			before := piece.N
+			n, err := c.TCPConn.ReadFrom(piece)
+			if err != nil && before-piece.N != n {
+				return n, io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
 			}
-			whole = n == size
+			return n, err
+		})
+		sent += n
+		part.N -= size - piece.N
+		if err != nil || n < size {
+			return sent, err
 		}
-		return sent, err
-	})
+	}
+	return sent, nil
 }
 
 // atOnce is how many bytes of a file the kernel is told to send by one call. Go takes the processor from a goroutine whose call lasts, and

@@ -3,8 +3,11 @@ package httpd
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -55,5 +58,51 @@ func TestConn_SlowReader(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d of %d bytes arrived, or others", len(got), len(want))
+	}
+}
+
+// TestConn_FileLongerThanItsLimit: a file that takes far longer than the time limit for writes reaches a reader that never stops, whole,
+// wherever in it the limit ends.
+func TestConn_FileLongerThanItsLimit(t *testing.T) {
+	t.Parallel()
+	const size = 2 << 30
+	f, err := os.Create(filepath.Join(t.TempDir(), "big"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	var g Gate
+	g.Set(GateLimits{Write: 250 * time.Millisecond})
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := g.Listener(plain)
+	defer l.Close()
+	go func() {
+		got, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			return
+		}
+		defer got.Close()
+		for buf := make([]byte, 256<<10); err == nil; {
+			_, err = got.Read(buf)
+		}
+	}()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for sent := int64(0); sent < size; {
+		n, err := c.(*conn).ReadFrom(io.LimitReader(f, size-sent))
+		sent += n
+		// A reader that did not get to read for so long is no fault of ours.
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) || err == nil && sent < size {
+			t.Fatalf("%d bytes of %d, error %v", sent, int64(size), err)
+		}
 	}
 }
