@@ -153,7 +153,11 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 	case slices.ContainsFunc(id.NoAddress, func(p netip.Prefix) bool { return p.Contains(cl.Addr) }):
 		drop(Address, cl.Addr.String(), "is in a network whose addresses name no single machine")
 	default:
-		add(Address, cl.Addr.String())
+		if name, err := addressName(cl.Addr); err != nil {
+			drop(Address, cl.Addr.String(), err.Error())
+		} else {
+			add(Address, name)
+		}
 	}
 	return cl
 }
@@ -169,10 +173,21 @@ func Canonical(text string) (Name, error) {
 		return Name{m, MAC}, nil
 	}
 	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		return Name{a.Unmap().WithZone("").String(), Address}, nil
+		name, err := addressName(a)
+		return Name{name, Address}, err
 	}
 	f, err := FreeForm(text)
 	return Name{f, Typed}, err
+}
+
+// addressName returns the name of an address, without zone. It is an error when its eight groups have two digits each,
+// which is an EUI-64 as well: such an address (10:20:30:40:50:60:70:80) is in 0000::/8, which RFC 4291 reserves.
+func addressName(a netip.Addr) (string, error) {
+	name := a.Unmap().WithZone("").String()
+	if _, err := parseMAC(name); err == nil {
+		return "", errors.New("is an address of the reserved network ::/8 that looks like a MAC address")
+	}
+	return name, nil
 }
 
 // Spellings returns every canonical name, in lower case, that a file called entry could have been meant for. The step

@@ -281,6 +281,10 @@ var canonicalTable = map[string]Name{
 	"fe80::1%eth0":                                  {"fe80::1", Address},
 	"::1":                                           {"::1", Address},
 	"::":                                            {"::", Address},
+	"10:20:30:40:50:60:70:80":                       {"10-20-30-40-50-60-70-80", MAC},
+	"[10:20:30:40:50:60:70:80]":                     {"", Address}, // reserved, and its name would be taken for the card's
+	"0010:20:30:40:50:60:70:80":                     {"", Address},
+	"1:20:30:40:50:60:70:80":                        {"1:20:30:40:50:60:70:80", Address},
 	"S/N 42&é":                                      {"S-N-42", Typed},
 	"web1":                                          {"web1", Typed},
 	"Web1.example.org":                              {"Web1.example.org", Typed},
