@@ -1,13 +1,17 @@
 package httpd
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -105,4 +109,117 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 			t.Fatalf("%d bytes of %d, error %v", sent, int64(size), err)
 		}
 	}
+}
+
+// TestConn_HangsUp: the HTTP server does not listen while a handler works, and left knows all the same when the client has gone. What
+// the client sends meanwhile is the next request, and net/http reads its one byte somewhere else, too.
+func TestConn_HangsUp(t *testing.T) {
+	t.Parallel()
+	var g Gate
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	working, goOn := make(chan context.Context), make(chan struct{})
+	server := &http.Server{
+		ConnContext: ConnContext, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: 300 * time.Millisecond,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/wait" {
+				working <- r.Context()
+				<-goOn
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			io.WriteString(w, r.Header.Get("Name")+string(body))
+		}),
+	}
+	go server.Serve(g.Listener(plain))
+	defer server.Close()
+	dial := func(pause time.Duration, parts ...string) (net.Conn, *bufio.Reader) {
+		c, err := net.Dial("tcp", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, p := range parts {
+			if i > 0 {
+				time.Sleep(pause)
+			}
+			io.WriteString(c, p)
+		}
+		return c, bufio.NewReader(c)
+	}
+	answer := func(from *bufio.Reader, want string) {
+		t.Helper()
+		got, err := http.ReadResponse(from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(got.Body); string(body) != want {
+			t.Fatalf("%q, want %q", body, want)
+		}
+	}
+
+	// Closed, closed by half, and thrown away.
+	for _, close := range []func(*net.TCPConn){
+		func(c *net.TCPConn) { c.Close() }, func(c *net.TCPConn) { c.CloseWrite() },
+		func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
+	} {
+		c, _ := dial(0, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+		ctx := <-working
+		if left(ctx) {
+			t.Error("a client that waits has left")
+		}
+		close(c.(*net.TCPConn))
+		for end := time.Now().Add(5 * time.Second); !left(ctx); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("a client that has left waits")
+			}
+		}
+		within := &deadline{Context: ctx, until: time.Now().Add(time.Hour)}
+		if !errors.Is(within.Err(), context.Canceled) {
+			t.Error("the decision goes on")
+		}
+		goOn <- struct{}{}
+		c.Close()
+	}
+
+	// Pipelined, and more of it while the first is answered.
+	c, from := dial(0, "GET /wait HTTP/1.1\r\nHost: a\r\nName: 1\r\n\r\nG")
+	ctx := <-working
+	io.WriteString(c, "ET / HTTP/1.1\r\nHost: a\r\nName: 2\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\nName: 3\r\n\r\n")
+	time.Sleep(50 * time.Millisecond)
+	if left(ctx) {
+		t.Error("a client that says more has left")
+	}
+	goOn <- struct{}{}
+	answer(from, "1")
+	answer(from, "2")
+	<-working
+	goOn <- struct{}{}
+	answer(from, "3")
+	began := time.Now()
+	if _, err := from.ReadByte(); err != io.EOF {
+		t.Errorf("an idle connection ends with %v", err)
+	}
+	if took := time.Since(began); took < 100*time.Millisecond || took > 4*time.Second {
+		t.Errorf("an idle connection ended after %v", took)
+	}
+
+	// A line of a header of which all but a byte has come that the server's buffer has room for.
+	const begin = "GET / HTTP/1.1\r\nHost: a\r\n"
+	name := strings.Repeat("n", 6000)
+	line := "Name: " + name + "\r\n\r\n"
+	_, from = dial(100*time.Millisecond, begin+line[:3000], line[3000:4095], line[4095:])
+	answer(from, name)
+
+	// A body that takes longer than a header may.
+	parts := []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n"}
+	for range 8 {
+		parts = append(parts, "b")
+	}
+	_, from = dial(300*time.Millisecond, append(parts, "GET / HTTP/1.1\r\nHost: a\r\nName: q\r\n\r\n")...)
+	answer(from, "bbbbbbbb")
+	answer(from, "q")
 }

@@ -31,6 +31,24 @@ func (c *conn) watch() *delivery {
 	return &delivery{c, dup}
 }
 
+// hungUp reports whether the other end has closed the connection, or its half of it, or has thrown it away. It costs a system call.
+func (c *conn) hungUp() bool {
+	if c == nil {
+		return false
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	n, peeked := 0, error(nil)
+	err = raw.Control(func(fd uintptr) {
+		var one [1]byte
+		n, _, peeked = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	})
+	c.note(peeked) // the kernel tells it only once
+	return err != nil || peeked == nil && n == 0 || gone(peeked)
+}
+
 func (d *delivery) close() {
 	if d != nil {
 		unix.Close(d.fd)

@@ -302,10 +302,10 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic(http.ErrAbortHandler) // somebody else has answered, and the connection is gone
 	}
-	if err == nil && a.Grant == nil && r.Context().Err() != nil {
-		err = r.Context().Err() // nobody is there to answer
-	}
 	took := time.Since(began)
+	if err == nil && a.Grant == nil && took > longAgo && left(r.Context()) {
+		err = context.Canceled // nobody is there to answer
+	}
 	if err != nil && !errors.Is(err, boot.ErrNothing) {
 		s.unsure(w, r, &c, &a, took, err)
 		return
@@ -324,7 +324,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	line = append(line, slog.String("order", a.Grant.Trace()))
-	if r.Context().Err() != nil {
+	if left(r.Context()) {
 		a.Grant.GiveBack("the client went away before the first byte")
 		s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "client gone, given back")))
 		panic(http.ErrAbortHandler) // not an empty answer with status 200
@@ -348,7 +348,7 @@ func said(h http.Header, names ...string) bool {
 func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, err error) {
 	s.observe().Redirect(a, c, "unsure", took)
 	level, why := slog.LevelError, short(err.Error())
-	if r.Context().Err() != nil {
+	if left(r.Context()) {
 		level, why = slog.LevelWarn, "the client went away before its answer was found"
 	}
 	_, line := s.account(r, c, a, took)

@@ -59,7 +59,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 	watch.timer.Reset(limit)
 	defer func() {
 		defer s.pending().add(-1)
-		over := within.Err() == context.DeadlineExceeded
+		over := within.over()
 		within.end()
 		if ok = watch.timer.Stop(); ok {
 			watch.late = nil
@@ -195,8 +195,14 @@ func bounded[T any](s *Server, stuck *hanging, ctx context.Context, work func(co
 	}
 }
 
-// deadline is a context that ends at a time, as context.WithTimeout makes it. Its timer is only made when somebody waits for it,
-// and a decision seldom does.
+// left reports whether the client of a request has gone: net/http seldom knows it (see conn.Read).
+func left(ctx context.Context) bool { return ctx.Err() != nil || connOf(ctx).hungUp() }
+
+// longAgo is how long an answer may take without a look at whether its client is still there.
+const longAgo = 10 * time.Millisecond
+
+// deadline is a context that ends at a time, as context.WithTimeout makes it, or when the client of the request that it is of has gone;
+// of that only Err knows. Its timer is only made when somebody waits for it, and a decision seldom does.
 type deadline struct {
 	context.Context
 	until time.Time
@@ -221,15 +227,17 @@ func (d *deadline) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case d.timed != nil:
+	case d.timed != nil && d.timed.Err() != nil:
 		return d.timed.Err()
-	case d.Context.Err() != nil:
-		return d.Context.Err()
-	case !time.Now().Before(d.until):
+	case d.over():
 		return context.DeadlineExceeded
+	case left(d.Context):
+		return context.Canceled
 	}
 	return nil
 }
+
+func (d *deadline) over() bool { return !time.Now().Before(d.until) }
 
 // end gives the timer back, if there is one.
 func (d *deadline) end() {
