@@ -53,12 +53,21 @@ type Client struct {
 	NoOrders string     // why this kind of request takes no order, whoever asks
 	Unsure   string     // why nobody can know who is asking; then there is no answer (ErrUnsure)
 	Dropped  []Dropped  // claims that became no name, the first 16
+
+	texts []string // of Names as Claims.Client made them
 }
 
-// Texts are the names as the tree has them.
+// Texts are the names as the tree has them. Nobody writes to what it returns.
 func (c *Client) Texts() []string {
-	all := make([]string, len(c.Names))
-	for i, n := range c.Names {
+	if slices.EqualFunc(c.texts, c.Names, func(t string, n Name) bool { return t == n.Text }) {
+		return c.texts
+	}
+	return textsOf(c.Names)
+}
+
+func textsOf(names []Name) []string {
+	all := make([]string, len(names))
+	for i, n := range names {
 		all[i] = n.Text
 	}
 	return all
@@ -159,6 +168,7 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 			add(Address, name)
 		}
 	}
+	cl.texts = textsOf(cl.Names)
 	return cl
 }
 

@@ -5,12 +5,14 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// asking are the connections whose request has not reached the handler yet: those that were just accepted, and those of which a request
-// was just read. http.Server.Shutdown closes them without an answer, also when their request was read already. The zero value is none.
-type asking struct{ conns sync.Map }
+// asking are the connections, and which of them have a request that has not reached the handler yet: those that were just accepted,
+// and those of which a request was just read. http.Server.Shutdown closes them without an answer, also when their request was read
+// already. The zero value is none.
+type asking struct{ conns sync.Map } // of net.Conn to *atomic.Bool
 
 type askingKey struct{}
 
@@ -21,18 +23,23 @@ func (a *asking) on(server *http.Server) {
 		if before != nil {
 			ctx = before(ctx, c)
 		}
-		return context.WithValue(ctx, askingKey{}, c)
+		asks := new(atomic.Bool)
+		asks.Store(true)
+		a.conns.Store(c, asks)
+		return context.WithValue(ctx, askingKey{}, asks)
 	}
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
-		case http.StateNew, http.StateActive:
-			a.conns.Store(c, nil)
-		default:
+		case http.StateClosed, http.StateHijacked:
 			a.conns.Delete(c)
+		case http.StateActive, http.StateIdle:
+			if asks, ok := a.conns.Load(c); ok {
+				asks.(*atomic.Bool).Store(state == http.StateActive)
+			}
 		}
 	}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.conns.Delete(r.Context().Value(askingKey{}))
+		r.Context().Value(askingKey{}).(*atomic.Bool).Store(false)
 		handler.ServeHTTP(w, r)
 	})
 }
@@ -43,7 +50,10 @@ func (a *asking) wait(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		some := false
-		a.conns.Range(func(any, any) bool { some = true; return false })
+		a.conns.Range(func(_, asks any) bool {
+			some = asks.(*atomic.Bool).Load()
+			return !some
+		})
 		if !some {
 			return
 		}

@@ -49,7 +49,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 		return a, true, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
 	limit := s.deadline()
-	within := &deadline{Context: r.Context(), until: time.Now().Add(limit)}
+	within := &deadline{Context: r.Context(), until: began.Add(limit)}
 	watch := watches.Get().(*watch)
 	watch.late = func() {
 		s.decisions.n.Add(1)
@@ -237,7 +237,7 @@ func (d *deadline) Err() error {
 	return nil
 }
 
-func (d *deadline) over() bool { return !time.Now().Before(d.until) }
+func (d *deadline) over() bool { return time.Until(d.until) <= 0 }
 
 // end gives the timer back, if there is one.
 func (d *deadline) end() {
