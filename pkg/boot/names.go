@@ -113,9 +113,12 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		return true
 	}
 	add := func(k Kind, text string) {
-		if !slices.ContainsFunc(cl.Names, func(n Name) bool { return n.Text == text }) {
-			cl.Names = append(cl.Names, Name{text, k})
+		for i := range cl.Names {
+			if cl.Names[i].Text == text {
+				return
+			}
 		}
+		cl.Names = append(cl.Names, Name{text, k})
 	}
 	freeForm := func(k Kind, value string) {
 		if placeholder(k, value) {
@@ -193,7 +196,11 @@ func Canonical(text string) (Name, error) {
 // addressName returns the name of an address, without zone. It is an error when its eight groups have two digits each,
 // which is an EUI-64 as well: such an address (10:20:30:40:50:60:70:80) is in 0000::/8, which RFC 4291 reserves.
 func addressName(a netip.Addr) (string, error) {
-	name := a.Unmap().WithZone("").String()
+	a = a.Unmap().WithZone("")
+	name := a.String()
+	if a.Is4() {
+		return name, nil
+	}
 	if _, err := parseMAC(name); err == nil {
 		return "", errors.New("is an address of the reserved network ::/8 that looks like a MAC address")
 	}
@@ -437,6 +444,17 @@ var placeholderText string
 
 var builtIn = parsePlaceholders(placeholderText)
 
+// builtInSizes has, by the first byte, a bit for each length that a value of the built-in list has; the last one is for all that are
+// longer. Almost every value can be told from the list by it.
+var builtInSizes = func() (sizes [256]uint64) {
+	for k := range builtIn {
+		sizes[k[0]] |= sizeBit(len(k))
+	}
+	return sizes
+}()
+
+func sizeBit(size int) uint64 { return 1 << min(size, 63) }
+
 // With returns the list with the lines of text added, in the form of placeholders.txt: a value a line, # begins a comment.
 func (p Placeholders) With(text string) Placeholders {
 	more := parsePlaceholders(text)
@@ -462,7 +480,7 @@ func parsePlaceholders(text string) map[string]bool {
 func (p Placeholders) match(value string) bool {
 	var room [64]byte
 	b := bare(room[:0], value)
-	if len(b) == 0 || builtIn[string(b)] || p.more[string(b)] {
+	if len(b) == 0 || builtInSizes[b[0]]&sizeBit(len(b)) != 0 && builtIn[string(b)] || len(p.more) > 0 && p.more[string(b)] {
 		return true
 	}
 	for _, c := range b {
