@@ -217,6 +217,7 @@ type conn struct {
 
 	heard bool         // something came from the other end
 	timed atomic.Int32 // of the time limit for reads
+	limit sync.Mutex   // held by who tells the kernel of that limit: crypto/tls reads while net/http ends the read by a limit
 }
 
 // How the time limit for reads stands.
@@ -239,8 +240,12 @@ func (c *conn) Read(p []byte) (int, error) {
 	if len(p) == 1 && c.timed.CompareAndSwap(taken, listened) {
 		return 0, nil
 	}
-	if c.timed.Swap(inForce) != inForce {
-		c.TCPConn.SetReadDeadline(time.Time{})
+	if c.timed.Load() != inForce {
+		c.limit.Lock()
+		if c.timed.Swap(inForce) != inForce {
+			c.TCPConn.SetReadDeadline(time.Time{})
+		}
+		c.limit.Unlock()
 	}
 	if c.ahead != nil {
 		if c.ahead.Buffered() > 0 {
@@ -307,6 +312,8 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 		c.timed.Store(taken)
 		return nil
 	}
+	c.limit.Lock()
+	defer c.limit.Unlock()
 	c.timed.Store(inForce)
 	return c.TCPConn.SetReadDeadline(t)
 }
@@ -321,6 +328,8 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 // SetDeadline sets that for reads and that for writes.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.final.Store(!t.IsZero())
+	c.limit.Lock()
+	defer c.limit.Unlock()
 	c.timed.Store(inForce)
 	return c.TCPConn.SetDeadline(t)
 }

@@ -122,7 +122,7 @@ func TestConn_HangsUp(t *testing.T) {
 	}
 	working, goOn := make(chan context.Context), make(chan struct{})
 	server := &http.Server{
-		ConnContext: ConnContext, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: 300 * time.Millisecond,
+		ConnContext: ConnContext, ReadHeaderTimeout: 2 * time.Second, IdleTimeout: time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/wait" {
 				working <- r.Context()
