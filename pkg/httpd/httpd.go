@@ -505,17 +505,15 @@ var types = map[string]string{
 // file answers with a file of the tree.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	if s.FileSlots != nil {
-		late := time.NewTimer(s.deadline())
-		defer late.Stop()
-		select {
-		case s.FileSlots <- struct{}{}:
+		switch err := s.slot(r.Context()); {
+		case err == nil:
 			defer func() { <-s.FileSlots }()
-		case <-late.C:
+		case errors.Is(err, context.Canceled):
+			panic(http.ErrAbortHandler)
+		default:
 			s.observe().File(http.StatusServiceUnavailable, 0)
 			s.refuse(w, r, http.StatusServiceUnavailable, "too many files are being sent")
 			return
-		case <-r.Context().Done():
-			panic(http.ErrAbortHandler)
 		}
 	}
 	f, err := bounded(s, &s.opens, r.Context(), func(context.Context) (*os.File, error) { return s.Site.Open(name) }, func(f *os.File) {
@@ -561,6 +559,35 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	s.observe().File(rec.status, rec.sent)
 	s.sent(r, "file", name, info.Size(), rec, began)
 }
+
+// slot waits for a place among the files that are sent, for at most Deadline and as long as the client is there.
+func (s *Server) slot(ctx context.Context) error {
+	select {
+	case s.FileSlots <- struct{}{}:
+		return nil
+	default:
+	}
+	late, look := time.NewTimer(s.deadline()), time.NewTicker(lookAgain)
+	defer late.Stop()
+	defer look.Stop()
+	for {
+		select {
+		case s.FileSlots <- struct{}{}:
+			return nil
+		case <-late.C:
+			return context.DeadlineExceeded
+		case <-ctx.Done():
+			return context.Canceled
+		case <-look.C:
+			if left(ctx) {
+				return context.Canceled
+			}
+		}
+	}
+}
+
+// lookAgain is how often who waits looks whether its client is still there.
+const lookAgain = 100 * time.Millisecond
 
 // sent says how much of a file went out.
 func (s *Server) sent(r *http.Request, what, name string, size int64, rec *recorder, began time.Time) {

@@ -60,13 +60,15 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 	defer func() {
 		defer s.pending().add(-1)
 		over := within.over()
-		within.end()
+		gone := within.end()
 		if ok = watch.timer.Stop(); ok {
 			watch.late = nil
 			watches.Put(watch)
 			if over && a.Grant == nil && err == nil {
 				// Another moment, and late had answered. An order may have been passed over, since there was no time for it.
 				a, err = boot.Answer{}, s.tooLate()
+			} else if gone && a.Grant == nil && err == nil {
+				err = context.Canceled // an order was passed over, and who closed one half only would boot something else
 			}
 			return
 		}
@@ -210,6 +212,7 @@ type deadline struct {
 	mu     sync.Mutex
 	timed  context.Context
 	cancel context.CancelFunc
+	gone   bool // Err said that the client has
 }
 
 func (d *deadline) Deadline() (time.Time, bool) { return d.until, true }
@@ -227,11 +230,14 @@ func (d *deadline) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
+	case d.gone:
+		return context.Canceled
 	case d.timed != nil && d.timed.Err() != nil:
 		return d.timed.Err()
 	case d.over():
 		return context.DeadlineExceeded
 	case left(d.Context):
+		d.gone = true
 		return context.Canceled
 	}
 	return nil
@@ -239,11 +245,12 @@ func (d *deadline) Err() error {
 
 func (d *deadline) over() bool { return time.Until(d.until) <= 0 }
 
-// end gives the timer back, if there is one.
-func (d *deadline) end() {
+// end gives the timer back, if there is one, and reports whether Err said that the client has gone.
+func (d *deadline) end() (gone bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.cancel != nil {
 		d.cancel()
 	}
+	return d.gone
 }
