@@ -46,7 +46,8 @@ func (c *conn) hungUp() bool {
 		n, _, peeked = unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	})
 	c.note(peeked) // the kernel tells it only once
-	return err != nil || peeked == nil && n == 0 || gone(peeked)
+	quiet := peeked == unix.EAGAIN || peeked == unix.EINTR
+	return err != nil || n <= 0 && !quiet
 }
 
 func (d *delivery) close() {

@@ -38,6 +38,9 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request, version string) {
 		status, text, level = http.StatusBadRequest, "only a machine with an IPv4 address has such a file", slog.LevelWarn
 	default:
 		_, err := bounded(s, &s.opens, r.Context(), func(ctx context.Context) (struct{}, error) {
+			if left(ctx) {
+				return struct{}{}, context.Canceled
+			}
 			return struct{}{}, s.Clear(ctx, version, source)
 		}, func(struct{}) {})
 		if err != nil {
