@@ -20,6 +20,7 @@ import (
 type metrics struct {
 	registry     *prometheus.Registry
 	answers      *prometheus.CounterVec
+	scripts      map[boot.Step]prometheus.Counter // those of answers that machines get
 	skipped      *prometheus.CounterVec
 	conflicts    prometheus.Counter
 	placeholders prometheus.Counter
@@ -72,8 +73,9 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, logs ...
 		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series is there from the start, so that an alert sees the first increase.
+	m.scripts = map[boot.Step]prometheus.Counter{}
 	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
-		m.answers.WithLabelValues(string(s), "script")
+		m.scripts[s] = m.answers.WithLabelValues(string(s), "script")
 	}
 	m.answers.WithLabelValues("", "nothing")
 	m.answers.WithLabelValues("", "unsure")
@@ -126,7 +128,11 @@ func (m *metrics) handler() http.Handler {
 
 // Redirect implements httpd.Observer.
 func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took time.Duration) {
-	m.answers.WithLabelValues(string(a.Entry.Step), result).Inc()
+	if n := m.scripts[a.Entry.Step]; n != nil && result == "script" {
+		n.Inc()
+	} else {
+		m.answers.WithLabelValues(string(a.Entry.Step), result).Inc()
+	}
 	m.decision.Observe(took.Seconds())
 	if c == nil {
 		return

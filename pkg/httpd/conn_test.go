@@ -223,3 +223,43 @@ func TestConn_HangsUp(t *testing.T) {
 	answer(from, "bbbbbbbb")
 	answer(from, "q")
 }
+
+// TestConn_ShortWrites: short answers share a time limit, and each has three quarters of it at least, also after a pause.
+func TestConn_ShortWrites(t *testing.T) {
+	t.Parallel()
+	const limit = 400 * time.Millisecond
+	var g Gate
+	g.Set(GateLimits{Write: limit})
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := g.Listener(plain)
+	defer l.Close()
+	deaf, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	answer := make([]byte, 1<<10)
+	for _, pause := range []time.Duration{0, limit / 8, limit / 2, 2 * limit} {
+		time.Sleep(pause)
+		if _, err := c.Write(answer); err != nil {
+			t.Fatalf("after %v: %v", pause, err)
+		}
+	}
+	for {
+		began := time.Now()
+		if _, err := c.Write(answer); err == nil {
+			continue
+		} else if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took < limit/4*3-5*time.Millisecond {
+			t.Errorf("after %v: %v", took, err)
+		}
+		break
+	}
+}

@@ -172,6 +172,8 @@ func (s *Server) defect(line []slog.Attr, p any) {
 	s.say(slog.LevelError, "defect", append(line, slog.String("error", fmt.Sprintf("panic: %v\n%s", p, debug.Stack()))))
 }
 
+const redirect = "/redirect"
+
 // answer routes by the decoded path. Doubled slashes are one slash, without a redirect, which firmware does not survive.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if len(r.TransferEncoding) > 0 {
@@ -184,7 +186,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "this address is not answered here")
 		return
 	}
-	name, ok := decodedPath(r.URL)
+	name, ok := redirect, r.URL.Path == redirect && r.URL.RawPath == "" // what is asked most needs no look
+	if !ok {
+		name, ok = decodedPath(r.URL)
+	}
 	if !ok {
 		notFound(w)
 		return
@@ -199,7 +204,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch name {
-	case "/redirect":
+	case redirect:
 		s.redirect(w, r)
 	default:
 		if v := ipxe.Exact(name); v != nil {
