@@ -247,7 +247,7 @@ func TestConn_ShortWrites(t *testing.T) {
 	}
 	defer c.Close()
 	answer := make([]byte, 1<<10)
-	for _, pause := range []time.Duration{0, limit / 8, limit / 2, 2 * limit} {
+	for _, pause := range []time.Duration{0, limit / 8, 2 * limit, limit / 2} {
 		time.Sleep(pause)
 		if _, err := c.Write(answer); err != nil {
 			t.Fatalf("after %v: %v", pause, err)
