@@ -354,7 +354,6 @@ func (c *conn) write(short bool, send func() (int64, error)) (sent int64, err er
 			c.writes.Store(until.UnixNano())
 			c.TCPConn.SetWriteDeadline(until)
 		}
-		short = false
 		n, err := send()
 		sent += n
 		if moves && n >= progress && errors.Is(err, os.ErrDeadlineExceeded) {

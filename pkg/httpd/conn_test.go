@@ -19,6 +19,19 @@ import (
 	"time"
 )
 
+// gated listens, until the test ends, with a gate that has these limits.
+func gated(t *testing.T, limits GateLimits) (net.Listener, *Gate) {
+	t.Helper()
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { plain.Close() })
+	gate := new(Gate)
+	gate.Set(limits)
+	return gate.Listener(plain), gate
+}
+
 // TestConn_SlowReader: what does not come from a file, an image or several ranges, reaches a slow reader whole, although the time
 // limit for writes ends in the middle of it several times.
 func TestConn_SlowReader(t *testing.T) {
@@ -27,14 +40,7 @@ func TestConn_SlowReader(t *testing.T) {
 	for i := 0; i < len(want); i += 4 {
 		binary.BigEndian.PutUint32(want[i:], uint32(i))
 	}
-	var g Gate
-	g.Set(GateLimits{Write: time.Second})
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := g.Listener(plain)
-	defer l.Close()
+	l, _ := gated(t, GateLimits{Write: time.Second})
 	sent := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
@@ -81,14 +87,7 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	var g Gate
-	g.Set(GateLimits{Write: 250 * time.Millisecond})
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := g.Listener(plain)
-	defer l.Close()
+	l, _ := gated(t, GateLimits{Write: 250 * time.Millisecond})
 	go func() {
 		got, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -118,11 +117,7 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 // the client sends meanwhile is the next request, and net/http reads its one byte somewhere else, too.
 func TestConn_HangsUp(t *testing.T) {
 	t.Parallel()
-	var g Gate
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := gated(t, GateLimits{})
 	working, goOn := make(chan context.Context), make(chan struct{})
 	server := &http.Server{
 		ConnContext: ConnContext, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Second,
@@ -138,10 +133,10 @@ func TestConn_HangsUp(t *testing.T) {
 			io.WriteString(w, r.Header.Get("Name")+string(body))
 		}),
 	}
-	go server.Serve(g.Listener(plain))
+	go server.Serve(l)
 	defer server.Close()
 	dial := func(pause time.Duration, parts ...string) (net.Conn, *bufio.Reader) {
-		c, err := net.Dial("tcp", plain.Addr().String())
+		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,14 +226,7 @@ func TestConn_HangsUp(t *testing.T) {
 func TestConn_ShortWrites(t *testing.T) {
 	t.Parallel()
 	const limit = 400 * time.Millisecond
-	var g Gate
-	g.Set(GateLimits{Write: limit})
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := g.Listener(plain)
-	defer l.Close()
+	l, _ := gated(t, GateLimits{Write: limit})
 	deaf, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -269,10 +257,7 @@ func TestConn_ShortWrites(t *testing.T) {
 
 // TestConn_NotStuck: net/http ends its listening by a limit in the past, over TLS by one that another goroutine is just about to take away.
 func TestConn_NotStuck(t *testing.T) {
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := gated(t, GateLimits{})
 	unused := httptest.NewUnstartedServer(nil)
 	unused.StartTLS()
 	entrance := &Entrance{TLS: unused.TLS.Clone()}
@@ -293,9 +278,9 @@ func TestConn_NotStuck(t *testing.T) {
 			}
 		},
 	}
-	go server.Serve(entrance.Listener(new(Gate).Listener(plain)))
+	go server.Serve(entrance.Listener(l))
 	defer server.Close()
-	c, err := tls.Dial("tcp", plain.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+	c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,10 +186,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusForbidden, "this address is not answered here")
 		return
 	}
-	name, ok := redirect, r.URL.Path == redirect && r.URL.RawPath == "" // what is asked most needs no look
-	if !ok {
-		name, ok = decodedPath(r.URL)
-	}
+	name, ok := decodedPath(r.URL)
 	if !ok {
 		notFound(w)
 		return
@@ -240,6 +237,9 @@ func (s *Server) admits(r *http.Request) bool {
 // decodedPath returns the path of a request with "." and ".." and doubled slashes resolved. It is false for a path that
 // leaves the root, and for one that hides dots or slashes behind escapes.
 func decodedPath(u *url.URL) (string, bool) {
+	if u.Path == redirect && u.RawPath == "" {
+		return redirect, true // what is asked most needs no look
+	}
 	raw := u.EscapedPath()
 	if !strings.HasPrefix(raw, "/") {
 		return "", false

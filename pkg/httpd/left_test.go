@@ -19,10 +19,7 @@ import (
 // TestLeft_NoOtherScript: a client that closes its half and hears still is told no script that leaves its order out, however quickly.
 func TestLeft_NoOtherScript(t *testing.T) {
 	t.Parallel()
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, _ := gated(t, GateLimits{})
 	begun := make(chan bool)
 	s := &Server{Log: slog.New(slog.DiscardHandler), Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 		begun <- true
@@ -32,10 +29,10 @@ func TestLeft_NoOtherScript(t *testing.T) {
 		ctx.Err() // as before an order is claimed, which is passed over then
 		return script, nil
 	}}}
-	server := &httptest.Server{Listener: new(Gate).Listener(plain), Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
 	server.Start()
 	defer server.Close()
-	c, err := net.Dial("tcp", plain.Addr().String())
+	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,18 +49,14 @@ func TestLeft_NoOtherScript(t *testing.T) {
 // TestLeft_Slots: who waits for a slot and hangs up waits no more.
 func TestLeft_Slots(t *testing.T) {
 	t.Parallel()
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var gate Gate
+	l, gate := gated(t, GateLimits{})
 	s := &Server{Log: slog.New(slog.DiscardHandler), FileSlots: make(chan struct{}), Deadline: time.Minute,
 		Site: slow{open: func() (*os.File, error) { return nil, os.ErrNotExist }}}
-	server := &httptest.Server{Listener: gate.Listener(plain), Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
 	server.Start()
 	defer server.CloseClientConnections()
 	for range 10 {
-		c, err := net.Dial("tcp", plain.Addr().String())
+		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
