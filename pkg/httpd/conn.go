@@ -215,19 +215,17 @@ type conn struct {
 	client  netip.Addr    // for whom it speaks; invalid: for somebody whom nobody knows
 	ahead   *bufio.Reader // what was read behind the header; nil when there is nothing
 
-	heard bool         // something came from the other end
-	timed atomic.Int32 // of the time limit for reads
-	limit sync.Mutex   // held by who tells the kernel of that limit: crypto/tls reads while net/http ends the read by a limit
+	heard bool // something came from the other end
 
-	writes atomic.Int64 // until when the time limit for writes stands, in nanoseconds; 0: nobody knows
+	// The time limit for reads. net/http sets it four times for a request that it reads at once: whoever reads next puts it in force.
+	limit    sync.Mutex
+	until    time.Time // as it was set last; zero: none
+	waits    bool      // it is not in force yet
+	reading  int       // how many read now: crypto/tls does while net/http ends the read by a limit
+	listened bool      // since then the HTTP server's listening for a client that hangs up was answered
+
+	writes atomic.Int64 // until when the gate's time limit for writes stands, in nanoseconds; 0: it does not
 }
-
-// How the time limit for reads stands.
-const (
-	inForce  = iota // as it was set last
-	taken           // taken away, which whoever reads next tells the kernel
-	listened        // taken away, and the HTTP server's listening for a client that hangs up was answered
-)
 
 func (c *conn) Close() error {
 	c.gate.leaves(c)
@@ -239,16 +237,10 @@ func (c *conn) Close() error {
 // a part of a millisecond: those who take longer ask hungUp. That read gets no byte and no error, after which net/http does without it.
 // A reader of another kind gets no byte once, and reads again.
 func (c *conn) Read(p []byte) (int, error) {
-	if len(p) == 1 && c.timed.CompareAndSwap(taken, listened) {
+	if !c.begin(len(p) == 1) {
 		return 0, nil
 	}
-	if c.timed.Load() != inForce {
-		c.limit.Lock()
-		if c.timed.Swap(inForce) != inForce {
-			c.TCPConn.SetReadDeadline(time.Time{})
-		}
-		c.limit.Unlock()
-	}
+	defer c.end()
 	if c.ahead != nil {
 		if c.ahead.Buffered() > 0 {
 			return c.ahead.Read(p)
@@ -259,6 +251,28 @@ func (c *conn) Read(p []byte) (int, error) {
 	c.heard = c.heard || n > 0
 	c.note(err)
 	return n, err
+}
+
+// begin puts the time limit for reads in force, or reports that a read of one byte is to be answered with nothing.
+func (c *conn) begin(one bool) bool {
+	c.limit.Lock()
+	defer c.limit.Unlock()
+	if one && c.waits && c.until.IsZero() && !c.listened {
+		c.listened = true
+		return false
+	}
+	if c.waits {
+		c.waits = false
+		c.TCPConn.SetReadDeadline(c.until)
+	}
+	c.reading++
+	return true
+}
+
+func (c *conn) end() {
+	c.limit.Lock()
+	c.reading--
+	c.limit.Unlock()
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -308,22 +322,23 @@ func isFile(r io.Reader) bool {
 	return ok
 }
 
-// SetReadDeadline ends reads at t. The zero t takes that limit away, for the reads that begin after it.
+// SetReadDeadline ends reads at t, those that have begun as well. The zero t takes that limit away.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if t.IsZero() {
-		c.timed.Store(taken)
-		return nil
-	}
 	c.limit.Lock()
 	defer c.limit.Unlock()
-	c.timed.Store(inForce)
+	c.until, c.listened, c.waits = t, false, c.reading == 0
+	if c.waits {
+		return nil
+	}
 	return c.TCPConn.SetReadDeadline(t)
 }
 
 // SetWriteDeadline ends all writes at t, whatever gets through: crypto/tls says good-bye within a time of its own. The zero t gives the
-// limit back to the gate.
+// limit back to the gate. net/http does that after each answer, also where the gate has it.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.final.Store(!t.IsZero())
+	if was := c.final.Swap(!t.IsZero()); !was && t.IsZero() {
+		return nil
+	}
 	c.writes.Store(0)
 	return c.TCPConn.SetWriteDeadline(t)
 }
@@ -334,7 +349,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 	c.writes.Store(0)
 	c.limit.Lock()
 	defer c.limit.Unlock()
-	c.timed.Store(inForce)
+	c.until, c.listened, c.waits = t, false, false
 	return c.TCPConn.SetDeadline(t)
 }
 
@@ -349,10 +364,13 @@ func (c *conn) write(short bool, send func() (int64, error)) (sent int64, err er
 		moves := limit > 0 && !c.final.Load()
 		now := time.Now()
 		left := time.Duration(c.writes.Load() - now.UnixNano())
-		if moves && (!short || left > limit || left < limit/4*3) {
+		switch {
+		case moves && (!short || left > limit || left < limit/4*3):
 			until := now.Add(limit)
 			c.writes.Store(until.UnixNano())
 			c.TCPConn.SetWriteDeadline(until)
+		case limit == 0 && c.writes.Swap(0) != 0: // there was one until the configuration changed
+			c.TCPConn.SetWriteDeadline(time.Time{})
 		}
 		n, err := send()
 		sent += n
