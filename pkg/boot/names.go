@@ -409,11 +409,11 @@ func parseMAC(text string) (string, error) {
 	}
 	var room [59]byte // of 20 bytes as Infiniband has them
 	out := room[:0]
-	for i, digits := 0, 0; i < len(text); i++ {
+	for i, digits, inGroup := 0, 0, 0; i < len(text); i++ {
 		b := text[i]
 		switch {
-		case sep != 0 && i%(group+1) == group:
-			if b != sep {
+		case sep != 0 && inGroup == group:
+			if inGroup = 0; b != sep {
 				return "", errMAC
 			}
 			continue
@@ -427,6 +427,7 @@ func parseMAC(text string) (string, error) {
 		}
 		out = append(out, b)
 		digits++
+		inGroup++
 	}
 	switch n := (len(out) + 1) / 3 * 2; {
 	case len(out)%3 != 2 || sep != 0 && (len(text)+1)%(group+1) != 0,
@@ -478,6 +479,9 @@ func parsePlaceholders(text string) map[string]bool {
 }
 
 func (p Placeholders) match(value string) bool {
+	if len(p.more) == 0 && unlisted(value) {
+		return false
+	}
 	var room [64]byte
 	b := bare(room[:0], value)
 	if len(b) == 0 || builtInSizes[b[0]]&sizeBit(len(b)) != 0 && builtIn[string(b)] || len(p.more) > 0 && p.more[string(b)] {
@@ -490,6 +494,27 @@ func (p Placeholders) match(value string) bool {
 	}
 	one := string(b[:1]) + "..."
 	return builtIn[one] || p.more[one]
+}
+
+// unlisted reports whether a value can be told from the built-in list by its beginning, as almost every one can: no value of the list that
+// is as short begins so, and it is not one character again and again. No letter becomes a longer one in ASCII when it loses its case.
+func unlisted(value string) bool {
+	first := byte(0)
+	for i := range len(value) {
+		if value[i] >= 0x80 {
+			return false
+		}
+		switch b := folded[value[i]]; {
+		case b == 0:
+		case first == 0:
+			if first = b; builtInSizes[b]&(2*sizeBit(len(value))-1) != 0 {
+				return false
+			}
+		case b != first:
+			return true
+		}
+	}
+	return false
 }
 
 // bare is value without case, blanks and punctuation. Letters of other alphabets count as letters.

@@ -207,10 +207,12 @@ func TestPlaceholdersBuiltIn(t *testing.T) {
 			continue
 		}
 		n++
-		if repeated, ok := strings.CutSuffix(line, "..."); ok {
-			line = strings.Repeat(repeated, 9)
+		values := []string{line, strings.ToUpper(line), strings.ToLower(line), " " + strings.ReplaceAll(line, " ", "_") + ".", strings.ReplaceAll(line, " ", ""),
+			strings.Replace(line, "K", "\u212a", 1)} // the sign of Kelvin is a K in lower case
+		if one, ok := strings.CutSuffix(line, "..."); ok {
+			values = []string{one, one + one, one + "-" + one, strings.Repeat(one, 9), strings.ToUpper(strings.Repeat(one, 70))}
 		}
-		for _, value := range []string{line, strings.ToUpper(line), strings.ToLower(line), " " + strings.ReplaceAll(line, " ", "_") + ".", strings.ReplaceAll(line, " ", "")} {
+		for _, value := range values {
 			c := Claims{Serial: value}.Client(netip.Addr{}, Identity{})
 			if len(c.Names) != 0 || len(c.Dropped) != 1 || !c.Dropped[0].Placeholder {
 				t.Errorf("%q: names %v, dropped %+v", value, c.Names, c.Dropped)
