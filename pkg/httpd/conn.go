@@ -217,15 +217,19 @@ type conn struct {
 
 	heard bool // something came from the other end
 
-	// The time limit for reads. net/http sets it four times for a request that it reads at once: whoever reads next puts it in force.
+	// The time limit for reads. net/http sets it four times for a request that it reads at once: it is remembered, and whoever reads next
+	// puts it in force.
 	limit    sync.Mutex
 	until    time.Time // as it was set last; zero: none
-	waits    bool      // it is not in force yet
+	waits    bool      // it is not in force yet, and nobody reads
 	reading  int       // how many read now: crypto/tls does while net/http ends the read by a limit
-	listened bool      // since then the HTTP server's listening for a client that hangs up was answered
+	listened bool      // since it was set last, the HTTP server's listening for a client that hangs up was answered
 
-	writes atomic.Int64 // until when the gate's time limit for writes stands, in nanoseconds; 0: it does not
+	writes atomic.Int64 // when the gate's time limit for writes ends that was set last, as a time.Duration since epoch; 0: none was
 }
+
+// epoch is what times are kept by that outlast a change of the clock.
+var epoch = time.Now()
 
 func (c *conn) Close() error {
 	c.gate.leaves(c)
@@ -253,7 +257,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// begin puts the time limit for reads in force, or reports that a read of one byte is to be answered with nothing.
+// WriteTo goes through Read, for the time limit.
+func (c *conn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
+
+// begin puts the time limit for reads in force. It is false when a read of one byte is to be answered with nothing.
 func (c *conn) begin(one bool) bool {
 	c.limit.Lock()
 	defer c.limit.Unlock()
@@ -322,7 +329,7 @@ func isFile(r io.Reader) bool {
 	return ok
 }
 
-// SetReadDeadline ends reads at t, those that have begun as well. The zero t takes that limit away.
+// SetReadDeadline ends reads at t, those that have begun as well. The zero t takes that limit away. While nobody reads it is only remembered.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.limit.Lock()
 	defer c.limit.Unlock()
@@ -334,7 +341,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline ends all writes at t, whatever gets through: crypto/tls says good-bye within a time of its own. The zero t gives the
-// limit back to the gate. net/http does that after each answer, also where the gate has it.
+// limit back to the gate. net/http does that after each answer; where the gate has it, it stands.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if was := c.final.Swap(!t.IsZero()); !was && t.IsZero() {
 		return nil
@@ -357,17 +364,17 @@ func (c *conn) SetDeadline(t time.Time) error {
 const progress = 60 << 10
 
 // write sends until it is done, as long as at least progress bytes get through within each time limit. What is short may begin within a
-// limit of which no more than a quarter is over: it costs a hundredth of an answer to move it.
+// limit of which no more than a quarter is over, that of an earlier answer as well: it costs a hundredth of an answer to move it.
 func (c *conn) write(short bool, send func() (int64, error)) (sent int64, err error) {
 	limit := c.gate.writeLimit()
 	for {
 		moves := limit > 0 && !c.final.Load()
 		now := time.Now()
-		left := time.Duration(c.writes.Load() - now.UnixNano())
+		left := time.Duration(c.writes.Load()) - now.Sub(epoch)
 		switch {
 		case moves && (!short || left > limit || left < limit/4*3):
 			until := now.Add(limit)
-			c.writes.Store(until.UnixNano())
+			c.writes.Store(int64(until.Sub(epoch)))
 			c.TCPConn.SetWriteDeadline(until)
 		case limit == 0 && c.writes.Swap(0) != 0: // there was one until the configuration changed
 			c.TCPConn.SetWriteDeadline(time.Time{})

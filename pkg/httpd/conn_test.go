@@ -222,6 +222,91 @@ func TestConn_HangsUp(t *testing.T) {
 	answer(from, "q")
 }
 
+// TestConn_Limits: what is remembered of time limits and put in force later is what was set last.
+func TestConn_Limits(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	for name, try := range map[string]func(t *testing.T, gate *Gate, c *conn, other net.Conn){
+		"a limit for writes that a new configuration takes away": func(t *testing.T, gate *Gate, c *conn, _ net.Conn) {
+			io.WriteString(c, "x")
+			gate.Set(GateLimits{})
+			time.Sleep(2 * limit)
+			if _, err := io.WriteString(c, "x"); err != nil {
+				t.Error(err)
+			}
+		},
+		"a limit for writes of somebody else that is over, where the gate has none": func(t *testing.T, gate *Gate, c *conn, _ net.Conn) {
+			gate.Set(GateLimits{})
+			c.SetWriteDeadline(time.Now().Add(limit))
+			c.SetWriteDeadline(time.Time{})
+			time.Sleep(2 * limit)
+			if _, err := io.WriteString(c, "x"); err != nil {
+				t.Error(err)
+			}
+		},
+		"the gate's limit stands behind an answer": func(t *testing.T, gate *Gate, c *conn, _ net.Conn) {
+			gate.Set(GateLimits{Write: time.Hour})
+			io.WriteString(c, "x")
+			was := c.writes.Load()
+			c.SetWriteDeadline(time.Time{}) // as net/http does it
+			if io.WriteString(c, "x"); was == 0 || c.writes.Load() != was {
+				t.Error("it was set anew")
+			}
+		},
+		"a limit for all, when one for reads was taken away before and that is remembered": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+			c.SetReadDeadline(time.Time{})
+			c.SetDeadline(time.Now().Add(limit))
+			defer time.AfterFunc(30*time.Second, func() { other.Close() }).Stop()
+			if _, err := c.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+		},
+		"a limit for reads is remembered, counts for the next read, and ends one that has begun": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+			defer time.AfterFunc(30*time.Second, func() { other.Close() }).Stop()
+			c.SetReadDeadline(time.Now().Add(limit))
+			if !c.waits {
+				t.Error("it was not only remembered")
+			}
+			if _, err := c.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+			c.SetReadDeadline(time.Time{})
+			time.AfterFunc(limit, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+			if _, err := c.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error(err)
+			}
+			c.SetReadDeadline(time.Now().Add(time.Hour))
+			if !c.waits {
+				t.Error("the read that is over counts still")
+			}
+		},
+		"a read of one byte gets nothing, once": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+			io.WriteString(other, "ab")
+			c.SetReadDeadline(time.Time{})
+			for i, want := range []int{0, 1, 1} {
+				if n, err := c.Read(make([]byte, 1)); n != want || err != nil {
+					t.Errorf("read %d: %d bytes, %v", i, n, err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, gate := gated(t, GateLimits{Write: limit})
+			other, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			c, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			try(t, gate, c.(*conn), other)
+		})
+	}
+}
+
 // TestConn_ShortWrites: short answers share a time limit, and each has three quarters of it at least, also after a pause.
 func TestConn_ShortWrites(t *testing.T) {
 	t.Parallel()
