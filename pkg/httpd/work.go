@@ -41,12 +41,12 @@ func (s *Server) deadline() time.Duration {
 	return s.Deadline
 }
 
-// resolve decides what a machine boots, in the goroutine of its request. A disk may hang: when the decision takes longer than
+// resolve decides what a machine boots, which a says then, in the goroutine of its request. A disk may hang: when the decision takes longer than
 // Deadline, the request is answered without it, by late. Then resolve is not ok when the decision comes back at last, nothing may be
 // said any more, and what it claimed is given back.
-func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client, began time.Time) (a boot.Answer, ok bool, err error) {
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, began time.Time) (ok bool, err error) {
 	if err := s.decisions.full(s); err != nil {
-		return a, true, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
+		return true, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
 	limit := s.deadline()
 	within := &deadline{Context: r.Context(), until: began.Add(limit)}
@@ -66,7 +66,7 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 			watches.Put(watch)
 			if over && a.Grant == nil && err == nil {
 				// Another moment, and late had answered. An order may have been passed over, since there was no time for it.
-				a, err = boot.Answer{}, s.tooLate()
+				*a, err = boot.Answer{}, s.tooLate()
 			} else if gone && a.Grant == nil && err == nil {
 				err = context.Canceled // an order was passed over, and who closed one half only would boot something else
 			}
@@ -78,11 +78,11 @@ func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client,
 		<-watch.over
 		s.decisions.n.Add(-1)
 	}()
-	a, err = s.Site.Resolve(within, c, r.Method == http.MethodGet)
+	*a, err = s.Site.Resolve(within, c, r.Method == http.MethodGet)
 	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
 		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
-	return a, true, err
+	return true, err
 }
 
 func (s *Server) tooLate() error {
