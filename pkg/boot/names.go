@@ -382,11 +382,12 @@ func swapUUID(u string) string {
 	if len(u) != 36 {
 		return ""
 	}
-	out := []byte(u)
+	var out [36]byte
+	copy(out[:], u)
 	for i, from := range [...]int{6, 7, 4, 5, 2, 3, 0, 1, 8, 11, 12, 9, 10, 13, 16, 17, 14, 15} {
 		out[i] = u[from]
 	}
-	return string(out)
+	return string(out[:])
 }
 
 // parseMAC returns a hardware address of 6, 8 or 20 bytes (Ethernet, EUI-64, InfiniBand) in lower case with hyphens. It
