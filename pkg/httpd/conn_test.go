@@ -32,6 +32,23 @@ func gated(t *testing.T, limits GateLimits) (net.Listener, *Gate) {
 	return gate.Listener(plain), gate
 }
 
+// connected returns both ends of a connection, until the test ends, and the gate that it came through, which has these limits.
+func connected(t *testing.T, limits GateLimits) (c *conn, other net.Conn, gate *Gate) {
+	t.Helper()
+	l, gate := gated(t, limits)
+	other, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { accepted.Close() })
+	return accepted.(*conn), other, gate
+}
+
 // TestConn_SlowReader: what does not come from a file, an image or several ranges, reaches a slow reader whole, although the time
 // limit for writes ends in the middle of it several times.
 func TestConn_SlowReader(t *testing.T) {
@@ -291,18 +308,8 @@ func TestConn_Limits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, gate := gated(t, GateLimits{Write: limit})
-			other, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer other.Close()
-			c, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			try(t, gate, c.(*conn), other)
+			c, other, gate := connected(t, GateLimits{Write: limit})
+			try(t, gate, c, other)
 		})
 	}
 }
@@ -311,17 +318,7 @@ func TestConn_Limits(t *testing.T) {
 func TestConn_ShortWrites(t *testing.T) {
 	t.Parallel()
 	const limit = 400 * time.Millisecond
-	l, _ := gated(t, GateLimits{Write: limit})
-	deaf, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer deaf.Close()
-	c, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c, _, _ := connected(t, GateLimits{Write: limit})
 	answer := make([]byte, 1<<10)
 	for _, pause := range []time.Duration{0, limit / 8, 2 * limit, limit / 2} {
 		time.Sleep(pause)
