@@ -61,6 +61,7 @@ type Fault struct {
 	Ops   Op     // kinds of operations; 0 = all
 	Under string // only this file or folder and everything below it, relative to the mount; "" = everywhere
 	Every int    // each Nth of the operations that match; 0 and 1 = each
+	Times int    // so often; 0 = always
 
 	Err   syscall.Errno // the answer; 0 = the true one
 	Late  bool          // carry the operation out first and answer Err if it succeeded; only those count for Every
@@ -107,6 +108,7 @@ type Faults struct {
 
 	source   string
 	plan     atomic.Pointer[plan]
+	clock    atomic.Int64 // seconds; see SetClock
 	injected atomic.Int64
 	hanging  atomic.Int64
 }
@@ -118,6 +120,38 @@ type Faults struct {
 // The test process itself serves the mount. Never let it start a child whose program or working directory lies below
 // Dir: between fork and exec the Go runtime may stand still, and then nobody answers the child.
 func MountFaults(t testing.TB, source string) *Faults {
+	t.Helper()
+	never := time.Duration(0)
+	return mount(t, source, fs.Options{
+		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
+		MountOptions: fuse.MountOptions{DisableReadDirPlus: true},
+	})
+}
+
+// Heals says what lets a client of MountRemembering find out that a name is
+// something else by now.
+type Heals int
+
+const (
+	ByListing Heals = iota // a listing of its folder, as with NFS
+	ByNothing
+)
+
+// MountRemembering mounts source like MountFaults, as a client of a file server
+// that trusts its memory: which entry a name stood for when it was last looked
+// up, or that it stood for none, it believes for an hour, and takes along when
+// it renames the name. What it renames is what the server has under the name by
+// then.
+func MountRemembering(t testing.TB, source string, heals Heals) *Faults {
+	t.Helper()
+	hour := time.Hour
+	return mount(t, source, fs.Options{
+		EntryTimeout: &hour, AttrTimeout: &hour, NegativeTimeout: &hour,
+		MountOptions: fuse.MountOptions{DisableReadDirPlus: heals == ByNothing},
+	})
+}
+
+func mount(t testing.TB, source string, opts fs.Options) *Faults {
 	t.Helper()
 	dir := t.TempDir() // removed after the unmount below
 	source, err := filepath.EvalSymlinks(source)
@@ -137,17 +171,13 @@ func MountFaults(t testing.TB, source string) *Faults {
 	}
 
 	quiet := log.New(io.Discard, "", 0)
-	never := time.Duration(0)
-	server, err := fs.Mount(dir, root, &fs.Options{
-		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
-		NullPermissions: true,
-		RootStableAttr:  &fs.StableAttr{Ino: st.Ino, Gen: 1},
-		Logger:          quiet,
-		MountOptions: fuse.MountOptions{
-			FsName: "faults", Name: "faults", Logger: quiet,
-			DirectMount: true, DisableReadDirPlus: true, DisableXAttrs: true,
-		},
-	})
+	opts.NullPermissions = true
+	opts.RootStableAttr = &fs.StableAttr{Ino: st.Ino, Gen: 1}
+	opts.Logger = quiet
+	m := &opts.MountOptions
+	m.FsName, m.Name, m.Logger = "faults", "faults", quiet
+	m.DirectMount, m.DisableXAttrs = true, true
+	server, err := fs.Mount(dir, root, &opts)
 	if err != nil {
 		t.Fatalf("cannot mount a FUSE file system at %s: %v (needs /dev/fuse, and root or fusermount3)", dir, err)
 	}
@@ -174,6 +204,19 @@ func MountFaults(t testing.TB, source string) *Faults {
 // decides. Counts for Every begin anew, and what hangs or is delayed goes on under the new rules.
 func (f *Faults) Set(faults ...Fault) {
 	close(f.plan.Swap(newPlan(faults)).over)
+}
+
+// SetClock lets the file system tell all times as a file server does whose clock
+// is ahead by so much, or behind.
+func (f *Faults) SetClock(ahead time.Duration) { f.clock.Store(int64(ahead.Seconds())) }
+
+// tell is what the file system says of a file or folder.
+func (f *Faults) tell(st *syscall.Stat_t, out *fuse.Attr) {
+	out.FromStat(st)
+	ahead := f.clock.Load()
+	for _, t := range []*uint64{&out.Atime, &out.Mtime, &out.Ctime} {
+		*t = uint64(int64(*t) + ahead)
+	}
 }
 
 // Injected is the number of operations answered with an error that was none, or blocked.
@@ -218,8 +261,8 @@ func (c *counted) hits(op Op, names func() []string) bool {
 			return false
 		}
 	}
-	n := c.met.Add(1)
-	return c.Every <= 1 || n%int64(c.Every) == 0
+	n, every := c.met.Add(1), int64(max(c.Every, 1))
+	return n%every == 0 && (c.Times == 0 || n/every <= int64(c.Times))
 }
 
 // do carries an operation out, or not, as the plan in force says.
@@ -325,7 +368,7 @@ func (n *node) child(ctx context.Context, name string, out *fuse.EntryOut) (*fs.
 	if err := syscall.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	out.Attr.FromStat(&st)
+	n.faults.tell(&st, &out.Attr)
 	inode := n.NewInode(ctx, c, fs.StableAttr{Mode: st.Mode, Ino: st.Ino, Gen: 1})
 	if inode.Operations() != fs.InodeEmbedder(c) { // already known
 		c.file.Close()
@@ -366,7 +409,7 @@ func (n *node) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) sy
 func (n *node) attr(out *fuse.AttrOut) error {
 	var st syscall.Stat_t
 	err := syscall.Fstat(n.fd(), &st)
-	out.FromStat(&st)
+	n.faults.tell(&st, &out.Attr)
 	return err
 }
 
