@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,7 +28,19 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &Dir{fd, path}, nil
+	return opened(fd, path)
+}
+
+// opened is a directory that was just opened. Its state is asked of the
+// server, so that the names in it are not looked up in what the kernel still
+// remembers of them.
+func opened(fd int, path string) (*Dir, error) {
+	d := &Dir{fd, path}
+	if _, err := d.stat(""); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
 }
 
 // Sub opens a directory of this directory. A symbolic link is refused.
@@ -38,7 +49,7 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 	if err != nil {
 		return nil, d.err("open", name, err)
 	}
-	return &Dir{fd, d.name + "/" + name}, nil
+	return opened(fd, d.name+"/"+name)
 }
 
 // Sticky reports whether this process may not take away what others put into the directory: it has the sticky bit, and belongs to
@@ -107,9 +118,9 @@ func (d *Dir) Readlink(name string) (string, error) {
 func readlinkat(dir int, name string) (string, error) {
 	var room [256]byte
 	for buf := room[:]; ; {
-		n, err := unix.Readlinkat(dir, name, buf)
+		n := 0
+		err := retry(func() (err error) { n, err = unix.Readlinkat(dir, name, buf); return err })
 		switch {
-		case err == unix.EINTR:
 		case err != nil:
 			return "", err
 		case n < len(buf) || n == unix.PathMax:
@@ -120,12 +131,20 @@ func readlinkat(dir int, name string) (string, error) {
 	}
 }
 
-// open opens the directory for reading.
+// open opens the directory for reading what it has now: the server is asked
+// for its state, and a listing that the kernel has kept is thrown away, since
+// time stamps of NFS 3 do not tell two changes within a few milliseconds
+// apart. Both cost next to nothing on a local disk.
 func (d *Dir) open() (*os.File, error) {
 	fd, err := openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, d.err("open", ".", err)
 	}
+	if _, err := d.stat(""); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) // who does not know it keeps none
 	return os.NewFile(uintptr(fd), d.name), nil
 }
 
@@ -135,23 +154,58 @@ func (d *Dir) Changed() (time.Time, error) {
 	return s.ctime, err
 }
 
-// state tells one version of a directory from another.
+// state tells one version of a directory or file from another.
 type state struct {
 	dev, ino     uint64
+	size         int64
 	mtime, ctime time.Time
 }
 
 // stat looks at a directory that is named relative to this one, or absolute; "" is this one. Symbolic links are followed.
 func (d *Dir) stat(name string) (state, error) {
-	var st unix.Stat_t
-	err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_EMPTY_PATH) })
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+	s, mode, err := statx(d.fd, name, unix.AT_EMPTY_PATH)
+	if err == nil && mode&unix.S_IFMT != unix.S_IFDIR {
 		err = unix.ENOTDIR
 	}
+	return s, d.err("stat", name, err)
+}
+
+// lstat looks at an entry without following it.
+func (d *Dir) lstat(name string) (state, error) {
+	s, _, err := statx(d.fd, name, unix.AT_SYMLINK_NOFOLLOW)
+	return s, d.err("stat", name, err)
+}
+
+// statx asks the server, whatever the kernel remembers, so that nothing rests
+// on the options of a mount: a kernel that learns in this way that a directory
+// changed looks its names up anew. On a local disk it is a stat like any other.
+func statx(dir int, name string, flags int) (s state, mode uint16, err error) {
+	var x unix.Statx_t
+	err = retry(func() error {
+		return unix.Statx(dir, name, flags|unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &x)
+	})
 	if err != nil {
-		return state{}, d.err("stat", name, err)
+		return s, 0, err
 	}
-	return state{uint64(st.Dev), st.Ino, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, nil
+	at := func(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
+	return state{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino, int64(x.Size), at(x.Mtime), at(x.Ctime)}, x.Mode, nil
+}
+
+// local reports whether the directory lies on a file system that this kernel
+// alone writes to: what it remembers of names is the truth there, and time
+// stamps are of its own clock.
+func (d *Dir) local() bool {
+	var st unix.Statfs_t
+	return retry(func() error { return unix.Fstatfs(d.fd, &st) }) == nil && localKinds[int64(st.Type)]
+}
+
+// localKinds are the local file systems, by the numbers of statfs(2). One that
+// is missing here is treated like that of a server, which is slower and safe.
+var localKinds = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true,
+	0x2fc12fc1:       true, // ZFS
+	unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
+	unix.SQUASHFS_MAGIC: true, unix.EROFS_SUPER_MAGIC_V1: true, unix.ISOFS_SUPER_MAGIC: true,
 }
 
 // Rename moves an entry to another directory, and replaces what is there.
@@ -172,9 +226,65 @@ func (d *Dir) Symlink(text, name string) error {
 // Remove unlinks a name that is no directory.
 func (d *Dir) Remove(name string) error { return d.err("unlink", name, unix.Unlinkat(d.fd, name, 0)) }
 
-// Mkdir makes a directory with the rights of this one, so that the group that may write here may write there.
+// Mkdir makes a directory for the same people as this one: with its owner,
+// group and rights, as far as this process may give them, whatever its umask.
 func (d *Dir) Mkdir(name string) error {
-	return d.err("mkdir", name, unix.Mkdirat(d.fd, name, 0o775))
+	err := unix.Mkdirat(d.fd, name, 0o775)
+	if err != nil {
+		return d.err("mkdir", name, err)
+	}
+	sub, err := d.Sub(name)
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	sub.ownAs(d)
+	return nil
+}
+
+// ownAs gives the directory the owner, group and rights of another, as far as
+// this process may: it need not be able to, where the rights do all the same.
+func (d *Dir) ownAs(like *Dir) {
+	var want, is unix.Stat_t
+	if unix.Fstat(like.fd, &want) != nil || unix.Fstat(d.fd, &is) != nil {
+		return
+	}
+	self := procName(d.fd)
+	if is.Uid != want.Uid || is.Gid != want.Gid {
+		// The group alone can be given by an owner who is in it.
+		if unix.Chown(self, int(want.Uid), int(want.Gid)) != nil {
+			unix.Chown(self, -1, int(want.Gid))
+		}
+	}
+	unix.Chmod(self, want.Mode&0o2777)
+}
+
+// Rights returns who may do what with the directory.
+func (d *Dir) Rights() (Rights, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(d.fd, &st)
+	return Rights{st.Uid, st.Gid, st.Mode & 0o7777}, d.err("stat", "", err)
+}
+
+// Mend gives a directory of this one the owner, group and rights of this one,
+// as far as this process may. One that is empty and belongs to somebody else
+// is made anew, which whoever may write here can do.
+func (d *Dir) Mend(name string) error {
+	sub, err := d.Sub(name)
+	if err != nil {
+		return err
+	}
+	sub.ownAs(d)
+	want, err := d.Rights()
+	is, err2 := sub.Rights()
+	sub.Close()
+	if err = errors.Join(err, err2); err != nil || is == want {
+		return err
+	}
+	if err := unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR); err != nil {
+		return d.err("rmdir", name, err)
+	}
+	return d.Mkdir(name)
 }
 
 // Sync waits until the entries of the directory are on the disk.
@@ -192,9 +302,21 @@ func openat(dir int, name string, flags int) (fd int, err error) {
 	return fd, err
 }
 
+// staleTries is how often what a file server calls stale is looked at again.
+const staleTries = 4
+
+// retry repeats a call that a signal broke off, and a few times one that met
+// what a file server does not know any more: somebody has just put another
+// file or link in its place, which the next look-up finds.
 func retry(call func() error) error {
-	for {
-		if err := call(); err != unix.EINTR {
+	for stale := 0; ; {
+		err := call()
+		switch {
+		case err == unix.EINTR:
+		case errors.Is(err, unix.ESTALE) && stale < staleTries:
+			time.Sleep(time.Duration(stale) * time.Millisecond)
+			stale++
+		default:
 			return err
 		}
 	}
@@ -202,11 +324,9 @@ func retry(call func() error) error {
 
 // file is an object that passed the path rule, not yet opened for reading.
 type file struct {
-	fd      int // O_PATH
-	real    string
-	size    int64
-	mtime   time.Time
-	changed time.Time
+	fd   int // O_PATH
+	real string
+	state
 }
 
 func (f *file) close() { unix.Close(f.fd) }
@@ -276,6 +396,7 @@ type roots struct {
 type root struct {
 	*Dir
 	dev, ino uint64
+	local    bool // see Dir.local; of the root alone, other file systems may be mounted below
 	users    int  // and one more while it is kept
 	used     bool // since the timer looked last
 }
@@ -285,10 +406,8 @@ const keepRoot = time.Second
 
 // enter returns the root that path leads to now, for so many users. Each of them leaves.
 func (k *roots) enter(path string, users int) (*root, error) {
-	var st unix.Stat_t
-	at := retry(func() error { return unix.Fstatat(unix.AT_FDCWD, path, &st, 0) })
-	if at == nil {
-		if r := k.same(uint64(st.Dev), st.Ino, users); r != nil {
+	if now, _, err := statx(unix.AT_FDCWD, path, 0); err == nil {
+		if r := k.same(now, users); r != nil {
 			return r, nil
 		}
 	}
@@ -297,23 +416,24 @@ func (k *roots) enter(path string, users int) (*root, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := retry(func() error { return unix.Fstat(d.fd, &st) }); err != nil {
+	now, _, err := statx(d.fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
 		d.Close()
 		return nil, &fs.PathError{Op: "stat root", Path: path, Err: err}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop()
-	k.now = &root{Dir: d, dev: uint64(st.Dev), ino: st.Ino, users: users + 1, used: true}
+	k.now = &root{Dir: d, dev: now.dev, ino: now.ino, local: d.local(), users: users + 1, used: true}
 	k.idle = time.AfterFunc(keepRoot, k.look)
 	return k.now, nil
 }
 
 // same returns the root that is kept, if it is this one, for so many users.
-func (k *roots) same(dev, ino uint64, users int) *root {
+func (k *roots) same(now state, users int) *root {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.now == nil || k.now.dev != dev || k.now.ino != ino {
+	if k.now == nil || k.now.dev != now.dev || k.now.ino != now.ino {
 		return nil
 	}
 	k.now.users += users
@@ -381,6 +501,7 @@ func (t *Tree) openOnce(ctx context.Context, dir, text string, use Use) (f *file
 		}
 		defer unix.Close(from)
 	}
+	v.root.refresh(from, text)
 	fd, err := openat(from, text, unix.O_PATH)
 	if err != nil {
 		return nil, root, t.openError(text, err)
@@ -407,7 +528,33 @@ func (t *Tree) openOnce(ctx context.Context, dir, text string, use Use) (f *file
 	if real, err = t.judge(root, real, use); err != nil {
 		return nil, root, err
 	}
-	return &file{fd, real, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}, root, nil
+	return &file{fd, real, stateOf(&st)}, root, nil
+}
+
+func stateOf(st *unix.Stat_t) state {
+	return state{uint64(st.Dev), st.Ino, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}
+}
+
+// local reports whether the file lies on a local file system, see Dir.local.
+func (f *file) local() bool { return (&Dir{fd: f.fd}).local() }
+
+// refresh asks the server for the directories on the way that text leads from
+// an open directory, so that they are not looked through as the kernel
+// remembers them. What is wrong on the way, the opening will say.
+func (r *root) refresh(from int, text string) {
+	if r.local {
+		return
+	}
+	for i, b := range []byte(text) {
+		if b == '/' && i > 0 && statDir(from, text[:i]) != nil {
+			return
+		}
+	}
+}
+
+func statDir(from int, name string) error {
+	_, _, err := statx(from, name, 0)
+	return err
 }
 
 // plainText is what readPlain reads: a text that a link, or a name, in a directory of a root leads to.
@@ -444,6 +591,7 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 	// The kernel is given what the link says, not what path.Join made of it: where a folder is a link, ".." leads elsewhere.
 	from := p.dir + "/" + p.text
 	var before, after unix.Stat_t
+	p.root.refresh(p.root.fd, from)
 	// Only a regular file is opened at all.
 	err = unix.Fstatat(p.root.fd, from, &before, unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 || before.Size > p.limit {
@@ -462,8 +610,9 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 	if err != nil || unix.Fstat(fd, &after) != nil {
 		return got, errNotPlain
 	}
-	same := after.Dev == before.Dev && after.Ino == before.Ino && after.Size == before.Size && after.Mtim == before.Mtim && after.Ctim == before.Ctim
-	if !same || after.Nlink == 0 || int64(n) != after.Size || ageOf(time.Unix(after.Ctim.Unix())) < recent {
+	now := stateOf(&after)
+	local := func() bool { return p.root.local && now.dev == p.root.dev }
+	if now != stateOf(&before) || after.Nlink == 0 || int64(n) != after.Size || t.rests.age(name, now, local) < recent {
 		return got, errNotPlain
 	}
 	return Text{body[:n:n], name}, nil
@@ -506,14 +655,3 @@ func realPath(fd int) (string, error) {
 
 // procName names an open object in the file system.
 func procName(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
-
-func changeTime(info fs.FileInfo) time.Time {
-	return time.Unix(info.Sys().(*syscall.Stat_t).Ctim.Unix())
-}
-
-func (s state) changed() time.Time {
-	if s.mtime.After(s.ctime) {
-		return s.mtime
-	}
-	return s.ctime
-}

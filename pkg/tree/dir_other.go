@@ -47,6 +47,9 @@ var here = &Dir{}
 
 func (d *Dir) dir(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 
+// retry has nothing to repeat here.
+func retry(call func() error) error { return call() }
+
 // roots keeps nothing here: a root is its path.
 type roots struct{}
 
@@ -87,7 +90,13 @@ func (d *Dir) Changed() (time.Time, error) {
 	return s.mtime, err
 }
 
-type state struct{ mtime, ctime time.Time }
+type state struct {
+	size         int64
+	mtime, ctime time.Time
+}
+
+// local: nothing is known of network file systems here.
+func (d *Dir) local() bool { return true }
 
 func (d *Dir) stat(name string) (state, error) {
 	info, err := os.Stat(d.at(name))
@@ -97,7 +106,15 @@ func (d *Dir) stat(name string) (state, error) {
 	if err != nil {
 		return state{}, err
 	}
-	return state{info.ModTime(), info.ModTime()}, nil
+	return state{0, info.ModTime(), info.ModTime()}, nil
+}
+
+func (d *Dir) lstat(name string) (state, error) {
+	info, err := os.Lstat(d.at(name))
+	if err != nil {
+		return state{}, err
+	}
+	return state{0, info.ModTime(), info.ModTime()}, nil
 }
 
 // Rename moves an entry to another directory, and replaces what is there.
@@ -111,23 +128,41 @@ func (d *Dir) RenameNew(string, *Dir, string) error { return syscall.EINVAL }
 // Symlink makes a symbolic link.
 func (d *Dir) Symlink(text, name string) error { return os.Symlink(text, d.at(name)) }
 
+// Proven returns the text of a link.
+func (d *Dir) Proven(name string) (string, error) { return d.Readlink(name) }
+
+// Holds reports whether a name is there.
+func (d *Dir) Holds(name string) (bool, error) {
+	_, err := os.Lstat(d.at(name))
+	if absent(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Remove unlinks a name.
 func (d *Dir) Remove(name string) error { return os.Remove(d.at(name)) }
 
 // Mkdir makes a directory.
 func (d *Dir) Mkdir(name string) error { return os.Mkdir(d.at(name), 0o775) }
 
+// Rights returns the same for every directory: nothing is known of them here.
+func (d *Dir) Rights() (Rights, error) { return Rights{}, nil }
+
+// Mend has nothing to mend here.
+func (d *Dir) Mend(string) error { return nil }
+
 // Sync does nothing here.
 func (d *Dir) Sync() error { return nil }
 
 type file struct {
 	path, real string
-	size       int64
-	mtime      time.Time
-	changed    time.Time
+	state
 }
 
 func (f *file) close() {}
+
+func (f *file) local() bool { return true }
 
 func (f *file) reopen() (*os.File, error) { return os.Open(f.path) }
 
@@ -157,7 +192,7 @@ func (t *Tree) open(_ context.Context, dir, text string, use Use) (*file, error)
 	if err != nil {
 		return nil, err
 	}
-	return &file{real, rel, info.Size(), info.ModTime(), info.ModTime()}, nil
+	return &file{real, rel, state{info.Size(), info.ModTime(), info.ModTime()}}, nil
 }
 
 type plainText struct{}
@@ -165,7 +200,3 @@ type plainText struct{}
 func (t *Tree) readPlain(context.Context, string, string, int64) (got Text, ok bool) {
 	return got, false
 }
-
-func changeTime(info fs.FileInfo) time.Time { return info.ModTime() }
-
-func (s state) changed() time.Time { return s.mtime }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"path"
 	"sync/atomic"
-	"time"
 )
 
 // Known finds entries of one directory, and knows which names it does not have while it is at rest, so that a machine with
@@ -18,6 +17,7 @@ import (
 // is made, beside the requests, after as many looks in vain as the last one had entries.
 type Known struct {
 	list    atomic.Pointer[list]
+	rests   rests        // of the directory
 	vain    atomic.Int64 // looks in vain since the last list
 	listing atomic.Bool
 }
@@ -30,8 +30,13 @@ type list struct {
 	hashes []uint64
 }
 
-// enough is how many looks in vain it takes at least to be worth a list.
-const enough = 64
+// enough is how many looks in vain it takes at least to be worth a list. On a
+// file system that others write to, one is enough where the last list was not
+// longer than small: it also tells what the kernel remembers wrongly.
+const (
+	enough = 64
+	small  = 10000
+)
 
 var seed = maphash.MakeSeed()
 
@@ -62,6 +67,8 @@ func (k *Known) look(from *Dir, dir string, now state, names []string) (found []
 		case err == nil:
 			e.Name = name
 			found = append(found, e)
+		case absent(err) && l != nil && unchanged(from, dir, now):
+			return nil, vain, &Unseen{path.Join(dir, name)}
 		case absent(err):
 			vain++
 		default:
@@ -72,6 +79,22 @@ func (k *Known) look(from *Dir, dir string, now state, names []string) (found []
 		k.learn(inRoot(from.name, dir), now, vain)
 	}
 	return found, vain, nil
+}
+
+// Unseen is the error for a name that a directory's listing has, and that
+// cannot be found. A client of NFS 3 remembers that a name was not there, and
+// goes on to do so when the directory changed twice within one tick of the
+// server's clock, some milliseconds, with its look in between. Seen: until the
+// next change, whatever is asked of it. So nobody can know what is there.
+type Unseen struct{ Path string }
+
+func (e *Unseen) Error() string {
+	return e.Path + " is listed by the file server, and this machine's memory of it says that it is not there, until something in its directory changes"
+}
+
+func unchanged(from *Dir, dir string, since state) bool {
+	now, err := from.stat(dir)
+	return err == nil && now == since
 }
 
 func (l *list) mayHave(name string) bool {
@@ -108,33 +131,37 @@ func tableOf(all []uint64) []uint64 {
 
 // learn lists the directory when that is worth it. No request waits for that.
 func (k *Known) learn(dir string, now state, vain int) {
-	worth := int64(enough)
-	if l := k.list.Load(); l != nil {
+	if k.rests.own(dir, now) <= recent {
+		return
+	}
+	worth, l := int64(enough), k.list.Load()
+	if l != nil {
 		worth = max(worth, int64(l.names))
 	}
-	if k.vain.Add(int64(vain)) < worth || time.Since(now.changed()) <= recent || !k.listing.CompareAndSwap(false, true) {
+	if k.vain.Add(int64(vain)) < worth && (l != nil && l.names > small || localAt(dir)()) {
+		return
+	}
+	if !k.listing.CompareAndSwap(false, true) {
 		return
 	}
 	go func() {
 		defer k.listing.Store(false)
 		// What cannot be listed is not tried at each look.
-		if l := newList(dir); l != nil {
+		if l := newList(dir, now); l != nil {
 			k.list.Store(l)
 		}
 		k.vain.Store(0)
 	}()
 }
 
-func newList(dir string) *list {
+// newList lists the directory, if it is still in this state after that.
+func newList(dir string, of state) *list {
 	d, err := OpenDir(dir)
 	if err != nil {
 		return nil
 	}
 	defer d.Close()
-	l := new(list)
-	if l.of, err = d.stat(""); err != nil || time.Since(l.of.changed()) <= recent {
-		return nil
-	}
+	l := &list{of: of}
 	f, err := d.open()
 	if err != nil {
 		return nil

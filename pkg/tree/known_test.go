@@ -4,6 +4,7 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/lab"
 )
 
 // TestKnown: what a directory at rest does not have is known after some looks, and an edit is seen at the next look.
@@ -65,6 +68,38 @@ func TestKnown(t *testing.T) {
 	if found, err := k.Look(context.Background(), dir+"/none", names); found != nil || err != nil {
 		t.Errorf("in no directory: %v, error %v", found, err)
 	}
+}
+
+// TestUnseen: this machine's kernel remembers that there was no such name, and the server has it. That is no "not there".
+func TestUnseen(t *testing.T) {
+	t.Parallel()
+	source := t.TempDir()
+	faults := lab.MountRemembering(t, source, lab.ByNothing)
+	names := []string{"late", "none"}
+	var k Known
+	look := func() error {
+		found, err := k.Look(context.Background(), faults.Dir, names)
+		if len(found) > 0 {
+			t.Fatalf("found %v: the kernel remembers nothing, so that nothing is tried here", found)
+		}
+		return err
+	}
+	if err := look(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../late", filepath.Join(source, "late")); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	time.Sleep(recent + 100*time.Millisecond)
+	unseen := (*Unseen)(nil)
+	for range 1000 {
+		if err := look(); errors.As(err, &unseen) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("a name that the server lists is not there")
 }
 
 // TestReadPlain: the short way is taken for plain files only, and says of them what the long way says.

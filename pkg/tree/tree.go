@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -45,6 +46,7 @@ type Tree struct {
 	PublicStatic bool
 
 	known  sync.Map // directory → *Known
+	rests  rests    // of directories by their path, of files by their real one
 	roots  roots
 	sights together[struct{}, *sight]
 	texts  together[plainText, Text]
@@ -408,7 +410,8 @@ const (
 // Read returns the text of the file that the link text leads to, seen from the directory dir of the root ("." is the root
 // itself, an absolute dir may lie elsewhere); text may be a plain name. A text larger than limit bytes is refused.
 //
-// What changed within the last 2 s and is missing, empty, or does not end with a line end is looked at again for up to 300 ms.
+// What changed within the last 2 s and is missing, empty, or does not end with a line end is looked at again for up to 300 ms,
+// and so is what a file server calls stale, because it was replaced while it was read.
 func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, error) {
 	for waited := time.Duration(0); ; waited += between {
 		got, age, err := t.readOnce(ctx, dir, text, limit)
@@ -416,13 +419,13 @@ func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, e
 		switch {
 		case err == nil && (age >= recent || age >= quiet && got.Body[len(got.Body)-1] == '\n'):
 			return got, nil
-		case err != nil && !errors.As(err, &r):
+		case err != nil && !errors.As(err, &r) && !errors.Is(err, syscall.ESTALE):
 			return got, err
-		case err != nil && r.Kind != Missing && r.Kind != Empty && r.Kind != Changing:
+		case r != nil && r.Kind != Missing && r.Kind != Empty && r.Kind != Changing:
 			return got, err
-		case err != nil && r.Kind == Missing && time.Since(t.lastChange(dir, text)) >= recent:
+		case r != nil && r.Kind == Missing && t.wayAge(dir, text) >= recent:
 			return got, err
-		case err != nil && r.Kind == Empty && age >= recent:
+		case r != nil && r.Kind == Empty && age >= recent:
 			return got, err
 		case waited >= settle:
 			return got, err
@@ -456,7 +459,7 @@ func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Tex
 	if f.size > limit {
 		return Text{}, 0, refuse(TooLarge, "%s has %d bytes; a script has at most %d", f.real, f.size, limit)
 	}
-	age := ageOf(f.changed)
+	age := t.rests.age(f.real, f.state, f.local)
 	file, err := f.reopen()
 	if err != nil {
 		return Text{}, 0, err
@@ -482,13 +485,11 @@ func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Tex
 	return Text{body, f.real}, age, nil
 }
 
-// ageOf is how long ago something changed. A time in the future, from another machine's clock, is as far away as in the past.
-func ageOf(changed time.Time) time.Duration { return time.Since(changed).Abs() }
-
-// lastChange is the newest change of anything on the way from dir by text, as far as the way exists: where a directory on it
-// has just changed, what is missing may be about to come.
-func (t *Tree) lastChange(dir, text string) time.Time {
-	var newest time.Time
+// wayAge is how long nothing has changed on the way from dir by text, as far
+// as the way exists: where a directory on it has just changed, what is missing
+// may be about to come.
+func (t *Tree) wayAge(dir, text string) time.Duration {
+	youngest := time.Duration(math.MaxInt64)
 	at := inRoot(t.Path, dir)
 	name := text
 	for range 8 {
@@ -496,27 +497,35 @@ func (t *Tree) lastChange(dir, text string) time.Time {
 			name = filepath.Join(at, name)
 		}
 		for at = filepath.Dir(name); ; at = filepath.Dir(at) {
-			if info, err := os.Stat(at); err == nil {
-				if c := changeTime(info); c.After(newest) {
-					newest = c
-				}
+			if now, err := here.stat(at); err == nil {
+				youngest = min(youngest, t.rests.age(at, now, localAt(at)))
 				break
 			} else if !absent(err) || at == filepath.Dir(at) {
-				return newest
+				return youngest
 			}
 		}
 		link, err := os.Readlink(name)
 		if err != nil {
-			return newest
+			return youngest
 		}
-		if info, err := os.Lstat(name); err == nil {
-			if c := changeTime(info); c.After(newest) {
-				newest = c
-			}
+		if now, err := here.lstat(name); err == nil {
+			youngest = min(youngest, t.rests.age(name, now, localAt(at)))
 		}
 		name = link
 	}
-	return newest
+	return youngest
+}
+
+// localAt is Dir.local of a directory by its path.
+func localAt(path string) func() bool {
+	return func() bool {
+		d, err := OpenDir(path)
+		if err != nil {
+			return false
+		}
+		defer d.Close()
+		return d.local()
+	}
 }
 
 // inRoot is the path of a directory that is named relative to the root, or absolute in the configuration.
@@ -546,13 +555,17 @@ type Entry struct {
 }
 
 // Names lists the directory, in no order.
-func (d *Dir) Names() ([]string, error) {
-	f, err := d.open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Readdirnames(-1)
+func (d *Dir) Names() (names []string, err error) {
+	err = retry(func() error {
+		f, err := d.open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		names, err = f.Readdirnames(-1)
+		return err
+	})
+	return names, err
 }
 
 // Find returns those of the names that exist in the directory dir of the root, in their order, whatever they are. Names
@@ -606,11 +619,11 @@ func merge(names []string, seen, earlier []Entry) []Entry {
 // once the two are apart, and an edit may have begun in between.
 func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now state) (bool, state, error)) error {
 	for waited := time.Duration(0); ; waited += between {
-		done, changed, err := t.glance(ctx, dir, look)
+		done, age, err := t.glance(ctx, dir, look)
 		if wrong := (*NoDirectory)(nil); done || err != nil && !absent(err) && !errors.As(err, &wrong) {
 			return err
 		}
-		if waited >= settle || ageOf(changed) >= recent {
+		if waited >= settle || age >= recent {
 			return err
 		}
 		if err := sleep(ctx, between); err != nil {
@@ -620,25 +633,29 @@ func (t *Tree) patient(ctx context.Context, dir string, look func(root *Dir, now
 	}
 }
 
-// glance runs look once, if the directory is there. It also returns when the directory changed or, where there is none, the root.
-func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, state, error)) (done bool, changed time.Time, err error) {
+// glance runs look once, if the directory is there. It also returns how long the directory is at rest or, where there is none, the root.
+func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (bool, state, error)) (done bool, age time.Duration, err error) {
 	v, err := t.enter(ctx)
 	if err != nil {
-		return false, changed, err
+		return false, 0, err
 	}
 	defer v.leave()
 	now, there, err := v.statOptional(dir)
 	if there {
-		if done, now, err = look(v.root.Dir, now); absent(err) {
-			now.ctime = time.Now() // it went away under our hands
+		switch done, now, err = look(v.root.Dir, now); {
+		case done:
+			return true, 0, nil
+		case absent(err): // it went away under our hands
+			return false, 0, err
 		}
-		return done, now.ctime, err
+		path := inRoot(t.Path, dir)
+		return false, t.rests.age(path, now, localAt(path)), err
 	}
 	root, rootErr := v.root.stat("")
 	if rootErr != nil {
-		return false, changed, rootErr
+		return false, 0, rootErr
 	}
-	return false, root.ctime, err
+	return false, t.rests.age(t.Path, root, v.root.Dir.local), err
 }
 
 // NoDirectory is the error for a name under which a directory is expected, and something else is: a file, or a link to a

@@ -696,6 +696,9 @@ func TestChangedWhileRead(t *testing.T) {
 			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
 			faults := lab.MountFaults(t, source)
 			tree := &Tree{Path: faults.Dir}
+			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil { // from here on it is seen to be at rest
+				t.Fatal(err)
+			}
 			time.Sleep(2 * quiet)
 			faults.Set(lab.Fault{Ops: lab.OpRead, Every: 3, Hang: true}) // it stops in the middle
 			type result struct {
@@ -806,7 +809,8 @@ func TestEditInListing(t *testing.T) {
 	for entry, list := range map[string]func() error{
 		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
 		"b": func() error {
-			if newList(faults.Dir+"/protect") == nil {
+			dir := faults.Dir + "/protect"
+			if now, err := here.stat(dir); err != nil || newList(dir, now) == nil {
 				return context.Canceled
 			}
 			return nil
@@ -827,6 +831,115 @@ func TestEditInListing(t *testing.T) {
 			t.Errorf("%s went away while the directory was listed, and that is it: error %v", entry, err)
 		}
 	}
+}
+
+// TestClockOfTheServer: a file server's clock is an hour ahead or behind. What is half-written is waited for all the same, what
+// is at rest is not, and an edit is seen at the next look.
+func TestClockOfTheServer(t *testing.T) {
+	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			source := lab.Files{"static/old": "whole\n", "static/cut": "no line end", "protect/a": ""}.Grow(t, memory(t))
+			faults := lab.MountFaults(t, source)
+			faults.SetClock(ahead)
+			tree := &Tree{Path: faults.Dir}
+			x := Index{Tree: tree, Dir: "protect", Keys: lower}
+			read := func(ctx context.Context, name string) string {
+				text, err := tree.Read(ctx, "static", name, 100)
+				return outcome(text.Body, err)
+			}
+			for range 2 { // seen for the first time, and at rest
+				if got := read(patiently(t), "old") + read(patiently(t), "cut"); got != "whole\nno line end" {
+					t.Error(got)
+				}
+				if _, _, ok, err := x.Find(patiently(t), []string{"b"}); ok || err != nil {
+					t.Errorf("b: %v, error %v", ok, err)
+				}
+				if found, err := tree.Find(patiently(t), "static", []string{"none"}); len(found) > 0 || err != nil {
+					t.Errorf("none: %v, error %v", found, err)
+				}
+				rest()
+			}
+			if got := read(atOnce(), "cut"); got != "no line end" {
+				t.Errorf("a file at rest: %s", got)
+			}
+			if found, err := tree.Find(atOnce(), "static", []string{"none"}); len(found) > 0 || err != nil {
+				t.Errorf("a directory at rest: %v, error %v", found, err)
+			}
+			if !x.until {
+				t.Error("a directory at rest is listed for each request")
+			}
+
+			name := filepath.Join(source, "static/new")
+			if err := os.WriteFile(name, []byte("half"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			edit := time.AfterFunc(settle/3, func() { os.WriteFile(name, []byte("half and half\n"), 0o644) })
+			defer edit.Stop()
+			if got := read(patiently(t), "new"); got != "half and half\n" {
+				t.Errorf("a half-written file: %q", got)
+			}
+			if err := os.WriteFile(filepath.Join(source, "protect/b"), nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, ok, err := x.Find(atOnce(), []string{"b"}); !ok || err != nil {
+				t.Errorf("b was made: %v, error %v", ok, err)
+			}
+			// An entry that is away for a moment, while an editor replaces it.
+			gone := filepath.Join(source, "static/old")
+			if err := os.Rename(gone, gone+"~"); err != nil {
+				t.Fatal(err)
+			}
+			back := time.AfterFunc(settle/3, func() { os.Rename(gone+"~", gone) })
+			defer back.Stop()
+			if found, err := tree.Find(patiently(t), "static", []string{"old"}); len(found) != 1 || err != nil {
+				t.Errorf("an entry that is being replaced: %v, error %v", found, err)
+			}
+		})
+	}
+}
+
+// TestStale: what a file server calls stale was replaced just now. It is looked at again, and only what stays so is an error.
+func TestStale(t *testing.T) {
+	source := lab.Files{"static/a": "-> ../scripts/a", "scripts/a": "text\n", "protect/a": ""}.Grow(t, memory(t))
+	faults := lab.MountFaults(t, source)
+	look := func() error {
+		tree := &Tree{Path: faults.Dir}
+		x := Index{Tree: tree, Dir: "protect", Keys: lower}
+		ctx, leave := tree.Visit(patiently(t))
+		defer leave()
+		if entry, _, _, err := x.Find(ctx, []string{"a"}); err != nil || entry != "a" {
+			return fmt.Errorf("protect: %q, error %w", entry, err)
+		}
+		found, err := tree.Find(ctx, "static", []string{"a"})
+		if err != nil || len(found) != 1 {
+			return fmt.Errorf("static: %v, error %w", found, err)
+		}
+		text, err := tree.ReadEntry(ctx, "static", found[0], 100)
+		if err == nil && string(text.Body) != "text\n" {
+			t.Errorf("read %q", text.Body)
+		}
+		return err
+	}
+	for kind, op := range map[string]lab.Op{"lookup": lab.OpLookup, "getattr": lab.OpGetattr, "readlink": lab.OpReadlink,
+		"open": lab.OpOpen, "read": lab.OpRead, "opendir": lab.OpOpendir, "readdir": lab.OpReaddir} {
+		for every := 1; every < 4; every++ {
+			faults.Set(lab.Fault{Ops: op, Every: every, Times: 3, Err: unix.ESTALE}) // the kernel itself looks twice
+			if err := look(); err != nil {
+				t.Errorf("%s is stale: %v", kind, err)
+			}
+			if faults.Injected() == 0 {
+				t.Errorf("%s: nothing was stale", kind)
+			}
+		}
+	}
+	for _, under := range []string{"protect", "static/a", "scripts/a"} {
+		faults.Set(lab.Fault{Under: under, Err: unix.ESTALE})
+		if err := look(); !errors.Is(err, unix.ESTALE) {
+			t.Errorf("%s is stale for good: error %v", under, err)
+		}
+	}
+	faults.Set()
 }
 
 // lower is how the tests' index understands names.

@@ -1,0 +1,137 @@
+package tree
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A client of a file server remembers which link a name stood for. When it
+// renames that name, the server moves what has the name by then, perhaps a
+// link that somebody has just put there, and the client takes what it
+// remembers along to the new name. Seen on Linux' NFS client, 4.2 and all
+// options that cache names, and on FUSE: readlink of the new name gave the text
+// of a link that another client had moved away before. No attribute of that
+// link tells, since it lives on elsewhere. What a listing of the directory
+// says comes from the server.
+
+// Unproven is the error for a link that was moved, and of which nobody can say
+// whether its text is that of the link the server has.
+type Unproven struct{ Path, Why string }
+
+func (e *Unproven) Error() string {
+	return fmt.Sprintf("%s: the file server and this machine's memory of it disagree about what was moved there: %s", e.Path, e.Why)
+}
+
+// provenIn is how often, and after which pause, what cannot be proven is
+// looked at again.
+const (
+	proofs      = 5
+	betweenThem = 10 * time.Millisecond
+)
+
+// Proven returns the text of a link that was moved to this name, which nobody
+// else uses. On a file system that others write to as well, the text is that
+// of the inode which the directory's listing has under the name. The error is
+// *Unproven where that cannot be told.
+func (d *Dir) Proven(name string) (text string, err error) {
+	local := d.local()
+	for i := range proofs {
+		if i > 0 {
+			time.Sleep(betweenThem)
+		}
+		// Network file systems were seen to say ENOENT for a moment after a rename.
+		if text, err = d.prove(name, local); err == nil || local && absent(err) {
+			return text, err
+		}
+	}
+	return "", err
+}
+
+func (d *Dir) prove(name string, local bool) (string, error) {
+	if local {
+		return d.Readlink(name)
+	}
+	// The listing comes first: it also makes most clients forget what they
+	// remembered wrongly.
+	listed, err := d.listed(name)
+	if err != nil {
+		return "", err
+	}
+	now, err := d.lstat(name)
+	if err != nil {
+		return "", err
+	}
+	if now.ino != listed {
+		return "", &Unproven{d.name + "/" + name, fmt.Sprintf("inode %d is listed, inode %d is found", listed, now.ino)}
+	}
+	return d.Readlink(name)
+}
+
+// Holds reports whether a name is there. On a file system that others write to
+// it is the listing that counts.
+func (d *Dir) Holds(name string) (bool, error) {
+	var err error
+	if d.local() {
+		_, err = d.lstat(name)
+	} else {
+		_, err = d.listed(name)
+	}
+	if absent(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// listed returns the inode that the directory's listing has under a name.
+func (d *Dir) listed(name string) (ino uint64, err error) {
+	err = retry(func() error { ino, err = d.list(name); return err })
+	return ino, err
+}
+
+func (d *Dir) list(name string) (uint64, error) {
+	f, err := d.open()
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := unix.ReadDirent(int(f.Fd()), buf)
+		if err != nil {
+			return 0, d.err("list", "", err)
+		}
+		if n == 0 {
+			return 0, d.err("list", name, fs.ErrNotExist)
+		}
+		ino, found, err := inDirents(buf[:n], name)
+		if err != nil || found {
+			return ino, d.err("list", "", err)
+		}
+	}
+}
+
+// inDirents looks a name up in what getdents64(2) returns: of each entry eight
+// bytes of inode, eight of offset, two of its length, one of its type, and the
+// name up to a zero byte.
+func inDirents(buf []byte, name string) (ino uint64, found bool, err error) {
+	const head = 19
+	for len(buf) > 0 {
+		if len(buf) < head {
+			return 0, false, errors.New("a listing was cut")
+		}
+		size := int(binary.NativeEndian.Uint16(buf[16:]))
+		if size <= head || size > len(buf) {
+			return 0, false, errors.New("a listing was cut")
+		}
+		if at := buf[head:size]; len(at) > len(name) && string(at[:len(name)]) == name && at[len(name)] == 0 {
+			return binary.NativeEndian.Uint64(buf), true, nil
+		}
+		buf = buf[size:]
+	}
+	return 0, false, nil
+}
