@@ -102,7 +102,11 @@ type faulty struct {
 
 func newFaulty(t *testing.T) *faulty {
 	source := t.TempDir()
-	f := &faulty{T: t, source: source, Faults: lab.MountFaults(t, source), events: map[What]int{}}
+	return newFaultyOn(t, source, lab.MountFaults(t, source))
+}
+
+func newFaultyOn(t *testing.T, source string, mount *lab.Faults) *faulty {
+	f := &faulty{T: t, source: source, Faults: mount, events: map[What]int{}}
 	var mu sync.Mutex
 	for i := range 3 {
 		s, _ := newStore(f.Dir)
@@ -524,4 +528,107 @@ func TestReplacedWhileClaimed(t *testing.T) {
 		}
 		f.balance(t, f.source)
 	})
+}
+
+// TestRememberedLink: this machine's kernel remembers the link of an order that
+// another daemon has claimed since, and a person has placed another one under
+// the name. The rename moves the new one on the server, and the kernel shows
+// the old one's text under the new name, as NFS clients do. The old text is
+// never sent again.
+func TestRememberedLink(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		heals  lab.Heals
+		faults []lab.Fault
+		sent   string // what the machine gets; "": no order
+		event  What
+		places []string
+	}{
+		{"a listing tells", lab.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
+		{"nothing tells", lab.ByNothing, nil, "", GivenBack, []string{"../newer pending", "../older served"}},
+		{"nothing tells, and it cannot be put back", lab.ByNothing, []lab.Fault{lab.NoRenameFlags()}, "", Lost,
+			[]string{"../newer open", "../older served"}},
+		{"the rename is denied", lab.ByListing, []lab.Fault{lab.Replay(1)}, "../newer", Served,
+			[]string{"../newer served", "../older served"}},
+		{"the text of the moment", lab.ByListing, []lab.Fault{lab.NoRenameFlags(), lab.FsyncDirFails(1)}, "", GivenBack,
+			[]string{"../newer pending", "../older served"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := t.TempDir()
+			f := newFaultyOn(t, source, lab.MountRemembering(t, source, test.heals))
+			// What another daemon and a person do, on the server itself.
+			link := func(text string) {
+				if err := os.Symlink(text, filepath.Join(source, "m1")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			other, _ := newStore(source)
+			f.s.step = func(at string) {
+				if at != "claim" {
+					return
+				}
+				f.s.step = nil
+				a, err := other.ask(context.Background(), client("10.0.0.1", 0, "m1"))
+				if err != nil || a.Grant == nil || a.Script.From != "../older" {
+					t.Fatalf("the other daemon answered %+v, error %v", a, err)
+				}
+				a.Grant.Settle(true)
+				link("../newer")
+				f.Set(test.faults...)
+			}
+			link("../older")
+			a, granted := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
+			f.Set()
+			if granted != (test.sent != "") || granted && a.Script.From != test.sent {
+				t.Errorf("%v: sent %q, want %q; %+v", granted, a.Script.From, test.sent, a.Trace.Findings)
+			}
+			if f.events[test.event] == 0 {
+				t.Errorf("events %v, want %q", f.events, test.event)
+			}
+			wantPlaces(t, source, test.places...)
+		})
+	}
+}
+
+// TestResendOfARememberedLink: a daemon was killed between the rename and the
+// look at what it had moved, and its kernel still shows the old text. What is
+// sent to the machine that asks again is what was claimed.
+func TestResendOfARememberedLink(t *testing.T) {
+	source := t.TempDir()
+	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByListing))
+	for _, step := range []string{"../older", "../newer"} {
+		os.Remove(filepath.Join(source, "m1"))
+		if err := os.Symlink(step, filepath.Join(source, "m1")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Readlink(filepath.Join(f.Dir, "m1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := f.s.newClaim("m1", client("10.0.0.1", 1).Addr)
+	if err := os.Rename(filepath.Join(f.Dir, "m1"), filepath.Join(f.Dir, claimedDir, c.String())); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.Readlink(filepath.Join(f.Dir, claimedDir, c.String())); text != "../older" {
+		t.Fatalf("the kernel shows %q, so that nothing is tried here", text)
+	}
+	a, err := f.s.ask(context.Background(), client("10.0.0.1", 1, "m1"))
+	if err != nil || a.Grant == nil || a.Script.From != "../newer" {
+		t.Errorf("sent %q, error %v; %+v", a.Script.From, err, a.Trace.Findings)
+	}
+}
+
+// TestStaleRename: a rename that the file server calls stale did nothing, and
+// is tried again before the order is left where it is.
+func TestStaleRename(t *testing.T) {
+	f := newFaulty(t)
+	text := f.place("m1")
+	f.Set(lab.Fault{Ops: lab.OpRename, Times: 3, Err: unix.ESTALE})
+	if a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); !ok || a.Script.From != text {
+		t.Errorf("sent %q; %+v", a.Script.From, a.Trace.Findings)
+	}
+	if f.Injected() == 0 {
+		t.Error("nothing was stale")
+	}
+	f.balance(t, f.source)
 }

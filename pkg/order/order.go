@@ -9,7 +9,8 @@
 //
 // A rename has one winner, and a unique new name lets the winner find out that it won even when a network file system gives
 // a false error. What was claimed is read again under its new name: an order that somebody replaced in between is answered
-// with its own text or not at all. After the first byte was sent nothing is ever put back.
+// with its own text or not at all. On a network file system it is proven first that the text is that of the link which was
+// moved (claim.go). After the first byte was sent nothing is ever put back.
 //
 // Clocks are used for names and ages, never to decide who wins.
 package order
@@ -19,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -115,6 +117,10 @@ func (r onceRule) Step() boot.Step { return boot.Once }
 
 func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
 	found, err := r.s.known.Look(ctx, r.s.Dir, c.Texts())
+	if unseen := (*tree.Unseen)(nil); errors.As(err, &unseen) {
+		r.s.stir()
+		found, err = r.s.known.Look(ctx, r.s.Dir, c.Texts())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +133,20 @@ func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error
 		all = append(all, &pending{r.s, c.Names[at], e})
 	}
 	return all, nil
+}
+
+// stir changes the directory of the orders, so that this machine looks up anew
+// what it remembers of it.
+func (s *Store) stir() {
+	once, err := tree.OpenDir(s.Dir)
+	if err != nil {
+		return
+	}
+	defer once.Close()
+	name := temporary + s.newClaim("look", netip.Addr{}).String()
+	if once.Symlink("again", name) == nil {
+		once.Remove(name)
+	}
 }
 
 // absent reports whether an error means that nothing is there; every other error means that nobody can know.
@@ -184,8 +204,6 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 		return fail(boot.Canceled, "the time for the answer was over before the order was claimed")
 	}
 	s.at("claim")
-	// Whether our unique name is there says the truth: a network file system that lost the first reply carries the rename
-	// out and answers the repeated call with an error.
 	if err := move(once, p.name.Text, claimed, file); absent(err) {
 		return fail(boot.Taken, "another request took the order")
 	} else if err != nil {
@@ -195,10 +213,10 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 	g := &grant{s: s, claim: claim, file: file}
 	s.at("claimed")
 
-	text, err := readlink(claimed, file)
+	text, err := claimed.Proven(file)
 	if err != nil {
 		g.GiveBack("what was claimed cannot be read: " + err.Error())
-		return fail(boot.Failed, "what was claimed cannot be read: %v", err)
+		return fail(boot.Failed, "what was claimed cannot be read, and nothing was sent: %v", err)
 	}
 	g.text = text
 	if text != p.entry.Link {
@@ -224,18 +242,6 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 		s.event(Repeats, claim, fmt.Errorf("granted %d times in 24 h", n))
 	}
 	return g, loaded, nil
-}
-
-// readlink reads the text of a link that is known to be there. Network file systems were seen to say ENOENT for a moment
-// after a rename.
-func readlink(d *tree.Dir, name string) (text string, err error) {
-	for range 5 {
-		if text, err = d.Readlink(name); err == nil {
-			return text, nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return "", err
 }
 
 // open opens the directory of the orders and one of its journals, which is made when it is not there.
@@ -300,8 +306,8 @@ func (g *grant) giveBack() (What, error) {
 	file := g.file
 	err = claimed.RenameNew(file, once, g.claim.Name)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		if _, gone := claimed.Readlink(file); absent(gone) {
-			if _, there := claimed.Readlink(g.claim.as(Resent)); there == nil {
+		if there, err := claimed.Holds(file); err == nil && !there {
+			if resent, _ := claimed.Holds(g.claim.as(Resent)); resent {
 				return Open, nil // a retry was sent it meanwhile
 			}
 			return GivenBack, nil // a replayed rename was carried out all the same
@@ -314,9 +320,9 @@ func (g *grant) giveBack() (What, error) {
 		}
 		file = up
 		g.s.at("given up")
-		text, rerr := readlink(claimed, file)
+		text, rerr := claimed.Proven(file)
 		if rerr != nil {
-			return Lost, rerr
+			return Lost, rerr // it stays in the journal, and is told of
 		}
 		if err = once.Symlink(text, g.claim.Name); err == nil {
 			g.s.at("linked back")
@@ -374,22 +380,6 @@ func (s *Store) finish(file string, c Claim, end End) error {
 	return err
 }
 
-// move renames an entry to a name that nobody else uses. Whatever the error says, that name tells whether it was done.
-func move(from *tree.Dir, name string, to *tree.Dir, toName string) error {
-	err := from.Rename(name, to, toName)
-	if err == nil {
-		return nil
-	}
-	_, there := to.Readlink(toName)
-	if there != nil && !absent(there) {
-		_, there = readlink(to, toName)
-	}
-	if there == nil {
-		return nil
-	}
-	return err
-}
-
 type retryRule struct{ s *Store }
 
 func (r retryRule) Step() boot.Step { return boot.Retry }
@@ -434,10 +424,10 @@ func (e *resend) text() (string, error) {
 	}
 	defer once.Close()
 	defer claimed.Close()
-	text, err := claimed.Readlink(e.file())
+	text, err := claimed.Proven(e.file())
 	if absent(err) && e.claim.End != Resent {
 		// Another retry of this machine may have been quicker.
-		if text, err = claimed.Readlink(e.claim.as(Resent)); err == nil {
+		if text, err = claimed.Proven(e.claim.as(Resent)); err == nil {
 			e.claim.End = Resent
 		}
 	}
@@ -475,10 +465,12 @@ func (e *resend) Take(ctx context.Context, _ *boot.Client, loaded boot.Script) (
 	e.s.at("resend")
 	from := e.file()
 	e.claim.End = Resent
-	if from == e.file() {
-		_, err = claimed.Readlink(from)
-	} else {
+	if from != e.file() {
 		err = move(claimed, from, claimed, e.file())
+	} else if there, look := claimed.Holds(from); look != nil {
+		err = look
+	} else if !there {
+		err = fs.ErrNotExist
 	}
 	if absent(err) {
 		return fail(boot.Taken, "the order was confirmed or given back meanwhile", err)
