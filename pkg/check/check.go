@@ -62,6 +62,7 @@ const (
 	RootLink    = "root-link"   // a swap of the root leaves the orders behind
 	Sticky      = "sticky"      // the daemon cannot take orders away
 	NoOnce      = "no-once"     // there is no directory for orders
+	Rights      = "rights"      // the daemon may not write the journal of the orders
 	Secret      = "secret"      // everybody on the network can read a password or key
 	Readable    = "readable"    // everybody on this machine can read what is private
 	Loader      = "loader"      // a boot loader, and what it can do
@@ -225,6 +226,9 @@ func (l *lint) once() error {
 	}
 	if err == nil && info.Mode()&fs.ModeSticky != 0 {
 		l.add("once", 0, Warning, Sticky, "has the sticky bit, so the daemon cannot take away orders that others placed", "chmod -t "+dir)
+	}
+	for _, p := range l.site.Orders().JournalRights() {
+		l.add(p.Where, 0, Error, Rights, p.What, p.Do)
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
