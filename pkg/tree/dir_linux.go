@@ -256,7 +256,12 @@ func (d *Dir) ownAs(like *Dir) {
 			unix.Chown(self, -1, int(want.Gid))
 		}
 	}
-	unix.Chmod(self, want.Mode&0o2777)
+	// A service of systemd may not give the setgid bit (RestrictSUIDSGID=), which
+	// a new directory has from its parent. Better none than a directory that the
+	// others cannot write.
+	if mode := want.Mode & 0o2777; unix.Chmod(self, mode) != nil && mode&0o222&^is.Mode != 0 {
+		unix.Chmod(self, mode&0o777)
+	}
 }
 
 // Rights returns who may do what with the directory.
