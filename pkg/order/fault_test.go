@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -631,4 +632,31 @@ func TestStaleRename(t *testing.T) {
 		t.Error("nothing was stale")
 	}
 	f.balance(t, f.source)
+}
+
+// TestOrderBelievedAbsent: this machine remembers that there was no order, as
+// a client of NFS 3 does for good when the directory changed twice within one
+// tick of the server's clock. The listing tells, and the order is granted.
+func TestOrderBelievedAbsent(t *testing.T) {
+	source := t.TempDir()
+	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByNothing))
+	c := client("10.0.0.1", 0, "m1")
+	if _, ok := f.asks(f.s, c, true); ok {
+		t.Fatal("granted what is not there")
+	}
+	text := f.place("m1")
+	if _, ok := f.asks(f.s, c, true); ok {
+		t.Fatal("the kernel remembers nothing, so that nothing is tried here")
+	}
+	for range 500 { // the directory has to be at rest, and is listed beside the requests
+		if a, ok := f.asks(f.s, c, true); ok {
+			if a.Script.From != text {
+				t.Errorf("sent %q", a.Script.From)
+			}
+			f.balance(t, source)
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the order is never seen")
 }

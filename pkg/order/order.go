@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -118,7 +117,10 @@ func (r onceRule) Step() boot.Step { return boot.Once }
 func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
 	found, err := r.s.known.Look(ctx, r.s.Dir, c.Texts())
 	if unseen := (*tree.Unseen)(nil); errors.As(err, &unseen) {
-		r.s.stir()
+		if once, open := tree.OpenDir(r.s.Dir); open == nil {
+			once.Recall(unseen.Name)
+			once.Close()
+		}
 		found, err = r.s.known.Look(ctx, r.s.Dir, c.Texts())
 	}
 	if err != nil {
@@ -133,20 +135,6 @@ func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error
 		all = append(all, &pending{r.s, c.Names[at], e})
 	}
 	return all, nil
-}
-
-// stir changes the directory of the orders, so that this machine looks up anew
-// what it remembers of it.
-func (s *Store) stir() {
-	once, err := tree.OpenDir(s.Dir)
-	if err != nil {
-		return
-	}
-	defer once.Close()
-	name := temporary + s.newClaim("look", netip.Addr{}).String()
-	if once.Symlink("again", name) == nil {
-		once.Remove(name)
-	}
 }
 
 // absent reports whether an error means that nothing is there; every other error means that nobody can know.

@@ -131,6 +131,9 @@ func (d *Dir) Symlink(text, name string) error { return os.Symlink(text, d.at(na
 // Proven returns the text of a link.
 func (d *Dir) Proven(name string) (string, error) { return d.Readlink(name) }
 
+// Recall has nothing to do here.
+func (d *Dir) Recall(string) {}
+
 // Holds reports whether a name is there.
 func (d *Dir) Holds(name string) (bool, error) {
 	_, err := os.Lstat(d.at(name))

@@ -68,7 +68,7 @@ func (k *Known) look(from *Dir, dir string, now state, names []string) (found []
 			e.Name = name
 			found = append(found, e)
 		case absent(err) && l != nil && unchanged(from, dir, now):
-			return nil, vain, &Unseen{path.Join(dir, name)}
+			return nil, vain, &Unseen{dir, name}
 		case absent(err):
 			vain++
 		default:
@@ -86,10 +86,11 @@ func (k *Known) look(from *Dir, dir string, now state, names []string) (found []
 // goes on to do so when the directory changed twice within one tick of the
 // server's clock, some milliseconds, with its look in between. Seen: until the
 // next change, whatever is asked of it. So nobody can know what is there.
-type Unseen struct{ Path string }
+type Unseen struct{ Dir, Name string }
 
 func (e *Unseen) Error() string {
-	return e.Path + " is listed by the file server, and this machine's memory of it says that it is not there, until something in its directory changes"
+	return path.Join(e.Dir, e.Name) + " is listed by the file server, and this machine's memory of it says that it is not there, " +
+		"until something in its directory changes"
 }
 
 func unchanged(from *Dir, dir string, since state) bool {

@@ -72,6 +72,16 @@ func (d *Dir) prove(name string, local bool) (string, error) {
 	return d.Readlink(name)
 }
 
+// Recall makes this machine ask the server for a name that is listed and that
+// it believes not to be there, see Unseen. Trying to make what is there is what
+// NFS clients ask the server for; should it not be there after all, what was
+// made is an empty directory, and is taken away again.
+func (d *Dir) Recall(name string) {
+	if unix.Mkdirat(d.fd, name, 0o700) == nil {
+		unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR)
+	}
+}
+
 // Holds reports whether a name is there. On a file system that others write to
 // it is the listing that counts.
 func (d *Dir) Holds(name string) (bool, error) {
