@@ -107,6 +107,7 @@ type Faults struct {
 	Dir string // the mount point
 
 	source   string
+	small    bool // see BySmallListing
 	plan     atomic.Pointer[plan]
 	clock    atomic.Int64 // seconds; see SetClock
 	injected atomic.Int64
@@ -133,7 +134,8 @@ func MountFaults(t testing.TB, source string) *Faults {
 type Heals int
 
 const (
-	ByListing Heals = iota // a listing of its folder, as with NFS
+	ByListing      Heals = iota // a listing of its folder, as with NFS
+	BySmallListing              // a listing of a folder with one name alone; NFS asks for attributes in small ones
 	ByNothing
 )
 
@@ -145,10 +147,12 @@ const (
 func MountRemembering(t testing.TB, source string, heals Heals) *Faults {
 	t.Helper()
 	hour := time.Hour
-	return mount(t, source, fs.Options{
+	f := mount(t, source, fs.Options{
 		EntryTimeout: &hour, AttrTimeout: &hour, NegativeTimeout: &hour,
-		MountOptions: fuse.MountOptions{DisableReadDirPlus: heals == ByNothing},
+		MountOptions: fuse.MountOptions{DisableReadDirPlus: heals != ByListing},
 	})
+	f.small = heals == BySmallListing
+	return f
 }
 
 func mount(t testing.TB, source string, opts fs.Options) *Faults {
@@ -625,6 +629,9 @@ func (n *node) OpendirHandle(context.Context, uint32) (h fs.FileHandle, _ uint32
 		fd, err := unix.Openat(n.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
+		}
+		if names, err := os.ReadDir(n.reopen()); n.faults.small && err == nil && len(names) == 1 {
+			n.NotifyEntry(names[0].Name())
 		}
 		s, errno := fs.NewLoopbackDirStreamFd(fd)
 		if errno == 0 {

@@ -271,10 +271,14 @@ func (s *Store) Sweep() (Stats, error) {
 	return st, nil
 }
 
-// tidy removes what a command or a trial left that was killed an hour ago or more.
+// tidy removes what a command or a trial left that was killed an hour ago or more, and puts back what a daemon had aside that was
+// killed a minute ago.
 func (s *Store) tidy(d *tree.Dir) {
 	names, _ := d.Names()
 	for _, n := range names {
+		if c, ok := ParseClaim(strings.TrimPrefix(n, tree.Aside)); ok && strings.HasPrefix(n, tree.Aside) && s.now().Sub(c.Time) > openAfter {
+			d.Return(n)
+		}
 		rest, isTemporary := strings.CutPrefix(n, temporary)
 		if c, ok := ParseClaim(rest); isTemporary && ok && s.now().Sub(c.Time) > time.Hour {
 			d.Remove(n)

@@ -17,6 +17,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/tree"
 )
 
 // ledger is what the machines of a test say: how often each order was answered, by its text, and under which entry.
@@ -546,6 +547,7 @@ func TestRememberedLink(t *testing.T) {
 		places []string
 	}{
 		{"a listing tells", lab.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
+		{"a listing of it alone tells", lab.BySmallListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
 		{"nothing tells", lab.ByNothing, nil, "", GivenBack, []string{"../newer pending", "../older served"}},
 		{"nothing tells, and it cannot be put back", lab.ByNothing, []lab.Fault{lab.NoRenameFlags()}, "", Lost,
 			[]string{"../newer open", "../older served"}},
@@ -577,6 +579,14 @@ func TestRememberedLink(t *testing.T) {
 				link("../newer")
 				f.Set(test.faults...)
 			}
+			// What is open makes the listing of the journal long.
+			for i := range 3 {
+				c := other.newClaim(fmt.Sprint("other", i), client("10.0.0.1", 0).Addr)
+				if err := os.Symlink(fmt.Sprint("../open", i), filepath.Join(source, claimedDir, c.String())); err != nil {
+					t.Fatal(err)
+				}
+				test.places = append(test.places, fmt.Sprintf("../open%d open", i))
+			}
 			link("../older")
 			a, granted := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
 			f.Set()
@@ -587,7 +597,38 @@ func TestRememberedLink(t *testing.T) {
 				t.Errorf("events %v, want %q", f.events, test.event)
 			}
 			wantPlaces(t, source, test.places...)
+			if left, _ := filepath.Glob(filepath.Join(source, "*", tree.Aside+"*")); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
 		})
+	}
+}
+
+// TestKilledAside: a daemon was killed while it had a claim aside. The next
+// sweep has it in the journal again, open.
+func TestKilledAside(t *testing.T) {
+	dir := t.TempDir()
+	s, clock := newStore(dir)
+	if p := s.Check(); len(p) > 0 {
+		t.Fatal(p)
+	}
+	c := s.newClaim("m1", client("10.0.0.1", 0).Addr).String()
+	folder := filepath.Join(dir, claimedDir, tree.Aside+c)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../m1", filepath.Join(folder, c)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{0, 1} {
+		if st, err := s.Sweep(); err != nil || st.Open != want {
+			t.Errorf("%d are open, want %d, error %v", st.Open, want, err)
+		}
+		clock.add(2 * openAfter)
+	}
+	wantPlaces(t, dir, "../m1 open")
+	if _, err := os.Lstat(folder); err == nil {
+		t.Error("its folder is left behind")
 	}
 }
 

@@ -298,6 +298,9 @@ func (g *grant) giveBack() (What, error) {
 			if resent, _ := claimed.Holds(g.claim.as(Resent)); resent {
 				return Open, nil // a retry was sent it meanwhile
 			}
+			if aside, err := claimed.Holds(tree.Aside + file); aside || err != nil {
+				return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself", claimedDir, tree.Aside+file)
+			}
 			return GivenBack, nil // a replayed rename was carried out all the same
 		}
 		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The claim is marked as

@@ -131,6 +131,12 @@ func (d *Dir) Symlink(text, name string) error { return os.Symlink(text, d.at(na
 // Proven returns the text of a link.
 func (d *Dir) Proven(name string) (string, error) { return d.Readlink(name) }
 
+// Aside begins no name here.
+const Aside = ".aside~"
+
+// Return has nothing to do here.
+func (d *Dir) Return(string) error { return nil }
+
 // Recall has nothing to do here.
 func (d *Dir) Recall(string) {}
 
