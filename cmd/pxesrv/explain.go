@@ -38,6 +38,7 @@ func explain(io streams) (*pflag.FlagSet, action) {
 	f.StringVar(&claims.UUID, "uuid", "", "SMBIOS uuid")
 	f.StringVar(&claims.Manufacturer, "manufacturer", "", "SMBIOS manufacturer")
 	f.StringVar(&claims.Serial, "serial", "", "SMBIOS serial number")
+	f.StringVar(&claims.Board, "board", "", "SMBIOS base board serial number")
 	f.StringVar(&claims.Asset, "asset", "", "SMBIOS chassis asset tag")
 	f.StringArrayVar(&macs, "mac", nil, "MAC address; may be given several times")
 	f.StringVar(&claims.Host, "host", "", "host name that the machine's boot medium says; signed where it must be, if the key can be read")
@@ -63,14 +64,14 @@ func explain(io streams) (*pflag.FlagSet, action) {
 		given := false
 		f.Visit(func(fl *pflag.Flag) {
 			switch fl.Name {
-			case "query", "ip", "uuid", "manufacturer", "serial", "asset", "mac", "host":
+			case "query", "ip", "uuid", "manufacturer", "serial", "board", "asset", "mac", "host":
 				given = true
 			}
 		})
 		if !given && f.NArg() == 0 {
 			return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
 		}
-		if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
+		if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Board+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
 			return usagef("--query says all of the machine; beside it only --ip can be given")
 		}
 		var client boot.Client
@@ -91,6 +92,7 @@ func explain(io streams) (*pflag.FlagSet, action) {
 				}
 				client.Names = append(client.Names, named.Names...)
 				client.Dropped = append(client.Dropped, named.Dropped...)
+				client.Cards = append(client.Cards, named.Cards...)
 				if !client.Addr.IsValid() {
 					client.Addr = named.Addr
 				}
@@ -123,7 +125,11 @@ func explainText(io streams, c boot.Client, a boot.Answer, err error) {
 		}
 		p("%-9s %s (%s)", head, n.Text, n.Kind)
 	}
-	if len(c.Names) == 0 {
+	switch {
+	case len(c.Names) > 0:
+	case len(c.Cards) > 0:
+		p("%-9s none: only protect/ and the default can answer", "names")
+	default:
 		p("%-9s none: only the default can answer", "names")
 	}
 	for _, d := range c.Dropped {

@@ -18,9 +18,11 @@ type Claims struct {
 	Host         string   // a name that the machine was given, for example by its own boot medium
 	HostSig      string   // what signs Host; whoever knows the keys looks at it
 	MACs         []string // the card that booted first, then all
+	USB          []string // those of them that hang on USB
 	Hostname     string   // DHCP option 12; recorded, never a name
 	Arch         string   // ${buildarch}: i386, x86_64, arm64
 	Platform     string   // ${platform}: pcbios, efi
+	Version      string   // ${version} of iPXE; recorded, never a name
 	Try          int      // how often this boot has asked before
 	// Twice names the parameters that came more than once with different values. The first value counts.
 	Twice []string
@@ -35,6 +37,7 @@ type Claims struct {
 //   - a piece without "=" belongs to the free-form value before it (serial=A&B)
 //   - serialx, manufacturerx … carry a free-form value as hex digits and win over their plain twins
 //   - of a parameter that comes twice the first value counts
+//   - bus says of each MAC of macs, in the same order, on which bus the card is
 //
 // Names of parameters are understood in any case. Blanks and NULs at the ends of values are cut.
 func ParseQuery(raw string) Claims {
@@ -43,6 +46,7 @@ func ParseQuery(raw string) Claims {
 	seen := room[:0]    // the first value of each parameter
 	var exact []*string // the free-form values that came as hex digits
 	var places [16]pair
+	var macs, buses string // the first list of each
 	for _, p := range c.pairs(raw, places[:0]) {
 		value := bareValue(unescape(p.value))
 		if value == "" {
@@ -55,9 +59,12 @@ func ParseQuery(raw string) Claims {
 			c.addMAC(value)
 			continue
 		case "macs":
+			if macs == "" {
+				macs = value
+			}
 			c.addMACs(value)
 			continue
-		case "uuid", "hostsig", "arch", "platform", "try":
+		case "uuid", "hostsig", "arch", "platform", "version", "bus", "try":
 		default:
 			to = c.freeForm(p.key)
 			if plain, cut := strings.CutSuffix(p.key, "x"); to == nil && cut {
@@ -84,6 +91,10 @@ func ParseQuery(raw string) Claims {
 			c.Arch = value
 		case p.key == "platform":
 			c.Platform = value
+		case p.key == "version":
+			c.Version = value
+		case p.key == "bus":
+			buses = value
 		case p.key == "try":
 			if n, err := strconv.ParseUint(value, 10, 8); err == nil {
 				c.Try = int(n)
@@ -97,6 +108,9 @@ func ParseQuery(raw string) Claims {
 		case !slices.Contains(exact, to):
 			*to = value
 		}
+	}
+	if buses != "" {
+		c.addBuses(macs, buses)
 	}
 	return c
 }
@@ -137,19 +151,44 @@ func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n'
 
 // addMACs takes a list of MACs, which stand between blanks, dots, commas and semicolons.
 func (c *Claims) addMACs(list string) {
-	began := 0
-	for i := range len(list) {
-		if b := list[i]; blank(b) || b == '.' || b == ',' || b == ';' {
-			c.addMAC(list[began:i])
-			began = i + 1
-		}
+	for rest := list; rest != ""; {
+		var mac string
+		mac, rest = cutList(rest)
+		c.addMAC(mac)
 	}
-	c.addMAC(list[began:])
 }
 
-// addMAC keeps the first 32: no machine has more cards, and a query can name thousands.
+// addBuses takes the list of the buses that the cards of macs are on, in the same order: what is between two dots may be empty in
+// both. Without macs it is the bus of the card that booted.
+func (c *Claims) addBuses(macs, buses string) {
+	if macs == "" && len(c.MACs) > 0 && strings.EqualFold(buses, "usb") {
+		c.USB = c.MACs[:1:1]
+	}
+	for macs != "" && buses != "" {
+		var mac, bus string
+		mac, macs = cutList(macs)
+		bus, buses = cutList(buses)
+		if mac != "" && strings.EqualFold(bus, "usb") && len(c.USB) < maxClaimed {
+			c.USB = append(c.USB, mac)
+		}
+	}
+}
+
+// cutList cuts the first entry of a list off.
+func cutList(list string) (first, rest string) {
+	for i := range len(list) {
+		if b := list[i]; blank(b) || b == '.' || b == ',' || b == ';' {
+			return list[:i], list[i+1:]
+		}
+	}
+	return list, ""
+}
+
+// maxClaimed is how many MACs are kept: no machine has so many cards, and a query can name thousands.
+const maxClaimed = 256
+
 func (c *Claims) addMAC(text string) {
-	if text == "" || len(c.MACs) == 32 {
+	if text == "" || len(c.MACs) == maxClaimed {
 		return
 	}
 	if c.MACs == nil {

@@ -44,6 +44,23 @@ var queryTable = map[string]Claims{
 		MACs: []string{"52-54-00-ab-cd-01", "52-54-00-ab-cd-01", "52-54-00-ab-cd-02"},
 	},
 
+	// On which bus each card of macs is. Whatever else stands there says nothing.
+	"macs=a.b.c&bus=PCI.USB.PCI":           {MACs: []string{"a", "b", "c"}, USB: []string{"b"}},
+	"bus=..usb&macs=a..c.":                 {MACs: []string{"a", "c"}, USB: []string{"c"}},
+	"mac=z&macs=.b&bus=USB.Usb.USB.USB":    {MACs: []string{"z", "b"}, USB: []string{"b"}},
+	"macs=a.b&macs=c.d&bus=.USB.USB":       {MACs: []string{"a", "b", "c", "d"}, USB: []string{"b"}},
+	"mac=5254.0012.3456&bus=usb":           {MACs: []string{"5254.0012.3456"}, USB: []string{"5254.0012.3456"}},
+	"mac=a&bus=PCI":                        {MACs: []string{"a"}},
+	"mac=a&bus=PCI.USB":                    {MACs: []string{"a"}},
+	"bus=USB":                              {},
+	"macs=a&bus=${net0/bustype}%00%FF,,;.": {MACs: []string{"a"}},
+
+	// Which iPXE it is.
+	"version=1.0.0%2Bgit-20190125.36a4c85-5.1": {Version: "1.0.0+git-20190125.36a4c85-5.1"},
+	"version=2.0.0+":                     {Version: "2.0.0+"},
+	"version=1.21.1+%20(g4bd0)&version=": {Version: "1.21.1+ (g4bd0)"},
+	"versionx=41":                        {},
+
 	// Escapes.
 	"serial=A%20B":                 {Serial: "A B"},
 	"serial=A+B":                   {Serial: "A+B"},
@@ -161,8 +178,8 @@ func TestParseQueryLong(t *testing.T) {
 	if got := ParseQuery("serial=" + strings.Repeat("&x", n)); len(got.Serial) != 2*n {
 		t.Errorf("%d bytes of %d", len(got.Serial), 2*n)
 	}
-	if got := ParseQuery(strings.Repeat("mac=52-54-00-12-34-56&", n)); len(got.MACs) != 32 {
-		t.Errorf("%d MACs are kept of %d, want 32", len(got.MACs), n)
+	if got := ParseQuery(strings.Repeat("mac=52-54-00-12-34-56&", n)); len(got.MACs) != maxClaimed {
+		t.Errorf("%d MACs are kept of %d", len(got.MACs), n)
 	}
 	var query strings.Builder
 	for i := range n {

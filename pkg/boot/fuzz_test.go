@@ -13,6 +13,12 @@ func FuzzParseQuery(f *testing.F) {
 	for query := range queryTable {
 		f.Add(query, []byte{10, 0, 0, 7})
 	}
+	for _, query := range []string{
+		"serial=Default%20string&board=B1", "macs=52-54-00-12-34-56.be-3a-f2-b6-05-9f.b8-ce-f6-31-33-3e&bus=USB.PCI",
+		"mac=20:80:00:02:08:fe:80:00:00:00:00:00:00:b8:ce:f6:03:00:31:33:3e&bus=USB&version=2.0.0+",
+	} {
+		f.Add(query, []byte{10, 0, 0, 7})
+	}
 	f.Add("serial=a", []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 7})
 	f.Add("mac=10-20-30-40-50-60-70-80", []byte{0, 0x10, 0, 0x20, 0, 0x30, 0, 0x40, 0, 0x50, 0, 0x60, 0, 0x70, 0, 0x80})
 	f.Fuzz(func(t *testing.T, query string, from []byte) {
@@ -41,6 +47,11 @@ func FuzzParseQuery(f *testing.F) {
 				t.Errorf("the address %v is not among %v", addr, cl.Names)
 			}
 		}
+		for _, m := range cl.Cards {
+			if n, err := Canonical(m); len(m) != len20 && (err != nil || n != (Name{m, MAC})) || slices.Contains(cl.Names, Name{m, MAC}) {
+				t.Errorf("the card %q that names nobody, error %v, among %v", m, err, cl.Names)
+			}
+		}
 		if (len(c.Twice) > 0) != (cl.Conflict != "") {
 			t.Errorf("twice %q, conflict %q", c.Twice, cl.Conflict)
 		}
@@ -64,8 +75,11 @@ func checkNames(t *testing.T, cl Client) {
 		again, err := Canonical(n.Text)
 		kind := n.Kind
 		switch kind {
-		case ManufacturerSerial, Serial, Asset, Host:
+		case ManufacturerSerial, Serial, Board, Asset, Host:
 			kind = Typed // and not UUID, MAC or Address: no text is taken for another machine's
+		}
+		if len(n.Text) == len20 && kind == MAC {
+			continue // as a card on InfiniBand sent it; its name is the GUID
 		}
 		if err != nil || again != (Name{n.Text, kind}) {
 			t.Errorf("%s %q typed again is %s %q, error %v", n.Kind, n.Text, again.Kind, again, err)

@@ -1,7 +1,6 @@
 package boot
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -26,6 +25,7 @@ const (
 	UUID               Kind = "uuid"
 	ManufacturerSerial Kind = "manufacturer-serial"
 	Serial             Kind = "serial"
+	Board              Kind = "board"
 	Asset              Kind = "asset"
 	MAC                Kind = "mac"
 	Host               Kind = "host"
@@ -54,7 +54,30 @@ type Client struct {
 	Unsure   string     // why nobody can know who is asking; then there is no answer (ErrUnsure)
 	Dropped  []Dropped  // claims that became no name, the first 16
 
+	// Cards are the MACs that were sent and name nobody, spelled as names are: of cards that move or that many machines show,
+	// and those beyond the ninth. A file in protect/ guards the machine under them all the same.
+	Cards []string
+
 	texts []string // of Names as Claims.Client made them
+}
+
+// MACs are all MACs that were sent, whether they name the machine or not.
+func (c *Client) MACs() []string {
+	var all []string
+	for _, n := range c.Names {
+		if n.Kind == MAC {
+			all = append(all, n.Text)
+		}
+	}
+	return append(all, c.Cards...)
+}
+
+// Guards are the texts under which protect/ guards the machine: its names, in their order, and then its other cards.
+func (c *Client) Guards() []string {
+	if len(c.Cards) == 0 {
+		return c.Texts()
+	}
+	return slices.Concat(c.Texts(), c.Cards)
 }
 
 // Texts are the names as the tree has them. Nobody writes to what it returns.
@@ -90,10 +113,12 @@ type Identity struct {
 
 // Client returns who is asking: the claims and the source address as names, strongest first.
 //
-//	uuid as sent, then with its first three fields byte-swapped · manufacturer-serial · serial · asset · each MAC · host · address
+//	uuid as sent, then with its first three fields byte-swapped · manufacturer-serial · serial, or where that is none the
+//	base board's · asset · each MAC · host · address
 //
-// A claim that is empty or a placeholder names nobody. A free-form text that looks like an address, a MAC or a uuid is no
-// name, because it could be taken for another machine's. The address comes from the connection, never from the claims.
+// A claim that is empty or a placeholder names nobody, nor does a card on USB. A free-form text that looks like an address, a
+// MAC or a uuid is no name, because it could be taken for another machine's. The address comes from the connection, never from
+// the claims.
 func (c Claims) Client(addr netip.Addr, id Identity) Client {
 	cl := Client{Try: c.Try, Addr: addr.Unmap().WithZone(""), Names: make([]Name, 0, min(7+len(c.MACs), MaxNames))}
 	if len(c.Twice) > 0 {
@@ -105,12 +130,8 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		}
 	}
 	drop := func(k Kind, value, why string) { note(Dropped{Kind: k, Value: value, Why: why}) }
-	placeholder := func(k Kind, value string) bool {
-		if value == "" || !id.Placeholders.match(value) {
-			return value == ""
-		}
+	placeholder := func(k Kind, value string) {
 		note(Dropped{Kind: k, Value: value, Why: "is a placeholder", Placeholder: true})
-		return true
 	}
 	add := func(k Kind, text string) {
 		for i := range cl.Names {
@@ -120,46 +141,57 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		}
 		cl.Names = append(cl.Names, Name{text, k})
 	}
-	freeForm := func(k Kind, value string) {
-		if placeholder(k, value) {
-			return
-		}
+	// freeForm reports whether the value became a name.
+	freeForm := func(k Kind, value string) bool {
 		if text, err := FreeForm(value); err != nil {
 			drop(k, value, err.Error())
 		} else {
 			add(k, text)
+			return true
 		}
+		return false
+	}
+	text := func(k Kind, value string) bool {
+		if value == "" {
+			return false
+		}
+		if id.Placeholders.text(value, false) {
+			placeholder(k, value)
+			return false
+		}
+		return freeForm(k, value)
 	}
 
 	if u, err := parseUUID(c.UUID); c.UUID != "" && err != nil {
 		drop(UUID, c.UUID, err.Error())
-	} else if swapped := swapUUID(u); !placeholder(UUID, u) && !placeholder(UUID, swapped) {
-		add(UUID, u)
-		add(UUID, swapped)
-	}
-	if c.Manufacturer != "" && c.Serial != "" && !id.Placeholders.match(c.Manufacturer) && !id.Placeholders.match(c.Serial) {
-		if m, s := squash(c.Manufacturer), squash(c.Serial); m != "" && s != "" {
-			freeForm(ManufacturerSerial, m+"-"+s)
+	} else if c.UUID != "" {
+		swapped := swapUUID(u)
+		if id.Placeholders.uuid(u) || id.Placeholders.uuid(swapped) {
+			placeholder(UUID, c.UUID)
+		} else {
+			add(UUID, u)
+			add(UUID, swapped)
 		}
 	}
-	freeForm(Serial, c.Serial)
-	freeForm(Asset, c.Asset)
-	macs := 0
-	for _, value := range c.MACs {
-		m, err := parseMAC(value)
-		switch {
-		case value == "" || placeholder(MAC, value):
-		case err != nil:
-			drop(MAC, value, err.Error())
-		case macs == maxMACs && !slices.Contains(cl.Names, Name{m, MAC}):
-			drop(MAC, value, fmt.Sprintf("has more than %d cards before it", maxMACs))
-		default:
-			before := len(cl.Names)
-			add(MAC, m)
-			macs += len(cl.Names) - before
+	named := false
+	switch {
+	case c.Serial == "":
+	case id.Placeholders.text(c.Serial, false):
+		placeholder(Serial, c.Serial)
+	default:
+		if c.Manufacturer != "" && !id.Placeholders.text(c.Manufacturer, true) {
+			if m, s := squash(c.Manufacturer), squash(c.Serial); m != "" && s != "" {
+				freeForm(ManufacturerSerial, m+"-"+s)
+			}
 		}
+		named = freeForm(Serial, c.Serial)
 	}
-	freeForm(Host, c.Host)
+	if !named {
+		text(Board, c.Board)
+	}
+	text(Asset, c.Asset)
+	c.cards(&cl, id, note)
+	text(Host, c.Host)
 	switch {
 	case !cl.Addr.IsValid():
 	case slices.ContainsFunc(id.NoAddress, func(p netip.Prefix) bool { return p.Contains(cl.Addr) }):
@@ -241,6 +273,13 @@ func Spellings(entry string) []string {
 				}
 			}
 			if m, err := parseMAC(strings.Join(groups, "-")); err == nil {
+				add(m)
+			}
+		}
+	}
+	for _, s := range all {
+		if full, err := parseHardware(s); err == nil {
+			for _, m := range otherForms(full) {
 				add(m)
 			}
 		}
@@ -390,17 +429,39 @@ func swapUUID(u string) string {
 	return string(out[:])
 }
 
-// parseMAC returns a hardware address of 6, 8 or 20 bytes (Ethernet, EUI-64, InfiniBand) in lower case with hyphens. It
-// takes colons or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX
-// writes it (01-aa-bb-cc-dd-ee-ff).
+// parseMAC returns a hardware address of 6 or 8 bytes (Ethernet, EUI-64, the GUID of InfiniBand) in lower case with hyphens.
+// Of the 20 bytes that InfiniBand has for an address the last 8 are the GUID; the first change from boot to boot. It takes colons
+// or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX writes it
+// (01-aa-bb-cc-dd-ee-ff, 20 before a GUID).
 func parseMAC(text string) (string, error) {
+	m, err := parseHardware(text)
+	return shortGUID(m), err
+}
+
+// shortGUID is an address of 20 bytes without the first 12, and every other as it is.
+func shortGUID(m string) string {
+	if len(m) == len20 {
+		return m[len20-len8:]
+	}
+	return m
+}
+
+// How long an address of so many bytes is, with its hyphens.
+const (
+	len6  = 6*3 - 1
+	len8  = 8*3 - 1
+	len20 = 20*3 - 1
+)
+
+// parseHardware is parseMAC with all 20 bytes.
+func parseHardware(text string) (string, error) {
 	if len(text) < 12 {
 		return "", errMAC
 	}
 	sep, group := text[2], 2
 	switch {
 	case sep == ':' || sep == '-':
-		if len(text) == 20 && text[:2] == "01" || len(text) == 62 && text[:2] == "20" {
+		if n := len(text) - 3; n == len6 && text[:2] == "01" || (n == len8 || n == len20) && text[:2] == "20" {
 			text = text[3:]
 		}
 	case text[4] == '.':
@@ -408,7 +469,7 @@ func parseMAC(text string) (string, error) {
 	default:
 		sep = 0
 	}
-	var room [59]byte // of 20 bytes as Infiniband has them
+	var room [len20]byte
 	out := room[:0]
 	for i, digits, inGroup := 0, 0, 0; i < len(text); i++ {
 		b := text[i]
@@ -437,113 +498,3 @@ func parseMAC(text string) (string, error) {
 	}
 	return string(out), nil
 }
-
-// Placeholders is a list of values that name no machine. The zero value is the built-in list.
-type Placeholders struct{ more map[string]bool }
-
-//go:embed placeholders.txt
-var placeholderText string
-
-var builtIn = parsePlaceholders(placeholderText)
-
-// builtInSizes has, by the first byte, a bit for each length that a value of the built-in list has; the last one is for all that are
-// longer. Almost every value can be told from the list by it.
-var builtInSizes = func() (sizes [256]uint64) {
-	for k := range builtIn {
-		sizes[k[0]] |= sizeBit(len(k))
-	}
-	return sizes
-}()
-
-func sizeBit(size int) uint64 { return 1 << min(size, 63) }
-
-// With returns the list with the lines of text added, in the form of placeholders.txt: a value a line, # begins a comment.
-func (p Placeholders) With(text string) Placeholders {
-	more := parsePlaceholders(text)
-	for k := range p.more {
-		more[k] = true
-	}
-	return Placeholders{more}
-}
-
-func parsePlaceholders(text string) map[string]bool {
-	all := map[string]bool{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if one, repeated := strings.CutSuffix(line, "..."); repeated && len(one) == 1 {
-			all[strings.ToLower(one)+"..."] = true
-		} else if line != "" && line[0] != '#' {
-			all[string(bare(nil, line))] = true
-		}
-	}
-	return all
-}
-
-func (p Placeholders) match(value string) bool {
-	if len(p.more) == 0 && unlisted(value) {
-		return false
-	}
-	var room [64]byte
-	b := bare(room[:0], value)
-	if len(b) == 0 || builtInSizes[b[0]]&sizeBit(len(b)) != 0 && builtIn[string(b)] || len(p.more) > 0 && p.more[string(b)] {
-		return true
-	}
-	for _, c := range b {
-		if c != b[0] {
-			return false
-		}
-	}
-	one := string(b[:1]) + "..."
-	return builtIn[one] || p.more[one]
-}
-
-// unlisted reports whether a value can be told from the built-in list by its beginning, as almost every one can: no value of the list that
-// is as short begins so, and it is not one character again and again. No letter becomes a longer one in ASCII when it loses its case.
-func unlisted(value string) bool {
-	first := byte(0)
-	for i := range len(value) {
-		if value[i] >= 0x80 {
-			return false
-		}
-		switch b := folded[value[i]]; {
-		case b == 0:
-		case first == 0:
-			if first = b; builtInSizes[b]&(2*sizeBit(len(value))-1) != 0 {
-				return false
-			}
-		case b != first:
-			return true
-		}
-	}
-	return false
-}
-
-// bare is value without case, blanks and punctuation. Letters of other alphabets count as letters.
-func bare(out []byte, value string) []byte {
-	for i := range len(value) {
-		b := value[i]
-		if b >= 0x80 {
-			value = strings.ToLower(value)
-			break
-		}
-	}
-	for i := range len(value) {
-		if b := folded[value[i]]; b != 0 {
-			out = append(out, b)
-		}
-	}
-	return out
-}
-
-// folded is what bare makes of each byte; of those that it cuts, 0.
-var folded = func() (all [256]byte) {
-	for i := range all {
-		switch b := byte(i); {
-		case 'A' <= b && b <= 'Z':
-			all[i] = b + 'a' - 'A'
-		case isAlnum(b) || b >= 0x80:
-			all[i] = b
-		}
-	}
-	return all
-}()

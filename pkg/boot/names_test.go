@@ -93,16 +93,16 @@ func TestClient(t *testing.T) {
 		{"serial=%C3%A9", "", "", "serial"},
 		{"serial=a%00b%0ac%1bd", "", "a-b-c-d", ""},
 		{"serial=$%7Bx%7D%26%26reboot", "", "x-reboot", ""},
-		{"serial=" + strings.Repeat("n", 128), "", strings.Repeat("n", 128), ""},
-		{"serial=" + strings.Repeat("n", 129), "", "", "serial"},
-		{"serial=" + strings.Repeat("x1", 10000), "", "", "serial"},
+		{"serial=n" + strings.Repeat("no", 63) + "p", "", "n" + strings.Repeat("no", 63) + "p", ""},
+		{"serial=n" + strings.Repeat("no", 64), "", "", "serial"},
+		{"serial=" + strings.Repeat("x12", 10000), "", "", "serial"},
 		{"serial=" + strings.Repeat("%20", 300) + "a", "", "a", ""},
-		{"manufacturer=" + strings.Repeat("m", 100) + "&serial=" + strings.Repeat("s", 100), "", strings.Repeat("s", 100), "manufacturer-serial"},
+		{"manufacturer=" + strings.Repeat("mno", 33) + "&serial=" + strings.Repeat("stu", 33), "", strings.Repeat("stu", 33), "manufacturer-serial"},
 		{"asset=7", "", "7", ""},
 		{"asset=A&serial=A", "", "A", ""}, // one name once
 		{"manufacturer=ACME", "", "", ""}, // alone it names nobody
 		{"manufacturer=%C3%A9&serial=S1", "", "S1", ""},
-		{"product=P&board=B&hostname=h&arch=i386&platform=efi", "", "", ""},
+		{"product=P&hostname=h&arch=i386&platform=efi&version=1.0.0%2B", "", "", ""},
 
 		// Look-alikes: a text that could be taken for another machine's address, MAC or uuid.
 		{"serial=10.0.0.9", "10.0.0.7", "10.0.0.7", "serial"},
@@ -133,7 +133,8 @@ func TestClient(t *testing.T) {
 		{"mac=5254.00ab.cd01", "", "52-54-00-ab-cd-01", ""},
 		{"mac=01-52-54-00-ab-cd-01", "", "52-54-00-ab-cd-01", ""},
 		{"mac=52-54-00-ab-cd-01-02-03", "", "52-54-00-ab-cd-01-02-03", ""},
-		{"mac=80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", "", "80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", ""},
+		{"mac=80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", "",
+			"00-02-c9-03-00-00-10-39 00-02-c9-00-10-39 80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", ""},
 		{"mac=52-54-00-ab-cd", "", "", "mac"},
 		{"mac=52-54-00-ab-cd-0g", "", "", "mac"},
 		{"mac=52-5400-ab-cd-01", "", "", "mac"},
@@ -158,11 +159,43 @@ func TestClient(t *testing.T) {
 		{"serial=........................", "", "", "serial!"},
 		{"mac=00-00-00-00-00-00", "", "", "mac!"},
 		{"mac=ff:ff:ff:ff:ff:ff", "", "", "mac!"},
-		{"serial=House%20number%207", "", "", "serial!"},                // from the list of this site
-		{"uuid=99999999-9999-9999-9999-999999999999", "", "", "uuid!"},  // 9...
-		{"serial=None1&asset=Nonesuch", "", "None1 Nonesuch", ""},       // only the whole value
-		{"serial=10000000&asset=22222222", "", "10000000 22222222", ""}, // of repeated digits only those in the list
+		{"serial=House%20number%207", "", "", "serial!"},                    // from the list of this site
+		{"uuid=99999999-9999-9999-9999-999999999999", "", "", "uuid!"},      // 9...
+		{"serial=Nonesuch&asset=None12345A", "", "Nonesuch None12345A", ""}, // only the whole value
+		{"serial=10000000&asset=2222", "", "10000000 2222", ""},
 		{"serial=0000a", "", "0000a", ""},
+		{"serial=SYS-1234567890&asset=AssetTagNum0", "", "", "serial! asset!"},
+		{"uuid=4c4c4544-0000-2010-8020-80c04f202020", "10.0.0.7", "10.0.0.7", "uuid!"},
+		{"uuid=4c4c4544-0042-3510-8054-b4c04f564433", "", "4c4c4544-0042-3510-8054-b4c04f564433 44454c4c-4200-1035-8054-b4c04f564433", ""},
+		{"manufacturer=Amazon%20EC2&serial=ec2a1b2c&asset=Amazon%20EC2", "", "Amazon-EC2-ec2a1b2c ec2a1b2c", "asset!"}, // a maker, but no asset tag
+
+		// The base board's serial where the system's own names nobody.
+		{"serial=Default%20string&boardx=4d42313233", "10.0.0.7", "MB123 10.0.0.7", "serial!"},
+		{"board=MB123&asset=A1", "", "MB123 A1", ""},
+		{"serial=&board=MB123&manufacturer=ACME", "", "MB123", ""},
+		{"serial=S1&board=MB123", "", "S1", ""},
+		{"serial=10.0.0.9&board=MB123", "", "MB123", "serial"},
+		{"serial=To%20be%20filled%20by%20O.E.M.&board=Default%20string", "10.0.0.7", "10.0.0.7", "serial! board!"},
+		{"board=52:54:00:ab:cd:01", "10.0.0.7", "10.0.0.7", "board"},
+
+		// Cards that name nobody: those that every board of a model shows, and those on USB.
+		{"mac=be:3a:f2:b6:05:9f", "10.0.0.7", "10.0.0.7", "mac!"},
+		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.be-3a-f2-b6-05-9f......", "", "52-54-00-ab-cd-01", "mac!"},
+		{"mac=00-e0-4c-68-00-07&bus=USB", "10.0.0.7", "10.0.0.7", "mac"},
+		{"mac=52:54:00:ab:cd:02&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.USB......", "", "52-54-00-ab-cd-01", "mac"},
+		{"bus=.usb.&macs=.52-54-00-ab-cd-02.52-54-00-ab-cd-03", "", "52-54-00-ab-cd-03", "mac"},
+		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.EFI......", "", "52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
+		{"mac=52-54-00-ab-cd-01&bus=", "", "52-54-00-ab-cd-01", ""},
+		{"mac=02-00-00-00-00-07", "", "02-00-00-00-00-07", ""}, // other addresses of one's own choice stay names
+
+		// InfiniBand: the GUID, and what else the card is called.
+		{"mac=20:b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e", ""},
+		{"mac=b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e", ""},
+		{"mac=b8:ce:f6:31:33:3e", "", "b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
+		{"mac=52:54:00:ff:fe:31:33:3e", "", "52-54-00-ff-fe-31-33-3e 52-54-00-31-33-3e", ""},
+		{"mac=20:80:00:02:08:fe:80:00:00:00:00:00:00:b8:ce:f6:03:00:31:33:3e", "",
+			"b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e 80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e", ""},
+		{"mac=b8:ce:f6:31:33:3e&macs=20:b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
 	} {
 		id := Identity{
 			NoAddress:    []netip.Prefix{netip.MustParsePrefix(nat), netip.MustParsePrefix("fd00::/8")},
@@ -198,38 +231,6 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestPlaceholdersBuiltIn: every value of the list names nobody, in any case and with any punctuation.
-func TestPlaceholdersBuiltIn(t *testing.T) {
-	n := 0
-	for line := range strings.Lines(placeholderText) {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		n++
-		values := []string{line, strings.ToUpper(line), strings.ToLower(line), " " + strings.ReplaceAll(line, " ", "_") + ".", strings.ReplaceAll(line, " ", ""),
-			strings.Replace(line, "K", "\u212a", 1)} // the sign of Kelvin is a K in lower case
-		if one, ok := strings.CutSuffix(line, "..."); ok {
-			values = []string{one, one + one, one + "-" + one, strings.Repeat(one, 9), strings.ToUpper(strings.Repeat(one, 70))}
-		}
-		for _, value := range values {
-			c := Claims{Serial: value}.Client(netip.Addr{}, Identity{})
-			if len(c.Names) != 0 || len(c.Dropped) != 1 || !c.Dropped[0].Placeholder {
-				t.Errorf("%q: names %v, dropped %+v", value, c.Names, c.Dropped)
-			}
-		}
-	}
-	if n < 50 {
-		t.Errorf("only %d values in the list", n)
-	}
-	ours := Placeholders{}.With("One\n").With("Two\n")
-	for _, value := range []string{"one", "TWO", "none"} {
-		if !ours.match(value) {
-			t.Errorf("%q is not in the extended list", value)
-		}
-	}
-}
-
 // TestMaxNames: however much a machine claims, it has at most 16 names, and its address is one of them.
 func TestMaxNames(t *testing.T) {
 	c := acme
@@ -244,6 +245,10 @@ func TestMaxNames(t *testing.T) {
 	}
 	if len(cl.Dropped) != maxDropped {
 		t.Errorf("%d dropped cards are kept, want %d", len(cl.Dropped), maxDropped)
+	}
+	// The other cards are kept for protect/, each once.
+	if want := len(c.MACs) - maxMACs; len(cl.Cards) != want || len(cl.Guards()) != len(cl.Names)+want || cl.Cards[0] != "52-54-00-00-00-09" {
+		t.Errorf("%d other cards, want %d: %q", len(cl.Cards), want, cl.Cards)
 	}
 	// A card that is named again is no card more.
 	c.MACs = append(c.MACs[:maxMACs:maxMACs], "52-54-00-00-00-00", "52-54-00-00-00-01")
@@ -276,7 +281,10 @@ var canonicalTable = map[string]Name{
 	"5254.00AB.cd01":                                {"52-54-00-ab-cd-01", MAC},
 	"01-52-54-00-ab-cd-01":                          {"52-54-00-ab-cd-01", MAC},
 	"52:54:00:ab:cd:01:02:03":                       {"52-54-00-ab-cd-01-02-03", MAC},
-	"20:" + strings.Repeat("ab:", 19) + "cd":        {strings.Repeat("ab-", 19) + "cd", MAC},
+	"20:" + strings.Repeat("ab:", 19) + "cd":        {strings.Repeat("ab-", 7) + "cd", MAC},
+	"20:b8:ce:f6:03:00:31:33:3e":                    {"b8-ce-f6-03-00-31-33-3e", MAC},
+	"B8-CE-F6-03-00-31-33-3E":                       {"b8-ce-f6-03-00-31-33-3e", MAC},
+	"20:b8:ce:f6:03:00:31:33":                       {"20-b8-ce-f6-03-00-31-33", MAC}, // eight bytes are a GUID that begins so
 	"10.0.0.7":                                      {"10.0.0.7", Address},
 	"::ffff:10.0.0.7":                               {"10.0.0.7", Address},
 	"[2001:DB8:0::7]":                               {"2001:db8::7", Address},
@@ -359,6 +367,11 @@ func TestSpellings(t *testing.T) {
 		"S%2FN%2042":                       {"s-n-42"},
 		" ACME, Inc. S/N 42":               {"acme-inc.-s-n-42"},
 		"_x_":                              {"x_"},
+
+		"b8:ce:f6:03:00:31:33:3e":                                     {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
+		"20:b8:ce:f6:03:00:31:33:3e":                                  {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
+		"80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e": {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
+		"b8:ce:f6:31:33:3e":                                           {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
 	} {
 		got := Spellings(entry)
 		for _, w := range want {

@@ -70,7 +70,7 @@ func (l *lint) mean(dir, name string) meaning {
 	}
 	for _, n := range client.Names {
 		m.names = append(m.names, strings.ToLower(n.Text))
-		m.key = min(m.key, strings.ToLower(n.Text)) // a uuid and the same in the other byte order
+		m.key = min(m.key, strings.ToLower(n.Text)) // a uuid in the other byte order, a card on InfiniBand
 	}
 	switch {
 	case n.Text != name:
@@ -180,7 +180,7 @@ func (l *lint) names(dir string, entries []fs.DirEntry) {
 			other := all[twins[first]].entry
 			what := "differs from " + dir + "/" + other + " in capitals only, and a machine has one of the names"
 			if !strings.EqualFold(other, m.entry) {
-				what = "is the uuid of " + dir + "/" + other + " in the other byte order: both lead to the same machine, and one of them counts"
+				what = "is another form of " + dir + "/" + other + ": both lead to the same machine, and one of them counts"
 			}
 			l.add(file, 0, Warning, Twice, what, "remove the one that pxesrv explain does not show first")
 		}

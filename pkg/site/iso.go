@@ -57,13 +57,7 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
 	if s.shelf == nil || err != nil {
 		return c
 	}
-	var macs []string
-	for _, n := range c.Names {
-		if n.Kind == boot.MAC {
-			macs = append(macs, n.Text)
-		}
-	}
-	if conflict := s.shelf.List.Contradiction(name, macs); conflict != "" && c.Conflict == "" {
+	if conflict := s.shelf.List.Contradiction(name, c.MACs()); conflict != "" && c.Conflict == "" {
 		c.Conflict = conflict
 	}
 	return c

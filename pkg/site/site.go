@@ -251,17 +251,23 @@ func (r fallback) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error
 	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}, ".", found[0]}}, nil
 }
 
-// protect is the rule of protect/<name>: whatever has that name in any spelling, the machine boots its own disk.
+// protect is the rule of protect/<name>: whatever has that name in any spelling, the machine boots its own disk. Cards that name
+// nobody guard it as well.
 type protect struct{ index tree.Index }
 
 func (*protect) Step() boot.Step { return boot.Protect }
 
 func (r *protect) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	entry, name, ok, err := r.index.Find(ctx, c.Texts())
+	texts := c.Guards()
+	entry, at, ok, err := r.index.Find(ctx, texts)
 	if err != nil || !ok {
 		return nil, err
 	}
-	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: c.Names[name]}}}, nil
+	name := boot.Name{Text: texts[at], Kind: boot.MAC}
+	if at < len(c.Names) {
+		name = c.Names[at]
+	}
+	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: name}}}, nil
 }
 
 // guard is an entry of protect/. It counts by existence: nothing about it can fail.

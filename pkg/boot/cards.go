@@ -1,0 +1,93 @@
+package boot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// cards gives cl the names of the cards that were sent: each under its own, then the other forms of those on InfiniBand as far as
+// there is room. What names nobody goes to cl.Cards.
+func (c *Claims) cards(cl *Client, id Identity, note func(Dropped)) {
+	before := len(cl.Names)
+	usb := c.usb()
+	var forms []string
+	named := func(m string) bool { return slices.Contains(cl.Names[before:], Name{m, MAC}) }
+	for _, value := range c.MACs {
+		full, err := parseHardware(value)
+		m := shortGUID(full)
+		why := ""
+		switch {
+		case value == "" || err == nil && (named(m) || slices.Contains(cl.Cards, m)):
+			continue
+		case err != nil:
+			note(Dropped{Kind: MAC, Value: value, Why: err.Error()})
+			continue
+		case id.Placeholders.card(m):
+			why = "is shown by many machines"
+		case slices.Contains(usb, m):
+			why = "is a card on USB, which may be in another machine tomorrow"
+		case len(cl.Names)-before == maxMACs:
+			why = fmt.Sprintf("has more than %d cards before it", maxMACs)
+		default:
+			cl.Names = append(cl.Names, Name{m, MAC})
+			forms = append(forms, otherForms(full)...)
+			continue
+		}
+		note(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: id.Placeholders.card(m)})
+		cl.Cards = append(append(cl.Cards, m), otherForms(full)...)
+	}
+	for _, m := range forms {
+		switch {
+		case named(m) || slices.Contains(cl.Cards, m):
+		case len(cl.Names)-before == maxMACs:
+			cl.Cards = append(cl.Cards, m)
+		default:
+			cl.Names = append(cl.Names, Name{m, MAC})
+		}
+	}
+}
+
+// usb are the cards that hang on USB, spelled as names are.
+func (c *Claims) usb() []string {
+	var all []string
+	for _, value := range c.USB {
+		if m, err := parseMAC(value); err == nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// otherForms returns what else the card of an address is called, where it is one on InfiniBand. It has a GUID of 8 bytes, which is its
+// name; an address of 20 bytes that ends in it; and, as Mellanox's boot code and drivers have it, an address of 6 bytes, the GUID
+// without the 03:00 or ff:fe in its middle. Of 6 bytes alone nobody can tell whether there is a GUID; the maker is a hint.
+func otherForms(full string) []string {
+	var all []string
+	if len(full) == len6 {
+		if infiniBand[full[:8]] {
+			all = []string{full[:9] + "03-00" + full[8:], full[:9] + "ff-fe" + full[8:]}
+		}
+		return all
+	}
+	guid := shortGUID(full)
+	if guid[9:14] == "03-00" || guid[9:14] == "ff-fe" {
+		all = append(all, guid[:8]+guid[14:])
+	}
+	if len(full) == len20 {
+		all = append(all, full)
+	}
+	return all
+}
+
+// infiniBand are the OUIs of Mellanox, now NVIDIA, which makes the cards that have all these forms.
+var infiniBand = func() map[string]bool {
+	all := map[string]bool{}
+	for oui := range strings.FieldsSeq(`
+		00-02-c9 00-25-8b 04-3f-72 08-c0-eb 0c-42-a1 10-70-fd 1c-34-da 24-8a-07 50-6b-4b 58-a2-e1 7c-fe-90 88-e9-a4 90-0a-84
+		94-6d-ae 98-03-9b 9c-05-91 9c-63-c0 a0-88-c2 b8-3f-d2 b8-59-9f b8-ce-f6 c4-70-bd e4-1d-2d e8-eb-d3 ec-0d-9a f4-52-14
+		fc-6a-1c 2c-5e-ab 38-25-f3 50-00-e6 5c-25-73 7c-8c-09`) {
+		all[oui] = true
+	}
+	return all
+}()
