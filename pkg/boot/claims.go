@@ -158,20 +158,28 @@ func (c *Claims) addMACs(list string) {
 	}
 }
 
-// addBuses takes the list of the buses that the cards of macs are on, in the same order: what is between two dots may be empty in
-// both. Without macs it is the bus of the card that booted.
+// addBuses takes the list of the buses that the cards of macs are on, in the
+// same order: what is between two dots may be empty in both. Without macs it is
+// the bus of the card that booted. A MAC that a card on another bus has as well
+// is the machine's own, which a docking station passes through.
 func (c *Claims) addBuses(macs, buses string) {
 	if macs == "" && len(c.MACs) > 0 && strings.EqualFold(buses, "usb") {
 		c.USB = c.MACs[:1:1]
 	}
+	var own []string
 	for macs != "" && buses != "" {
 		var mac, bus string
 		mac, macs = cutList(macs)
 		bus, buses = cutList(buses)
-		if mac != "" && strings.EqualFold(bus, "usb") && len(c.USB) < maxClaimed {
+		switch {
+		case mac == "" || bus == "" || len(c.USB)+len(own) == maxClaimed:
+		case strings.EqualFold(bus, "usb"):
 			c.USB = append(c.USB, mac)
+		default:
+			own = append(own, mac)
 		}
 	}
+	c.USB = slices.DeleteFunc(c.USB, func(mac string) bool { return slices.Contains(own, mac) })
 }
 
 // cutList cuts the first entry of a list off.

@@ -23,7 +23,7 @@ func FuzzParseQuery(f *testing.F) {
 	f.Add("mac=10-20-30-40-50-60-70-80", []byte{0, 0x10, 0, 0x20, 0, 0x30, 0, 0x40, 0, 0x50, 0, 0x60, 0, 0x70, 0, 0x80})
 	f.Fuzz(func(t *testing.T, query string, from []byte) {
 		c := ParseQuery(query)
-		for _, value := range append([]string{c.UUID, c.Manufacturer, c.Product, c.Serial, c.Asset, c.Board, c.Host, c.Hostname, c.Arch, c.Platform}, c.MACs...) {
+		for _, value := range append([]string{c.UUID, c.Manufacturer, c.Product, c.Serial, c.Asset, c.Board, c.Host, c.Hostname, c.Arch, c.Platform, c.Version}, c.MACs...) {
 			if strings.Trim(value, " \t\r\n\x00") != value {
 				t.Errorf("%q has blanks at its ends", value)
 			}

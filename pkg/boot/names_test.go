@@ -185,6 +185,7 @@ func TestClient(t *testing.T) {
 		{"mac=52:54:00:ab:cd:02&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.USB......", "", "52-54-00-ab-cd-01", "mac"},
 		{"bus=.usb.&macs=.52-54-00-ab-cd-02.52-54-00-ab-cd-03", "", "52-54-00-ab-cd-03", "mac"},
 		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.EFI......", "", "52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
+		{"macs=52-54-00-ab-cd-01.52-54-00-ab-cd-01......&bus=PCI.USB......", "", "52-54-00-ab-cd-01", ""}, // passed through by a dock
 		{"mac=52-54-00-ab-cd-01&bus=", "", "52-54-00-ab-cd-01", ""},
 		{"mac=02-00-00-00-00-07", "", "02-00-00-00-00-07", ""}, // other addresses of one's own choice stay names
 

@@ -1,11 +1,13 @@
 package boot
 
 import (
+	"bytes"
 	_ "embed"
 	"strings"
 )
 
-// Placeholders is a list of values that name no machine, and of rules for them. The zero value is the built-in list.
+// Placeholders is a list of values that name no machine, and of rules for them.
+// The zero value is the built-in list.
 type Placeholders struct{ more *list }
 
 //go:embed placeholders.txt
@@ -13,7 +15,8 @@ var placeholderText string
 
 var builtIn = parseList(placeholderText)
 
-// With returns the list with the lines of text added, in the form of placeholders.txt.
+// With returns the list with the lines of text added, in the form of
+// placeholders.txt.
 func (p Placeholders) With(text string) Placeholders {
 	more := newList()
 	if p.more != nil {
@@ -23,7 +26,8 @@ func (p Placeholders) With(text string) Placeholders {
 	return Placeholders{more}
 }
 
-// list is the lines of a file, by kind. Texts are bare: without case, blanks and punctuation.
+// list is the lines of a file, by kind. Texts are bare: without case, blanks
+// and punctuation.
 type list struct {
 	lines    string
 	texts    map[string]bool // true: of a manufacturer, too
@@ -34,11 +38,13 @@ type list struct {
 	again    [256]bool       // characters that mean nothing however few of them
 	uuids    []string
 	cards    map[string]bool
-	sizes    [256]uint64 // of texts, by the first byte, a bit for each length; the last bit is for all that are longer
 }
 
 func newList() *list {
-	return &list{texts: map[string]bool{}, counters: map[string]bool{}, runs: map[string]bool{}, cards: map[string]bool{}}
+	return &list{
+		texts: map[string]bool{}, counters: map[string]bool{}, runs: map[string]bool{},
+		cards: map[string]bool{},
+	}
 }
 
 func parseList(text string) *list {
@@ -114,13 +120,11 @@ func (l *list) addLine(text string, manufacturers bool) {
 	}
 	if text = b(text); text != "" {
 		l.texts[text] = l.texts[text] || manufacturers
-		l.sizes[text[0]] |= sizeBit(len(text))
 	}
 }
 
-func sizeBit(size int) uint64 { return 1 << min(size, 63) }
-
-// text reports whether a serial number, asset tag, host name or manufacturer names nobody.
+// text reports whether a serial number, asset tag, host name or manufacturer
+// names nobody.
 func (p Placeholders) text(value string, manufacturer bool) bool {
 	var room [64]byte
 	b := bare(room[:0], value)
@@ -131,50 +135,64 @@ func (p Placeholders) text(value string, manufacturer bool) bool {
 }
 
 func (l *list) has(b []byte, manufacturer bool) bool {
-	if l.sizes[b[0]]&sizeBit(len(b)) != 0 {
-		if maker, ok := l.texts[string(b)]; ok && (maker || !manufacturer) {
-			return true
-		}
+	if maker, ok := l.texts[string(b)]; ok && (maker || !manufacturer) {
+		return true
 	}
 	if l.again[b[0]] && same(b) {
 		return true
 	}
 	for _, s := range l.begins[b[0]] {
-		if len(b) >= len(s) && string(b[:len(s)]) == s {
+		if bytes.HasPrefix(b, []byte(s)) {
 			return true
 		}
 	}
 	for _, s := range l.ends[b[len(b)-1]] {
-		if len(b) >= len(s) && string(b[len(b)-len(s):]) == s {
+		if bytes.HasSuffix(b, []byte(s)) {
 			return true
 		}
 	}
-	// What counts begins at a digit; for SerNum01 at the last two.
+	return l.hasCounted(b)
+}
+
+// hasCounted reports whether b is a text of the list with a counter or a
+// counting run behind it.
+func (l *list) hasCounted(b []byte) bool {
+	// From the first digit on: SYS-1234567890, SerialNumber123.
 	at := 0
 	for at < len(b) && !isDigit(b[at]) {
 		at++
 	}
-	if tail := b[at:]; at > 0 && (isRun(tail, 5) || len(tail) >= 5 && same(tail)) && l.runs[string(b[:at])] {
-		return true
-	} else if at > 0 && isRun(tail, 3) && l.counters[string(b[:at])] {
-		return true
-	}
-	end := len(b)
-	for end > 0 && isDigit(b[end-1]) && len(b)-end < 2 {
-		end--
-	}
-	if end > 0 && end < len(b) && l.counters[string(b[:end])] {
+	head, tail := b[:at], b[at:]
+	if isRun(tail, 3) && l.counters[string(head)] {
 		return true
 	}
-	for end = len(b); end > 0 && b[end-1] == b[len(b)-1]; {
-		end--
+	if (isRun(tail, 5) || len(tail) >= 5 && same(tail)) && l.runs[string(head)] {
+		return true
 	}
-	return len(b)-end >= 3 && end > 0 && (l.counters[string(b[:end])] || len(b)-end >= 5 && b[len(b)-1] == 'x' && l.runs[string(b[:end])])
+	// The last two digits: SerNum01, Type1Sku0.
+	at = len(b)
+	for at > 0 && isDigit(b[at-1]) && len(b)-at < 2 {
+		at--
+	}
+	if at < len(b) && l.counters[string(b[:at])] {
+		return true
+	}
+	// One character again and again: Serial Number xxxxxx, SN XXXXX.
+	last := b[len(b)-1]
+	for at = len(b); at > 0 && b[at-1] == last; {
+		at--
+	}
+	head, n := b[:at], len(b)-at
+	return n >= 3 && l.counters[string(head)] ||
+		n >= 5 && last == 'x' && l.runs[string(head)]
 }
 
 // uuid reports whether a uuid, in lower case and perhaps swapped, names nobody.
 func (p Placeholders) uuid(u string) bool {
-	return isPattern(u) || builtIn.hasUUID(u) || p.more != nil && (p.more.hasUUID(u) || p.more.texts[string(bare(nil, u))])
+	if isPattern(u) || builtIn.hasUUID(u) {
+		return true
+	}
+	return p.more != nil && (p.more.hasUUID(u) || p.more.texts[string(bare(nil, u))])
 }
 
 func (l *list) hasUUID(u string) bool {
@@ -200,7 +218,8 @@ func (l *list) hasCard(m string) bool {
 	return l.cards[m]
 }
 
-// isUUIDPattern reports whether a line is a uuid, in which "?" is any digit and "__" a blank byte.
+// isUUIDPattern reports whether a line is a uuid, in which "?" is any digit and
+// "__" a blank byte.
 func isUUIDPattern(text string) bool {
 	_, err := parseUUID(strings.NewReplacer("?", "0", "_", "0").Replace(text))
 	return err == nil && len(text) == 36
@@ -211,11 +230,14 @@ func matches(u, pattern string) bool {
 		switch pattern[i] {
 		case '?', u[i]:
 		case '_':
-			// A blank or NUL, perhaps with the high bit, which Dell sets in one of them.
-			if blank := u[i : i+2]; blank != "20" && blank != "00" && blank != "80" && blank != "a0" {
+			// A blank or NUL, perhaps with the high bit, which Dell sets in
+			// one of them.
+			switch u[i : i+2] {
+			case "20", "00", "80", "a0":
+				i++
+			default:
 				return false
 			}
-			i++
 		default:
 			return false
 		}
@@ -223,8 +245,10 @@ func matches(u, pattern string) bool {
 	return true
 }
 
-// isPattern reports whether nobody but a typist made a uuid: its bytes are all the same or count (00010203-…, 00112233-…), or
-// each of its groups is one digit or counts (11111111-2222-…, 12345678-1234-…). By chance one of 2^80 is so.
+// isPattern reports whether nobody but a typist made a uuid: its bytes are all
+// the same or count (00010203-…, 00112233-…), or each of its groups is one
+// digit or counts (11111111-2222-…, 12345678-1234-…). By chance one of 2^80 is
+// so.
 func isPattern(u string) bool {
 	groups := true
 	for at := 0; at < len(u); {
@@ -261,7 +285,8 @@ func isPattern(u string) bool {
 	return true
 }
 
-// upward reports whether a group of a uuid counts up, from whatever digit, and begins anew after four digits at the earliest.
+// upward reports whether a group of a uuid counts up, from whatever digit, and
+// begins anew after four digits at the earliest.
 func upward(group string) bool {
 	began := 0
 	for i := 1; i < len(group); i++ {
@@ -275,8 +300,8 @@ func upward(group string) bool {
 	return len(group)-began >= 4
 }
 
-// counts reports whether a text is a counting run, or letters and a long one. Behind a few letters a shorter one may well be a
-// serial number: MXQ12345678.
+// counts reports whether a text is a counting run, or letters and a long one.
+// Behind a few letters a shorter one may well be a serial number: MXQ12345678.
 func counts(b []byte) bool {
 	if len(b) > 2 && b[0] == '0' && b[1] == 'x' {
 		if b = b[2:]; same(b) {
@@ -293,8 +318,9 @@ func counts(b []byte) bool {
 	return isRun(b[at:], 9) || len(b)-at >= 9 && isCountdown(b[at:])
 }
 
-// isRun reports whether digits count up from 0 or 1, at least so many of them: 12345, 0123456789ABCDEF, 12345678901234567. After
-// the 9, zeros may fill up the rest.
+// isRun reports whether digits count up from 0 or 1, at least so many of them:
+// 12345, 0123456789ABCDEF, 12345678901234567. After the 9, zeros may fill up
+// the rest.
 func isRun[T string | []byte](b T, least int) bool {
 	if len(b) < max(least, 1) || b[0] != '0' && b[0] != '1' {
 		return false
@@ -304,7 +330,8 @@ func isRun[T string | []byte](b T, least int) bool {
 		switch {
 		case zeros && b[i] == '0':
 		case zeros || !follows(b[i-1], b[i], i >= 8):
-			// 1234567890 may end in more zeros, and in no other digit after them.
+			// 1234567890 may end in more zeros, and in no other digit after
+			// them.
 			if zeros || b[i] != '0' || b[i-1] != '0' || i < 9 {
 				return false
 			}
@@ -314,7 +341,8 @@ func isRun[T string | []byte](b T, least int) bool {
 	return true
 }
 
-// follows reports whether b is the digit after a: 9 is followed by 0, or by A where that may be.
+// follows reports whether b is the digit after a: 9 is followed by 0, or by A
+// where that may be.
 func follows(a, b byte, hex bool) bool {
 	switch {
 	case a == '9':
@@ -327,7 +355,8 @@ func follows(a, b byte, hex bool) bool {
 	return b == a+1 && (isDigit(b) || 'a' <= b && b <= 'f')
 }
 
-// isCountdown reports whether eight digits or more count down to 1 or 0: 9876543210.
+// isCountdown reports whether eight digits or more count down to 1 or 0:
+// 9876543210.
 func isCountdown(b []byte) bool {
 	for i := 1; i < len(b); i++ {
 		if b[i]+1 != b[i-1] {
@@ -337,7 +366,8 @@ func isCountdown(b []byte) bool {
 	return len(b) >= 8 && isDigit(b[0]) && b[len(b)-1] <= '1'
 }
 
-// repeats reports whether a text is one digit five times, one letter four times, or a pair of characters four times, or more often.
+// repeats reports whether a text is one digit five times, one letter four
+// times, or a pair of characters four times, or more often.
 func repeats(b []byte) bool {
 	if same(b) {
 		return len(b) >= 5 || len(b) == 4 && !isDigit(b[0])
@@ -368,7 +398,8 @@ func hexDigit(b byte) byte {
 	return b - 'a' + 10
 }
 
-// bare is value without case, blanks and punctuation. Letters of other alphabets count as letters.
+// bare is value without case, blanks and punctuation. Letters of other
+// alphabets count as letters.
 func bare(out []byte, value string) []byte {
 	for i := range len(value) {
 		b := value[i]

@@ -207,6 +207,7 @@ func TestFaults(t *testing.T) {
 		{file: "protect/10.0.0.800", want: "= warning looks-like"},
 		{file: "protect/aa-bb-cc-00-00-0b.txt", want: "= warning extension"},
 		{file: "protect/!!!", want: "= warning no-name"},
+		{file: "protect/be:3a:f2:b6:05:9f", want: "= warning placeholder"},
 		{file: "protect/Default string", want: "= warning placeholder"},
 		{file: "static/aa-bb-cc-00-00-09", body: good, want: "= note protected"},
 		{file: "once/S-N-99", link: "../install/good.ipxe", want: "= note protected"},

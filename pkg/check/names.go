@@ -18,6 +18,7 @@ type meaning struct {
 	key   string   // the same for all entries that mean the same machine
 	names []string // the names of the machine that lead to this entry, in lower case; none: nothing does
 	right string   // the right spelling, where that is another one
+	cards bool     // a card that names nobody, and is guarded all the same
 	fault fault    // what is wrong with the name
 }
 
@@ -61,6 +62,7 @@ func (l *lint) mean(dir, name string) meaning {
 	client, _ := l.site.Named(n.Text)
 	if len(client.Dropped) > 0 {
 		d := client.Dropped[0]
+		m.cards = len(client.Cards) > 0
 		m.fault = fault{Error, NoName, "names no machine: " + d.Value + " " + d.Why, "call it by another name of the machine"}
 		if d.Placeholder {
 			m.fault = fault{Warning, Placeholder, "is a value that boards carry when nobody filled in the real one; many machines have it, so it names none",
@@ -148,6 +150,8 @@ func (l *lint) protect() error {
 		file := "protect/" + e.Name()
 		switch {
 		case m.fault.code == "":
+		case m.cards:
+			l.add(file, 0, Warning, Placeholder, "guards every machine that shows this card, and many do", "call it by another name of the machine")
 		case m.right != "" && slices.Contains(spellings, strings.ToLower(m.right)):
 			l.add(file, 0, Note, Misspelt, "guards its machine, and is usually written "+m.right, m.fault.do)
 		case m.fault.code == LooksLike:
