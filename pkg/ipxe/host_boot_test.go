@@ -126,7 +126,7 @@ func TestHostBoots(t *testing.T) {
 			select {
 			case q := <-asked:
 				want := map[string]string{"host": "web1", "mac": "52-54-00-00-00-02", "try": "1", "more": "yes",
-					"macs": "52-54-00-00-00-01.52-54-00-00-00-02......"}
+					"macs": "52-54-00-00-00-01.52-54-00-00-00-02......", "bus": "PCI.PCI......"}
 				for name, value := range want {
 					if q.Get(name) != value {
 						t.Errorf("%s=%q, want %q", name, q.Get(name), value)

@@ -34,9 +34,13 @@ sanboot --no-describe --drive 0x80 || sanboot --no-describe --drive 0x81 || exit
 //     unharmed; plain and :uristring values lose &, +, % or bytes above 0x7f (src/core/settings.c, src/core/uri.c).
 //   - An unset value expands to nothing, so a machine with one card just sends dots in macs.
 //   - netX is the card opened last, the one that booted (src/net/netdev_settings.c).
-const identity = `set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}
+//   - bustype is PCI, USB, EFI … (src/net/netdev_settings.c). Of a card that the firmware drives it is the bus of the nearest PCI
+//     device, a USB controller perhaps (src/interface/efi/efi_utils.c), so that a USB card may say PCI there.
+const identity = `set q uuid=${uuid}&mac=${netX/mac:hexhyp}&arch=${buildarch}&platform=${platform}&version=${version}
 set q ${q}&macs=${net0/mac:hexhyp}.${net1/mac:hexhyp}.${net2/mac:hexhyp}.${net3/mac:hexhyp}
 set q ${q}.${net4/mac:hexhyp}.${net5/mac:hexhyp}.${net6/mac:hexhyp}.${net7/mac:hexhyp}
+set q ${q}&bus=${net0/bustype}.${net1/bustype}.${net2/bustype}.${net3/bustype}
+set q ${q}.${net4/bustype}.${net5/bustype}.${net6/bustype}.${net7/bustype}
 set q ${q}&serialx=${serial:hexraw}&manufacturerx=${manufacturer:hexraw}&productx=${product:hexraw}
 set q ${q}&assetx=${asset:hexraw}&boardx=${board-serial:hexraw}&hostnamex=${hostname:hexraw}
 `
@@ -83,8 +87,8 @@ isset ${here} && chain --replace ${here} ||
 
 // Identify returns the identification script: the answer to a request that says nothing about the client.
 //
-// The client runs it, gathers uuid, mac, macs (net0 to net7 joined by '.'), arch, platform and, in hex, serialx,
-// manufacturerx, productx, assetx, boardx and hostnamex, and asks GET /redirect?... with them and try=0; after
+// The client runs it, gathers uuid, mac, macs and bus (net0 to net7 joined by '.'), arch, platform, version and, in hex,
+// serialx, manufacturerx, productx, assetx, boardx and hostnamex, and asks GET /redirect?... with them and try=0; after
 // a failure or 8 s of silence once more with try=1 and try=2.  What it gets runs in place of this script.
 // Without an answer it says so on the screen for 5 s and boots the local disk as Local does.
 //

@@ -51,7 +51,7 @@ func TestIdentifyQuery(t *testing.T) {
 	if !strings.Contains(script, " /redirect?${q}&try=${try} ") {
 		t.Error("does not ask /redirect?${q}&try=${try}")
 	}
-	for _, name := range []string{"uuid", "mac", "macs", "arch", "platform",
+	for _, name := range []string{"uuid", "mac", "macs", "bus", "arch", "platform", "version",
 		"serialx", "manufacturerx", "productx", "assetx", "boardx", "hostnamex"} {
 		if !regexp.MustCompile(`[ &]` + name + `=\$`).MatchString(script) {
 			t.Errorf("does not send %s", name)
@@ -60,6 +60,9 @@ func TestIdentifyQuery(t *testing.T) {
 	for i := range 8 {
 		if mac := "${net" + string(rune('0'+i)) + "/mac:hexhyp}"; !strings.Contains(script, mac) {
 			t.Errorf("does not send %s", mac)
+		}
+		if bus := "${net" + string(rune('0'+i)) + "/bustype}"; !strings.Contains(script, bus) {
+			t.Errorf("does not send %s", bus)
 		}
 	}
 }

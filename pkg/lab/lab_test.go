@@ -92,12 +92,12 @@ func stick(t *testing.T) string {
 // the script it serves may itself ask /redirect again.
 func TestIdentify(t *testing.T) {
 	for _, test := range []struct {
-		name, platform string
-		vm             func(t *testing.T) lab.VM
+		name, platform, version string
+		vm                      func(t *testing.T) lab.VM
 	}{
-		{"BIOS 2019", "pcbios", func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
-		{"BIOS today", "pcbios", func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
-		{"UEFI today", "efi", func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
+		{"BIOS 2019", "pcbios", "1.0.0", func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
+		{"BIOS today", "pcbios", "1.21", func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"UEFI today", "efi", "1.21", func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func TestIdentify(t *testing.T) {
 
 			q := receive(t, s.asked, "identified request")
 			want := map[string]string{
-				"uuid": vm.UUID, "mac": "52-54-00-ab-cd-01", "macs": "52-54-00-ab-cd-01.52-54-00-ab-cd-02......",
+				"uuid": vm.UUID, "mac": "52-54-00-ab-cd-01", "macs": "52-54-00-ab-cd-01.52-54-00-ab-cd-02......", "bus": "PCI.PCI......",
 				"platform": test.platform, "try": "0", "hostnamex": "",
 				"manufacturerx": fmt.Sprintf("%x", vm.Manufacturer), "productx": fmt.Sprintf("%x", vm.Product),
 				"serialx": fmt.Sprintf("%x", vm.Serial), "assetx": fmt.Sprintf("%x", vm.Asset),
@@ -128,6 +128,9 @@ func TestIdentify(t *testing.T) {
 				if q.Get(name) != value {
 					t.Errorf("%s=%q, want %q", name, q.Get(name), value)
 				}
+			}
+			if v := q.Get("version"); !strings.HasPrefix(v, test.version) {
+				t.Errorf("version=%q, want %q", v, test.version)
 			}
 			if arch := q.Get("arch"); arch != "i386" && arch != "x86_64" {
 				t.Errorf("arch=%q", arch)
