@@ -509,16 +509,21 @@ func TestRow39_Placeholders(t *testing.T) {
 	c := serve(t, tree{
 		"default": say("default"), "install": say("install"), "static/127.0.0.1": say("address"), "static/To-Be-Filled-By-O.E.M": say("wrong"), "static/To-Be-Filled-By-O.E.M.": say("wrong"),
 		"static/00000000-0000-0000-0000-000000000000": say("wrong"), "once/03000200-0400-0500-0006-000700080009": "-> ../install", "static/00020003-0004-0005-0006-000700080009": say("wrong"),
+		"static/SYS-1234567890": say("wrong"), "once/SerNum0": "-> ../install", "once/be-3a-f2-b6-05-9f": "-> ../install", "once/00-e0-4c-68-00-07": "-> ../install",
 		"static/ACME-S1": say("machine"),
 	})
 	for _, q := range []string{
 		"?serial=To%20Be%20Filled%20By%20O.E.M.", "?serial=to%20be%20FILLED%20by%20oem", "?serialx=546f2042652046696c6c6564204279204f2e452e4d2e",
 		"?uuid=00000000-0000-0000-0000-000000000000", "?uuid=03000200-0400-0500-0006-000700080009", "?uuid=00020003-0004-0005-0006-000700080009",
+		"?serial=SYS-1234567890", "?serialx=" + fmt.Sprintf("%x", "SYS-1234567890"), "?serial=Default%20string&board=SerNum0", "?asset=SYS-1234567890&uuid=4c4c4544-0000-2010-8020-80c04f202020",
+		"?mac=be-3a-f2-b6-05-9f", "?mac=00-e0-4c-68-00-07&macs=.00-e0-4c-68-00-07.be-3a-f2-b6-05-9f&bus=.USB.USB",
 	} {
 		c.wantBody(c.redirectQuery(q), say("address"))
 	}
 	c.wantLog("msg=redirect", "dropped", "serial", "is a placeholder")
 	c.wantLog("msg=redirect", "dropped", "uuid", "is a placeholder")
-	c.wantOrder("03000200-0400-0500-0006-000700080009", "pending")
+	for _, name := range []string{"03000200-0400-0500-0006-000700080009", "SerNum0", "be-3a-f2-b6-05-9f", "00-e0-4c-68-00-07"} {
+		c.wantOrder(name, "pending")
+	}
 	c.wantBody(c.redirectQuery("?uuid=00000000-0000-0000-0000-000000000000&manufacturer=ACME&serial=S1"), say("machine"))
 }
