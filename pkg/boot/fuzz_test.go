@@ -117,6 +117,49 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
+// FuzzMeant: what a person means is a name in its canonical spelling, guarded by
+// a file of the spelling that was typed, and what Doubtful proposes instead is
+// such a name too. Nothing that is understood is asked about.
+func FuzzMeant(f *testing.F) {
+	for text := range canonicalTable {
+		f.Add(text)
+	}
+	for _, text := range meantTable {
+		f.Add(text)
+	}
+	for _, text := range []string{"10.0.0.7/24", "10.0.0.036.", "http://x/", "52:54:00:12:34:5", "once/x.ipxe", "12345678 9abc", "0x", "::-1", "[10,0,0,7]:80"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		canonical := func(n Name) {
+			if again, err := Canonical(n.Text); err != nil || again != n {
+				t.Errorf("%q: %s %q typed again is %s %q, error %v", text, n.Kind, n, again.Kind, again, err)
+			}
+		}
+		n, err := Meant(text)
+		d, doubted := Doubtful(text)
+		if err == nil {
+			canonical(n)
+			if !slices.Contains(Spellings(text), strings.ToLower(n.Text)) {
+				t.Errorf("protect/%q does not guard %s %q but %q", text, n.Kind, n, Spellings(text))
+			}
+			if n.Kind != Typed && doubted {
+				t.Errorf("%q is %s %q, and %s", text, n.Kind, n, d.What)
+			}
+		}
+		if doubted && (d.What == "" || d.Do == "") {
+			t.Errorf("%q: %+v", text, d)
+		}
+		if d.Right != "" {
+			right, err := Canonical(d.Right)
+			if err != nil {
+				t.Errorf("%q: %q is no name: %v", text, d.Right, err)
+			}
+			canonical(right)
+		}
+	})
+}
+
 // FuzzFreeForm: what comes out is a name, and comes out again when it goes in.
 func FuzzFreeForm(f *testing.F) {
 	for text := range canonicalTable {

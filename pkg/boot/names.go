@@ -207,24 +207,6 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 	return cl
 }
 
-// Canonical returns the canonical spelling of a name that a person typed: a MAC, uuid or address in any spelling, or any
-// other text as FreeForm has it.
-func Canonical(text string) (Name, error) {
-	text = strings.TrimSpace(text)
-	if u, err := parseUUID(text); err == nil {
-		return Name{u, UUID}, nil
-	}
-	if m, err := parseMAC(text); err == nil && strings.ContainsAny(text, ":-.") {
-		return Name{m, MAC}, nil
-	}
-	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		name, err := addressName(a)
-		return Name{name, Address}, err
-	}
-	f, err := FreeForm(text)
-	return Name{f, Typed}, err
-}
-
 // addressName returns the name of an address, without zone. It is an error when its eight groups have two digits each,
 // which is an EUI-64 as well: such an address (10:20:30:40:50:60:70:80) is in 0000::/8, which RFC 4291 reserves.
 func addressName(a netip.Addr) (string, error) {
@@ -237,71 +219,6 @@ func addressName(a netip.Addr) (string, error) {
 		return "", errors.New("is an address of the reserved network ::/8 that looks like a MAC address")
 	}
 	return name, nil
-}
-
-// Spellings returns every canonical name, in lower case, that a file called entry could have been meant for. The step
-// "protect" compares by it, since a misspelt guard must still guard: AABBCCDDEEFF and aa:bb:cc:dd:ee:ff both mean the card.
-func Spellings(entry string) []string {
-	all := []string{strings.ToLower(entry)}
-	add := func(s string) {
-		if s = strings.ToLower(s); s != "" && !slices.Contains(all, s) {
-			all = append(all, s)
-		}
-	}
-	for _, text := range []string{entry, strings.TrimSpace(entry), strings.TrimSpace(unescape(entry))} {
-		if u, err := parseUUID(text); err == nil {
-			add(u)
-			add(swapUUID(u))
-		}
-		if m, err := parseMAC(text); err == nil {
-			add(m)
-		}
-		if a, err := netip.ParseAddr(withoutZeros(strings.Trim(text, "[]"))); err == nil {
-			add(a.Unmap().WithZone("").String())
-		}
-		add(squash(text))
-		// Twelve hex digits, grouped in whatever way.
-		digits := strings.TrimPrefix(strings.ToLower(text), "0x")
-		if m, err := parseMAC(strings.NewReplacer("-", "", ":", "", ".", "", "_", "", " ", "").Replace(digits)); err == nil {
-			add(m)
-		}
-		// Six groups of one or two (0:1:a:2b:3:4).
-		if groups := strings.FieldsFunc(digits, func(r rune) bool { return strings.ContainsRune("-:._ ", r) }); len(groups) == 6 {
-			for i, g := range groups {
-				if len(g) == 1 {
-					groups[i] = "0" + g
-				}
-			}
-			if m, err := parseMAC(strings.Join(groups, "-")); err == nil {
-				add(m)
-			}
-		}
-	}
-	for _, s := range all {
-		if full, err := parseHardware(s); err == nil {
-			for _, m := range otherForms(full) {
-				add(m)
-			}
-		}
-	}
-	return all
-}
-
-// withoutZeros cuts the leading zeros of the numbers of an IPv4 address (010.000.000.007).
-func withoutZeros(text string) string {
-	parts := strings.Split(text, ".")
-	if len(parts) != 4 {
-		return text
-	}
-	for i, p := range parts {
-		if strings.Trim(p, "0123456789") != "" {
-			return text // an IPv6 address that ends like one of IPv4, perhaps with a zone
-		}
-		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" && p != "" {
-			parts[i] = "0"
-		}
-	}
-	return strings.Join(parts, ".")
 }
 
 // FreeForm returns the canonical spelling of a serial, asset tag or host name: each run of characters other than
