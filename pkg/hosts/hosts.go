@@ -219,17 +219,14 @@ func (l *list) done() ([]Row, []*RowError) {
 	return good, l.bad
 }
 
-// parseMAC reads the address of a card in any spelling that has two digits for each byte: in one that has not, the last digit
-// may be lost, and the card another.
+// parseMAC reads the address of a card in any spelling that people have for one.
+// Where a digit may be lost it is none: the card could be another.
 func parseMAC(text string) (net.HardwareAddr, bool) {
-	if len(text) == 12 { // digits alone
-		text = text[:4] + "." + text[4:8] + "." + text[8:]
-	}
-	name, err := boot.Canonical(text)
-	if err != nil || name.Kind != boot.MAC {
+	name, ok := boot.HasMAC(text)
+	if !ok {
 		return nil, false
 	}
-	mac, err := net.ParseMAC(name.Text)
+	mac, err := net.ParseMAC(name)
 	return mac, err == nil && len(mac) == 6
 }
 

@@ -76,7 +76,7 @@ func (t *table) find(name string) (ipxe.Host, bool) {
 	if i, ok := t.byName[strings.ToLower(name)]; ok {
 		return t.hosts[i], true
 	}
-	if n, err := boot.Canonical(name); err == nil && n.Kind == boot.MAC {
+	if n, err := boot.Meant(name); err == nil && n.Kind == boot.MAC {
 		if i, ok := t.byMAC[n.Text]; ok {
 			return t.hosts[i], true
 		}
@@ -97,8 +97,18 @@ func (l *List) Find(name string) (ipxe.Host, error) {
 	if h, ok := t.find(name); ok {
 		return h, nil
 	}
-	return ipxe.Host{}, fmt.Errorf("no host %q in %s: %w", name, l.file, fs.ErrNotExist)
+	return ipxe.Host{}, notThere(fmt.Sprintf("no host %q in %s", name, l.file))
 }
+
+// notThere is an fs.ErrNotExist that does not speak of files: the list is there.
+type notThere string
+
+func (e notThere) Error() string { return string(e) }
+
+func (notThere) Is(target error) bool { return target == fs.ErrNotExist }
+
+// File is the file of the list.
+func (l *List) File() string { return l.file }
 
 func (l *List) table() (*table, error) {
 	now := l.kept.get()

@@ -129,7 +129,7 @@ func (s *Shelf) Image(name string) (*iso.Image, error) {
 	}
 	capability := strings.TrimSuffix(dir, "/")
 	if keys == nil && dir != "" || keys != nil && !keys.Opens(h.Name, capability) {
-		return nil, fmt.Errorf("the host %s is not given out under this address: %w", h.Name, fs.ErrNotExist)
+		return nil, notThere(fmt.Sprintf("the image of the host %s is not given out under this address", h.Name))
 	}
 	kit, err := s.Kit()
 	if err != nil {
