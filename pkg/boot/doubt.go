@@ -38,10 +38,24 @@ func Doubtful(text string) (Doubt, bool) {
 	return Doubt{}, false
 }
 
+// DoubtfulEntry is Doubtful for the name of a file of the tree. There even what
+// Meant understands is only a serial: a machine looks for its MAC in one spelling.
+func DoubtfulEntry(name string) (Doubt, bool) {
+	if m, ok := readMAC(name); ok {
+		if n, err := Canonical(name); err == nil && n.Kind == Typed {
+			return written(MAC, m)
+		}
+	}
+	return Doubtful(name)
+}
+
 // written is the doubt about a name that is written otherwise.
 func written(k Kind, right string) (Doubt, bool) {
-	return Doubt{What: fmt.Sprintf("is taken for a serial; %s is written %s", aKind[k], right), Right: right,
-		Do: fmt.Sprintf("write %s, if %s is meant", right, aKind[k])}, true
+	d := Doubt{What: fmt.Sprintf("is taken for a serial; %s is written %s", aKind[k], right), Right: right, Do: "write " + right}
+	if k != Address { // which no serial looks like
+		d.Do += fmt.Sprintf(", if %s is meant", aKind[k])
+	}
+	return d, true
 }
 
 // broken is the doubt about a name that is no such thing.
@@ -107,6 +121,14 @@ func bareMAC(text string) (Doubt, bool) {
 func oneOfWords(text string) (Doubt, bool) {
 	if a, err := netip.ParseAddrPort(text); err == nil {
 		return written(Address, a.Addr().Unmap().WithZone("").String())
+	}
+	if n, err := Meant(strings.Trim(text, ".-_:;,")); err == nil && n.Kind != Typed {
+		return written(n.Kind, n.Text)
+	}
+	if before, _, has := strings.Cut(text, ":"); has {
+		if a, err := netip.ParseAddr(before); err == nil {
+			return written(Address, a.String()) // and a port
+		}
 	}
 	if before, mask, has := strings.Cut(text, "/"); has && strings.Trim(mask, "0123456789.") == "" {
 		if n, err := Meant(before); err == nil && n.Kind == Address {

@@ -93,8 +93,9 @@ func readMAC(text string) (string, bool) {
 }
 
 // withoutLeadingZeros reports whether the groups of a MAC were written without
-// leading zeros on purpose: none has one, and it is not the last one alone that
-// has one digit, as that of a MAC is whose end was lost.
+// leading zeros on purpose: none has one, and several have one digit, or the
+// first one alone, as 0:50:56:ab:cd:ef has. In a single other group a digit may
+// be lost, and the card another.
 func withoutLeadingZeros(groups []string) bool {
 	short := 0
 	for _, g := range groups {
@@ -105,7 +106,7 @@ func withoutLeadingZeros(groups []string) bool {
 			short++
 		}
 	}
-	return short > 1 || short == 1 && len(groups[len(groups)-1]) == 2
+	return short > 1 || groups[0] == "0"
 }
 
 // sixGroups is a MAC of six groups of one or two digits.
