@@ -21,6 +21,9 @@ at once, with commas between them, as names= in the log has them:
   pxesrv explain 10.0.0.7
   pxesrv explain 52-54-00-12-34-56,10.0.0.7
   pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
+
+A host of iso.hosts is found by its name, its card and its addresses, and explained with all of them. The exit status is 1 when no
+script answers, and when a name is doubtful, as 10.0.0.777 is.
 `
 
 // explain says what a machine would get, by the very code that answers it, and uses nothing up.
@@ -50,7 +53,12 @@ func explain(io streams) (*pflag.FlagSet, action) {
 		if err != nil {
 			return err
 		}
-		claims.MACs = macs
+		for _, text := range macs {
+			if mac, ok := boot.HasMAC(text); ok {
+				text = mac
+			}
+			claims.MACs = append(claims.MACs, text)
+		}
 		var addr netip.Addr
 		if ip != "" {
 			if addr, err = netip.ParseAddr(ip); err != nil {
@@ -84,39 +92,87 @@ func explain(io streams) (*pflag.FlagSet, action) {
 			claims.HostSig = s.Sign(claims.Host)
 			client = s.Identify(claims, addr)
 		}
+		about := explained{typed: len(f.Args())}
 		for _, arg := range f.Args() {
-			for name := range strings.SplitSeq(arg, ",") {
-				named, err := s.Named(name)
-				if err != nil {
-					return usageError{err}
+			for _, name := range namesOf(arg) {
+				if d, doubted := s.Doubtful(name); doubted {
+					about.Doubts = append(about.Doubts, fmt.Sprintf("%s %s; %s", name, d.What, d.Do))
 				}
-				client.Names = append(client.Names, named.Names...)
-				client.Dropped = append(client.Dropped, named.Dropped...)
-				client.Cards = append(client.Cards, named.Cards...)
+				m, err := s.Machine(name)
+				switch {
+				case err != nil && len(about.Doubts) > 0:
+					return errors.New(strings.Join(about.Doubts, "; "))
+				case err != nil:
+					return usageError{err}
+				case m.Host != "" && !slices.Contains(about.Hosts, m.Host):
+					about.Hosts = append(about.Hosts, m.Host)
+				}
+				if _, err := s.Unlisted(m); err != nil && about.unlisted == nil {
+					about.unlisted = err
+				}
+				for _, n := range m.Client.Names {
+					if !slices.ContainsFunc(client.Names, func(o boot.Name) bool { return o.Text == n.Text }) {
+						client.Names = append(client.Names, n)
+					}
+				}
+				client.Dropped = append(client.Dropped, m.Client.Dropped...)
+				client.Cards = append(client.Cards, m.Client.Cards...)
 				if !client.Addr.IsValid() {
-					client.Addr = named.Addr
+					client.Addr = m.Client.Addr
 				}
 			}
 		}
+		if about.unlisted != nil {
+			fmt.Fprintf(io.err, "pxesrv: nothing is known of hosts: %v\n", about.unlisted)
+		}
+		for _, d := range about.Doubts {
+			fmt.Fprintf(io.err, "pxesrv: %s\n", d)
+		}
+		if about.Misread, err = s.Misread(client.Names); err != nil {
+			fmt.Fprintf(io.err, "pxesrv: entries that are misspelt cannot be looked for: %v\n", err)
+		}
 		a, err := s.Resolve(ctx, &client, false)
+		if err == nil {
+			about.Missing = s.Missing(a.Script)
+		}
 		switch {
 		case print && err == nil:
-			_, err := io.out.Write(a.Script.Body)
-			return err
+			_, err = io.out.Write(a.Script.Body)
 		case print:
-			return err
 		case asJSON:
-			return explainJSON(io, client, a, err)
+			err = explainJSON(io, client, a, about, err)
+		default:
+			explainText(io, client, a, about, err)
+			if err != nil {
+				err = errQuiet
+			}
 		}
-		explainText(io, client, a, err)
-		if err != nil {
+		if err == nil && len(about.Doubts) > 0 {
 			return errQuiet
 		}
-		return nil
+		return err
 	}
 }
 
-func explainText(io streams, c boot.Client, a boot.Answer, err error) {
+// explained is what is said beside the decision.
+type explained struct {
+	Hosts    []string       `json:"hosts,omitempty"`  // of the list, that the names are of
+	Doubts   []string       `json:"doubts,omitempty"` // about names that were typed
+	Misread  []site.Misread `json:"misread,omitempty"`
+	Missing  []string       `json:"missing,omitempty"` // files that the script boots, and that are not there
+	typed    int            // arguments
+	unlisted error
+}
+
+// namesOf are the names of an argument. Between them are commas, which some keyboards have for the dots of an address.
+func namesOf(arg string) []string {
+	if d, doubted := boot.Doubtful(arg); doubted && strings.ReplaceAll(arg, ",", ".") == d.Right {
+		return []string{arg}
+	}
+	return strings.Split(arg, ",")
+}
+
+func explainText(io streams, c boot.Client, a boot.Answer, about explained, err error) {
 	p := func(format string, args ...any) { fmt.Fprintf(io.out, format+"\n", args...) }
 	for i, n := range c.Names {
 		head := ""
@@ -132,11 +188,20 @@ func explainText(io streams, c boot.Client, a boot.Answer, err error) {
 	default:
 		p("%-9s none: only the default can answer", "names")
 	}
+	if about.typed > 1 {
+		p("%-9s one that has all of these names; for two machines, ask twice", "machine")
+	}
+	for _, h := range about.Hosts {
+		p("%-9s %s, as the list of hosts has it", "host", h)
+	}
 	for _, d := range c.Dropped {
 		p("%-9s %s %q %s", "no name", d.Kind, d.Value, d.Why)
 	}
 	if c.Conflict != "" {
 		p("%-9s %s", "conflict", c.Conflict)
+	}
+	for _, m := range about.Misread {
+		p("%-9s %s %s", "misspelt", m.Path, m.Why)
 	}
 	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
 		said := false
@@ -157,6 +222,9 @@ func explainText(io streams, c boot.Client, a boot.Answer, err error) {
 		p("%-9s none: %v (HTTP 503)", "answer", err)
 	default:
 		p("%-9s %s, %d bytes", "answer", a.Script.From, len(a.Script.Body))
+	}
+	if len(about.Missing) > 0 {
+		p("%-9s its script boots what is not there: %s", "missing", strings.Join(about.Missing, ", "))
 	}
 }
 
@@ -193,11 +261,12 @@ func sentence(f boot.Finding) string {
 	return text
 }
 
-func explainJSON(io streams, c boot.Client, a boot.Answer, err error) error {
+func explainJSON(io streams, c boot.Client, a boot.Answer, about explained, err error) error {
 	out := struct {
 		Names    []boot.Name    `json:"names"`
 		Dropped  []boot.Dropped `json:"dropped,omitempty"`
 		Conflict string         `json:"conflict,omitempty"`
+		explained
 		boot.Trace
 		Status int    `json:"status"`
 		Step   string `json:"step,omitempty"`
@@ -205,7 +274,7 @@ func explainJSON(io streams, c boot.Client, a boot.Answer, err error) error {
 		File   string `json:"file,omitempty"`
 		Bytes  int    `json:"bytes,omitempty"`
 		Error  string `json:"error,omitempty"`
-	}{Names: c.Names, Dropped: c.Dropped, Conflict: c.Conflict, Trace: a.Trace, Status: 200}
+	}{Names: c.Names, Dropped: c.Dropped, Conflict: c.Conflict, explained: about, Trace: a.Trace, Status: 200}
 	switch {
 	case errors.Is(err, boot.ErrNothing):
 		out.Status, out.Error = 404, err.Error()

@@ -43,6 +43,9 @@ func isoURL(io streams) (*pflag.FlagSet, action) {
 		for _, name := range f.Args() {
 			path, _, err := s.Shelf().Path(name)
 			if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, media.ErrNoList) {
+				if d, doubted := s.Doubtful(name); doubted && d.Right != "" {
+					return fmt.Errorf("%w; did you mean %s?", err, d.Right)
+				}
 				return fmt.Errorf("%w; pxesrv check names rows that are wrong", err)
 			} else if err != nil {
 				return err

@@ -19,14 +19,15 @@ import (
 )
 
 const onceNotes = `
-NAME is a MAC, uuid, address, serial, asset tag or host name, in any spelling.
+NAME is a MAC, uuid, address, serial, asset tag or host name, in any spelling. A name that cannot be what it seems, as 10.0.0.777, is
+asked about; where iso.hosts is set, so is one that is almost that of a host.
 `
 
 func onceCommands() []subcommand {
 	return []subcommand{
 		atDesk("place", "NAME SCRIPT", "boot SCRIPT once: makes the link once/NAME; SCRIPT is relative to the root, or a path", oncePlace,
 			func(f *pflag.FlagSet, d *onceDesk) {
-				f.BoolVar(&d.force, "force", false, "place the order even if its script cannot be served now")
+				f.BoolVar(&d.force, "force", false, "place the order even if its name is doubtful, or its script cannot be served now")
 			}),
 		atDesk("list", "[NAME]", "orders that are pending, open (sent, arrival not known) and served", onceList,
 			func(f *pflag.FlagSet, d *onceDesk) {
@@ -60,8 +61,11 @@ func atDesk(name, args, about string, do func(context.Context, streams, *onceDes
 				return err
 			}
 			err = do(ctx, io, d)
-			if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, order.ErrNone) {
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && !errors.Is(err, order.ErrNone):
 				return fmt.Errorf("%w; orders live in %s", err, d.orders.Dir)
+			case errors.Is(err, fs.ErrPermission):
+				return fmt.Errorf("%w%s", err, mayWrite(d.orders.Dir))
 			}
 			return err
 		}
@@ -73,7 +77,8 @@ type onceDesk struct {
 	site        *site.Site
 	orders      *order.Store
 	name        boot.Name
-	client      boot.Client // the machine of that name
+	machine     site.Machine // of that name
+	doubt       error        // why it is likely another name that was meant
 	json, force bool
 	served      int
 }
@@ -87,20 +92,49 @@ func (d *onceDesk) open(io streams, c config.Config) (err error) {
 	if d.flags.NArg() == 0 {
 		return nil
 	}
-	if d.client, err = d.site.Named(d.flags.Arg(0)); err != nil {
+	typed := d.flags.Arg(0)
+	doubt, doubted := d.site.Doubtful(typed)
+	if doubted {
+		d.doubt = fmt.Errorf("%s %s; %s", typed, doubt.What, doubt.Do)
+	}
+	if d.machine, err = d.site.Machine(typed); err != nil && doubted {
+		return d.doubt // which says what to write
+	} else if err != nil {
 		return usageError{err}
 	}
-	d.name, _ = boot.Canonical(d.flags.Arg(0))
-	if d.name.Text != d.flags.Arg(0) {
-		fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", d.flags.Arg(0), d.name.Text)
+	d.name = d.machine.Name
+	if d.name.Text != typed && !doubted {
+		fmt.Fprintf(io.err, "pxesrv: %s is written %s\n", typed, d.name.Text)
+	}
+	if _, err := d.site.Unlisted(d.machine); err != nil {
+		fmt.Fprintf(io.err, "pxesrv: nothing is known of hosts: %v\n", err)
 	}
 	return nil
 }
 
+// none is the error for a name without such orders. Perhaps they have the name that was meant.
+func (d *onceDesk) none(format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if d.doubt != nil {
+		err = fmt.Errorf("%w; %w", err, d.doubt)
+	}
+	misread, _ := d.site.Misread(d.machine.Client.Names)
+	for _, m := range misread {
+		if strings.HasPrefix(m.Path, "once/") {
+			err = fmt.Errorf("%w; %s %s", err, m.Path, m.Why)
+		}
+	}
+	return err
+}
+
 func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 	script := d.flags.Arg(1)
-	if len(d.client.Names) == 0 && !d.force {
-		why := d.client.Dropped[0]
+	if d.doubt != nil && !d.force {
+		return fmt.Errorf("%w (--force places the order all the same)", d.doubt)
+	}
+	client := &d.machine.Client
+	if len(client.Names) == 0 && !d.force {
+		why := client.Dropped[0]
 		return fmt.Errorf("no machine is known by %s %q: it %s; call the machine by another of its names", why.Kind, why.Value, why.Why)
 	}
 	text, err := d.site.Target(ctx, script)
@@ -115,19 +149,29 @@ func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 		return err
 	}
 	fmt.Fprintf(io.out, "once/%s -> %s\n", d.name.Text, text)
-	if mac := site.LooksLike(d.name.Text); mac != "" {
-		fmt.Fprintf(io.out, "this is taken for a serial; if a MAC is meant: %s\n", mac)
+	if d.doubt != nil {
+		fmt.Fprintf(io.out, "%v\n", d.doubt)
+	} else if unlisted, _ := d.site.Unlisted(d.machine); unlisted {
+		fmt.Fprintln(io.out, "the list of hosts has no host of this name: it is for a machine with this serial or asset tag")
 	}
 	if replaced != "" {
 		fmt.Fprintf(io.out, "it replaces the order that waited: %s\n", replaced)
 	}
-	if a, err := d.site.Resolve(ctx, &d.client, false); err == nil && a.Entry.Step == boot.Protect {
+	mine := "once/" + d.name.Text
+	if a, err := d.site.Resolve(ctx, client, false); err == nil && a.Entry.Step == boot.Protect {
 		fmt.Fprintf(io.out, "the machine is protected by %s: the order waits until that is gone\n", a.Entry.Path)
+	} else if err == nil && a.Entry.Step == boot.Once && a.Entry.Path != mine {
+		fmt.Fprintf(io.out, "%s is an order for the same machine, and comes first\n", a.Entry.Path)
 	} else if err == nil && a.Entry.Step != boot.Once {
 		for _, f := range a.Trace.Findings {
 			if f.Step == boot.Once && f.Why != "" {
 				fmt.Fprintf(io.out, "it will not be granted as it is: %s\n", f.Why)
 			}
+		}
+	}
+	if s, err := d.orders.Load(ctx, text); err == nil {
+		if missing := d.site.Missing(s); len(missing) > 0 {
+			fmt.Fprintf(io.out, "its script boots what is not there: %s\n", strings.Join(missing, ", "))
 		}
 	}
 	return nil
@@ -149,14 +193,18 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 	if d.served >= 0 && len(l.Served) > d.served {
 		l.Served = l.Served[len(l.Served)-d.served:]
 	}
+	none := len(l.Pending)+len(l.Open)+len(l.Served) == 0
 	if d.json {
 		e := json.NewEncoder(io.out)
 		e.SetIndent("", "  ")
-		return e.Encode(l)
+		if err := e.Encode(l); err != nil || !none {
+			return err
+		}
+		return d.doubt
 	}
-	if len(l.Pending)+len(l.Open)+len(l.Served) == 0 {
+	if none {
 		fmt.Fprintln(io.out, "no orders")
-		return nil
+		return d.doubt
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STATE\tNAME\tTARGET\tSINCE\tSENT TO")
@@ -192,7 +240,7 @@ func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") 
 func onceCancel(_ context.Context, io streams, d *onceDesk) error {
 	done, err := d.orders.Cancel(d.name.Text)
 	if errors.Is(err, order.ErrNone) {
-		return fmt.Errorf("no order for %s is pending or open", d.name.Text)
+		return d.none("no order for %s is pending or open", d.name.Text)
 	}
 	for _, c := range done {
 		fmt.Fprintf(io.out, "canceled once/%s -> %s\n", c.Name, c.Target)
@@ -203,7 +251,7 @@ func onceCancel(_ context.Context, io streams, d *onceDesk) error {
 func onceRetry(_ context.Context, io streams, d *onceDesk) error {
 	c, err := d.orders.Again(d.name.Text)
 	if errors.Is(err, order.ErrNone) {
-		return fmt.Errorf("no order for %s is open", d.name.Text)
+		return d.none("no order for %s is open", d.name.Text)
 	} else if err != nil {
 		return err
 	}
@@ -212,6 +260,13 @@ func onceRetry(_ context.Context, io streams, d *onceDesk) error {
 }
 
 func onceRelease(_ context.Context, io streams, d *onceDesk) error {
+	l, err := d.orders.List()
+	if err != nil {
+		return err
+	}
+	if l = l.Of(d.name.Text); len(l.Pending)+len(l.Open)+len(l.Served) == 0 {
+		return d.none("no order for %s is known", d.name.Text)
+	}
 	if err := d.orders.Release(d.name.Text); err != nil {
 		return err
 	}

@@ -3,13 +3,10 @@ package check
 import (
 	"fmt"
 	"io/fs"
-	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/site"
 )
 
 // meaning is whom the name of an entry means.
@@ -29,31 +26,26 @@ type fault struct {
 	what, do string
 }
 
-// endings are those of file names. No machine is called so; a file that an editor or a person left is.
-var endings = []string{".ipxe", ".gpxe", ".txt", ".cfg", ".bak", ".orig", ".old", ".save", ".swp", ".rej", "~"}
-
-var (
-	dottedNumbers = regexp.MustCompile(`^[0-9]+(\.[0-9]+){3}$`)
-	almostMAC     = regexp.MustCompile(`^[0-9A-Za-z]{1,2}([-:][0-9A-Za-z]{1,2}){4,7}$`)
-	almostUUID    = regexp.MustCompile(`^[0-9A-Za-z]{4,12}(-[0-9A-Za-z]{2,6}){3}-[0-9A-Za-z]{8,14}$`)
-)
-
 // mean says whom an entry called name means, and what is wrong with the name. dir is for the advice.
 func (l *lint) mean(dir, name string) meaning {
 	m := meaning{entry: name, key: strings.ToLower(name)}
-	for _, ending := range endings {
-		base, has := strings.CutSuffix(name, ending)
-		if !has || base == "" {
-			continue
-		}
-		if n, err := boot.Canonical(base); err == nil {
-			m.right = n.Text
-			m.fault = fault{Warning, Extension, fmt.Sprintf("ends in %q, and no machine is called so", ending),
-				rename(dir, name, n.Text) + ", or take it away"}
-			return m
-		}
+	doubt, doubted := l.site.DoubtfulEntry(name)
+	if doubted && doubt.File {
+		m.right = doubt.Right
+		m.fault = fault{Warning, Extension, doubt.What, rename(dir, name, doubt.Right) + ", or take it away"}
+		return m
 	}
 	n, err := boot.Canonical(name)
+	if meant, merr := boot.Meant(name); err != nil && merr == nil {
+		m.right = meant.Text
+		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(meant.Kind), meant.Text), rename(dir, name, meant.Text)}
+		return m
+	}
+	if doubted && (err != nil || n.Text != name) {
+		m.right = doubt.Right
+		m.fault = fault{Error, Misspelt, strings.Replace(doubt.What, "is taken for a serial", "matches no machine", 1), l.correct(dir, name, doubt)}
+		return m
+	}
 	if err != nil {
 		m.fault = fault{Error, NoName, "names no machine: the name " + err.Error(), "call it like a machine, or take it away"}
 		return m
@@ -79,22 +71,23 @@ func (l *lint) mean(dir, name string) meaning {
 		m.names, m.right = nil, n.Text
 		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(n.Kind), n.Text), rename(dir, name, n.Text)}
 	case n.Kind != boot.Typed:
-	case site.LooksLike(name) != "":
-		mac := site.LooksLike(name)
-		m.right = mac
-		m.fault = fault{Warning, LooksLike, "is taken for a serial; a MAC is written " + mac, rename(dir, name, mac) + ", if a MAC is meant"}
-	case dottedNumbers.MatchString(name):
-		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no address", "correct the address"}
-		if right := withoutZeros(name); right != "" {
-			m.right = right
-			m.fault = fault{Warning, LooksLike, "is taken for a serial; an address is written " + right, rename(dir, name, right)}
-		}
-	case almostMAC.MatchString(name):
-		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no MAC", "write six pairs of hex digits, if a MAC is meant"}
-	case almostUUID.MatchString(name):
-		m.fault = fault{Warning, LooksLike, "is taken for a serial, since it is no uuid", "write 8-4-4-4-12 hex digits, if a uuid is meant"}
+	case doubted:
+		m.right = doubt.Right
+		m.fault = fault{Warning, LooksLike, doubt.What, l.correct(dir, name, doubt)}
 	}
 	return m
+}
+
+// correct is what to do about a doubtful name.
+func (l *lint) correct(dir, name string, d boot.Doubt) string {
+	if d.Right == "" || strings.HasSuffix(d.Do, "?") { // a question is no advice to rename anything
+		return d.Do
+	}
+	_, condition, has := strings.Cut(d.Do, ", if ")
+	if has {
+		condition = ", if " + condition
+	}
+	return rename(dir, name, d.Right) + condition
 }
 
 func aName(k boot.Kind) string {
@@ -119,21 +112,6 @@ func quote(name string) string {
 		return name
 	}
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-}
-
-// withoutZeros is an IPv4 address without leading zeros, or "".
-func withoutZeros(text string) string {
-	parts := strings.Split(text, ".")
-	for i, p := range parts {
-		if parts[i] = strings.TrimLeft(p, "0"); parts[i] == "" {
-			parts[i] = "0"
-		}
-	}
-	a, err := netip.ParseAddr(strings.Join(parts, "."))
-	if err != nil {
-		return ""
-	}
-	return a.String()
 }
 
 // protect checks the names in protect/, where any spelling counts, and keeps them for the entries that they hide.

@@ -4,10 +4,12 @@ import (
 	"io/fs"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/hosts"
+	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/iso"
 	"pxesrv/pkg/media"
 )
@@ -21,6 +23,38 @@ func images(c config.Config) (*media.Seal, *media.Shelf) {
 	}
 	list := media.OpenList(c.ISOHosts, hosts.Options{Servers: c.ISOURLs(), DNS: c.ISODNS})
 	return seal, media.NewShelf(list, seal, LoaderFiles(c), c.ISOPartial)
+}
+
+// known is what commands know of the hosts of the list.
+type known struct {
+	list     bool // one is set
+	names    *hosts.Names
+	machines map[string]ipxe.Host // by name, card and address
+	err      error                // why it cannot be read
+}
+
+// readKnown reads the list.
+func (s *Site) readKnown() *known {
+	k := &known{list: s.shelf != nil, machines: map[string]ipxe.Host{}}
+	var all []ipxe.Host
+	if k.list {
+		all, k.err = s.shelf.List.Hosts()
+	}
+	var names []string
+	for _, h := range slices.Backward(all) {
+		for _, p := range h.Addresses {
+			k.machines[p.Addr().Unmap().String()] = h
+		}
+		if h.MAC != nil {
+			k.machines[strings.ReplaceAll(h.MAC.String(), ":", "-")] = h
+		}
+	}
+	for _, h := range all {
+		k.machines[h.Name] = h
+		names = append(names, h.Name)
+	}
+	k.names = hosts.NewNames(names)
+	return k
 }
 
 // LoaderFiles says where the loader files of boot images are, as a configuration has it.

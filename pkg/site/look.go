@@ -2,11 +2,18 @@ package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
-	"regexp"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/ipxe"
 )
 
 // Look loads the script that text leads to, seen from the directory dir of the root ("." is the root itself), exactly as an
@@ -15,7 +22,7 @@ func (s *Site) Look(ctx context.Context, dir, text string) (boot.Script, error) 
 	return s.load(ctx, dir, text)
 }
 
-// Named returns the client that a person means by a name: by the same rules as a machine that sends it, so a uuid has its
+// Named returns the client that has the name of an entry: by the same rules as a machine that sends it, so a uuid has its
 // twin in the other byte order, and a placeholder names nobody (see Dropped). It is an error when no machine can have the name.
 func (s *Site) Named(text string) (boot.Client, error) {
 	n, err := boot.Canonical(text)
@@ -37,13 +44,173 @@ func (s *Site) Named(text string) (boot.Client, error) {
 	return c, nil
 }
 
-var bareMAC = regexp.MustCompile(`^[0-9A-Fa-f]{12}$`)
+// Machine is the machine that a person means.
+type Machine struct {
+	Client boot.Client
+	Name   boot.Name // in its canonical spelling
+	Host   string    // of the list of hosts; "": none
+}
 
-// LooksLike says what a name that is taken for a serial could have been meant for, or "".
-func LooksLike(name string) string {
-	if !bareMAC.MatchString(name) {
-		return ""
+// Machine returns the machine that a person means by a name. One that the list
+// of hosts knows has all the names with which it would come by its own medium:
+// its card's, its host's and its addresses'. So protection under any of them is
+// seen. It is an error when no machine can have the name.
+func (s *Site) Machine(text string) (Machine, error) {
+	text = strings.TrimSpace(text)
+	k := s.known()
+	n, err := boot.Meant(text)
+	if free, ferr := boot.FreeForm(text); ferr == nil && free == text && k.names.Has(text) {
+		n, err = boot.Name{Text: text, Kind: boot.Host}, nil
 	}
-	m, _ := boot.Canonical(name[0:2] + "-" + name[2:4] + "-" + name[4:6] + "-" + name[6:8] + "-" + name[8:10] + "-" + name[10:12])
-	return m.Text
+	if err != nil {
+		return Machine{}, fmt.Errorf("%q %w, so no machine has this name", text, err)
+	}
+	m := Machine{Name: n}
+	h, listed := k.machines[n.Text]
+	if !listed {
+		if n.Kind == boot.Typed {
+			m.Client, err = s.Named(text)
+		} else {
+			m.Client, err = s.Named(n.Text)
+		}
+		return m, err
+	}
+	m.Host = h.Name
+	claims := boot.Claims{Host: h.Name}
+	if h.MAC != nil {
+		claims.MACs = []string{h.MAC.String()}
+	}
+	// Without the signature: whoever asks here has no key, and the host's own
+	// medium has.
+	for i, p := range h.Addresses {
+		c := claims.Client(p.Addr(), s.identity)
+		if i == 0 {
+			m.Client = c
+			continue
+		}
+		for _, more := range c.Names {
+			if !slices.Contains(m.Client.Names, more) {
+				m.Client.Names = append(m.Client.Names, more)
+			}
+		}
+	}
+	m.Client.Dropped = slices.DeleteFunc(m.Client.Dropped, func(d boot.Dropped) bool { return d.Kind == boot.Host })
+	return m, nil
+}
+
+// Doubtful says why a name that a person typed is likely not the one that was
+// meant: see boot.Doubtful. Where there is a list of hosts, so is a name that is
+// almost that of a host.
+func (s *Site) Doubtful(text string) (boot.Doubt, bool) {
+	return s.doubtful(text, boot.Meant, boot.Doubtful)
+}
+
+// DoubtfulEntry is Doubtful for the name of an entry.
+func (s *Site) DoubtfulEntry(name string) (boot.Doubt, bool) {
+	return s.doubtful(name, boot.Canonical, boot.DoubtfulEntry)
+}
+
+func (s *Site) doubtful(text string, meant func(string) (boot.Name, error), doubtful func(string) (boot.Doubt, bool)) (boot.Doubt, bool) {
+	k := s.known()
+	if k.names.Has(strings.TrimSpace(text)) {
+		return boot.Doubt{}, false
+	}
+	if d, doubted := doubtful(text); doubted {
+		return d, true
+	}
+	n, err := meant(text)
+	if err != nil || n.Kind != boot.Typed {
+		return boot.Doubt{}, false
+	}
+	near := k.names.Near(n.Text)
+	if near == "" {
+		return boot.Doubt{}, false
+	}
+	d := boot.Doubt{What: "is no host of " + s.config.ISOHosts, Right: near, Do: "did you mean " + near + "?"}
+	if strings.EqualFold(near, n.Text) {
+		d.What = fmt.Sprintf("is written %s in %s, and capitals count", near, s.config.ISOHosts)
+	}
+	return d, true
+}
+
+// Unlisted says that a list of hosts is set and has no host for a name that
+// could be one: nothing but a serial or an asset tag leads to it. It is an error
+// when the list cannot be read.
+func (s *Site) Unlisted(m Machine) (bool, error) {
+	k := s.known()
+	return k.err == nil && k.list && m.Host == "" && m.Name.Kind == boot.Typed, k.err
+}
+
+// Misread is an entry that was likely meant for a machine and does not lead to it.
+type Misread struct {
+	Path string `json:"path"`
+	Why  string `json:"why"` // a sentence without its subject
+}
+
+// Misread returns the entries of static/ and once/ that are called like a
+// machine with these names in a spelling that no machine looks for. In protect/
+// every spelling counts.
+func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
+	meant := map[string]boot.Name{}
+	for _, n := range slices.Backward(names) {
+		meant[strings.ToLower(n.Text)] = n
+	}
+	for shown, dir := range map[string]string{"static": filepath.Join(s.tree.Path, "static"), "once": s.orders.Dir} {
+		entries, lerr := os.ReadDir(dir)
+		if lerr != nil && !errors.Is(lerr, fs.ErrNotExist) {
+			err = lerr
+		}
+		for _, e := range entries {
+			name := e.Name()
+			own, cerr := boot.Canonical(name)
+			right := cerr == nil && own.Text == name
+			if name[0] == '.' || right && own.Kind != boot.Typed || slices.ContainsFunc(names, func(n boot.Name) bool { return n.Text == name }) {
+				continue
+			}
+			for _, spelling := range boot.Spellings(name) {
+				n, ok := meant[spelling]
+				if !ok {
+					continue
+				}
+				why := fmt.Sprintf("matches no machine: %s is written %s", thisName(n.Kind), n.Text)
+				switch {
+				case right && strings.EqualFold(n.Text, name):
+					why = fmt.Sprintf("is for another machine, since capitals count: this one is %s", n.Text)
+				case right:
+					why = fmt.Sprintf("is for a machine of this serial: %s is written %s", thisName(n.Kind), n.Text)
+				}
+				all = append(all, Misread{shown + "/" + name, why})
+				break
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Misread) int { return strings.Compare(a.Path, b.Path) })
+	return all, err
+}
+
+func thisName(k boot.Kind) string {
+	switch k {
+	case boot.UUID:
+		return "this uuid"
+	case boot.MAC:
+		return "this MAC"
+	case boot.Address:
+		return "this address"
+	}
+	return "this name"
+}
+
+// Missing returns the files that a script boots, and that the server has not.
+func (s *Site) Missing(script boot.Script) []string {
+	return ipxe.Missing(script.Body, func(name string) bool {
+		name = path.Clean("/" + name)
+		if name == ipxe.Path || ipxe.Exact(name) != nil {
+			return true
+		}
+		f, err := s.Open(name)
+		if err == nil {
+			f.Close()
+		}
+		return !errors.Is(err, fs.ErrNotExist) || ipxe.Instead(name) != nil
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/cert"
@@ -29,8 +30,9 @@ type Site struct {
 	identity boot.Identity
 	rules    []boot.Rule
 	config   config.Config
-	seal     *media.Seal  // the keys that sign host=
-	shelf    *media.Shelf // the images of hosts; nil: none
+	seal     *media.Seal   // the keys that sign host=
+	shelf    *media.Shelf  // the images of hosts; nil: none
+	known    func() *known // the hosts as they were when a command first asked
 }
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
@@ -57,6 +59,7 @@ func New(c config.Config) (*Site, error) {
 		Load: func(ctx context.Context, text string) (boot.Script, error) { return s.load(ctx, onceFrom, text) },
 	}
 	s.seal, s.shelf = images(c)
+	s.known = sync.OnceValue(s.readKnown)
 	s.rules = []boot.Rule{
 		&protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}},
 		s.orders.Retry(),
