@@ -128,12 +128,15 @@ func explain(io streams) (*pflag.FlagSet, action) {
 		for _, d := range about.Doubts {
 			fmt.Fprintf(io.err, "pxesrv: %s\n", d)
 		}
-		if about.Misread, err = s.Misread(client.Names); err != nil {
-			fmt.Fprintf(io.err, "pxesrv: entries that are misspelt cannot be looked for: %v\n", err)
-		}
 		a, err := s.Resolve(ctx, &client, false)
 		if err == nil {
 			about.Missing = s.Missing(a.Script)
+		}
+		if err == nil || errors.Is(err, boot.ErrNothing) { // else the disk may hang
+			var merr error
+			if about.Misread, merr = s.Misread(client.Names); merr != nil {
+				fmt.Fprintf(io.err, "pxesrv: misspelt entries cannot be looked for: %v\n", merr)
+			}
 		}
 		switch {
 		case print && err == nil:

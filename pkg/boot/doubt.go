@@ -30,9 +30,11 @@ func Doubtful(text string) (Doubt, bool) {
 	if _, ok := readMAC(text); ok {
 		return Doubt{}, false
 	}
-	for _, try := range []func(string) (Doubt, bool){almostURL, almostPath, almostFile, bareMAC, oneOfWords, almostMAC, almostAddress, almostUUID} {
-		if d, ok := try(text); ok {
-			return d, true
+	for _, t := range []string{text, n.Text} { // and as a file would be called: 10.0.0.* is 10.0.0.
+		for _, try := range []func(string) (Doubt, bool){almostURL, almostPath, almostFile, bareMAC, oneOfWords, almostMAC, almostAddress, almostUUID} {
+			if d, ok := try(t); ok {
+				return d, true
+			}
 		}
 	}
 	return Doubt{}, false
@@ -237,6 +239,11 @@ func pairs(text string) (n int) {
 // almostMAC is about a MAC with a mistake: digits too few or too many, a letter
 // that is no hex digit, a sign too many.
 func almostMAC(text string) (Doubt, bool) {
+	if strings.Count(strings.ToLower(text), "0x") > 1 { // before each byte
+		if m, ok := readMAC(strings.NewReplacer("0x", "", "0X", "").Replace(text)); ok {
+			return written(MAC, m)
+		}
+	}
 	digits, hexed := cutHex(text)
 	var groups []string
 	empty := false
@@ -274,6 +281,7 @@ func almostMAC(text string) (Doubt, bool) {
 		n == 3 && foreign == 1 && dots && len(all) == 12 && evenGroups(groups),
 		n == 2 && foreign == 0 && 11 <= len(all) && len(all) <= 13 && oneOff(groups, 6),
 		5 <= n && n <= 8 && shortGroups(groups) && (pairs(text) >= (n+1)/2 && foreign <= 2 || colons),
+		(n == 3 || n == 4) && pairs(text) == n && strings.Count(text, ":") >= n-1,
 		n > 8 && pairs(text) >= n-1 && colons:
 		return broken(MAC, doMAC)
 	}
@@ -325,7 +333,10 @@ func oneOff(groups []string, size int) bool {
 	return off == 1
 }
 
-var uuidShape = regexp.MustCompile(`^[0-9A-Za-z]{4,12}(-[0-9A-Za-z]{2,6}){3}-[0-9A-Za-z]{8,14}$`)
+var (
+	uuidShape = regexp.MustCompile(`^[0-9A-Za-z]{4,12}(-[0-9A-Za-z]{2,6}){3}-[0-9A-Za-z]{8,14}$`)
+	uuidCut   = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}(-[0-9A-Fa-f]*)?$`)
+)
 
 // almostUUID is about a uuid with other signs, or with a mistake.
 func almostUUID(text string) (Doubt, bool) {
@@ -349,7 +360,7 @@ func almostUUID(text string) (Doubt, bool) {
 		}
 	}
 	switch foreign := len(plain) - hex; {
-	case uuidShape.MatchString(digits) && foreign <= 2,
+	case uuidShape.MatchString(digits) && foreign <= 2, uuidCut.MatchString(digits),
 		n >= 4 && n <= 6 && 30 <= len(plain) && len(plain) <= 34 && foreign <= 2,
 		n == 1 && (len(plain) == 31 || len(plain) == 33) && foreign == 0,
 		n == 1 && len(plain) == 32 && foreign == 1:
