@@ -239,6 +239,9 @@ func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") 
 
 func onceCancel(_ context.Context, io streams, d *onceDesk) error {
 	done, err := d.orders.Cancel(d.name.Text)
+	if typed := d.flags.Arg(0); errors.Is(err, order.ErrNone) && typed != d.name.Text && boot.IsName(typed) {
+		done, err = d.orders.Cancel(typed) // a link that was made by hand, under a name that no machine has
+	}
 	if errors.Is(err, order.ErrNone) {
 		return d.none("no order for %s is pending or open", d.name.Text)
 	}
