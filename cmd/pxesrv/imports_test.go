@@ -19,7 +19,7 @@ pkg/boot    -                            # the subject: a machine asks, what doe
 pkg/tree    -                            # the root on disk and its path rule; it knows nothing of booting
 pkg/ipxe    -                            # scripts of ours are texts
 pkg/cert    -                            # certificates are files; who serves with them is others' business
-pkg/config  -                            # values that were checked; what they mean is other packages' business
+pkg/config  ipxe                         # values that were checked, a boot server as a host's is; what they mean is other packages' business
 pkg/iso     -                            # bytes of an image from bytes of loaders and of a script
 pkg/dhcp    -                            # lines for other people's servers are texts
 pkg/lab     -                            # machines and broken disks for tests; it must not know what it tests

@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"pxesrv/pkg/ipxe"
 )
 
 // Config is a checked configuration. Start from Default.
@@ -359,6 +361,9 @@ func checkURL(s string) error {
 
 // checkServer checks the address of a boot server, which may have a path before /redirect.
 func checkServer(s string) error {
+	if ends, write := ipxe.EndsInScript(s); ends != "" {
+		return fmt.Errorf("%q ends in %s, but a host adds what it asks for: write %s", s, ends, write)
+	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("%q is not the address of a boot server: write http://10.0.0.1:4567", s)

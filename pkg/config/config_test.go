@@ -65,6 +65,9 @@ func TestYAML(t *testing.T) {
 		{"port: 1\n---\nport: 2\n", "file: there is more than one document; remove the line ---"},
 		{"port: 'x\n", "file: line 2: found unexpected end of stream"},
 		{"paths:\n  allow: [usr]\n", `file:2: paths.allow: "usr" is not an absolute directory`},
+		{"iso:\n  server: http://10.0.0.5/pxe\n", ""},
+		{"iso:\n  server: http://10.0.0.5:4567/redirect/?a=b\n", `file:2: iso.server: "http://10.0.0.5:4567/redirect/?a=b" ` +
+			"ends in /redirect, but a host adds what it asks for: write http://10.0.0.5:4567"},
 		{"paths:\n  show: [[a]]\n", "file:2: paths.show takes a plain value"},
 	} {
 		c := Default()

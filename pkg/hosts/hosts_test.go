@@ -155,6 +155,8 @@ func TestBadRows(t *testing.T) {
 		{"xy,,,10.0.0.7/24,,,,ns1,,", `dns "ns1" is no address`},
 		{"xy,,,10.0.0.7/24,,,,10.0.9.9,,", `dns "10.0.9.9" cannot be reached: it is not in 10.0.0.0/24, and there is no gateway`},
 		{"xy,,,10.0.0.7/24,,,,,a..b,", `search "a..b" is no domain name`},
+		{"xy,,,10.0.0.7/24,,,,,,http://10.0.0.5:4567/redirect/", `server "http://10.0.0.5:4567/redirect/" ends in /redirect, ` +
+			`but the host adds what it asks for: write http://10.0.0.5:4567`},
 		{"xy,,,10.0.0.7/24,,,,,,tftp://10.0.0.5", `server "tftp://10.0.0.5" is no address of a boot server`},
 		{"xy,,,10.0.0.7/24,,,,,,http://boot", `server "http://boot" is given by name, and there is no DNS server`},
 		{"xy,,,10.0.0.7/24,,,,,,http://10.9.9.9", `server "http://10.9.9.9" cannot be reached`},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -261,6 +262,9 @@ func (h Host) checkRest(placed bool) (all []*FieldError) {
 
 // serverAddress returns the address that the URL of a boot server names, none when it has a name, or why it is no such URL.
 func serverAddress(server string) (a netip.Addr, why string) {
+	if ends, write := EndsInScript(server); ends != "" {
+		return a, fmt.Sprintf("ends in %s, but the host adds what it asks for: write %s", ends, write)
+	}
 	u, err := url.Parse(server)
 	if err != nil || !goodServer.MatchString(server) || u.Hostname() == "" {
 		return a, "is no address of a boot server, as in http://10.0.0.5:4567"
@@ -281,6 +285,30 @@ func serverAddress(server string) (a netip.Addr, why string) {
 		return a, "has neither an address nor the name of a host"
 	}
 	return a, ""
+}
+
+// EndsInScript returns the path of ours in which the address of a boot server
+// ends, as people copy it from a browser or from the lines of a DHCP server, and
+// what to write instead: the address before it, with the path that a proxy wants.
+func EndsInScript(server string) (ends, write string) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" {
+		return "", ""
+	}
+	before := path.Clean("/" + u.Path)
+	for {
+		dir, last := path.Split(before)
+		last = "/" + strings.ToLower(last)
+		if last != "/redirect" && Exact(last) == nil {
+			break
+		}
+		before = path.Clean(dir)
+		ends = last
+	}
+	if ends == "" {
+		return "", ""
+	}
+	return ends, u.Scheme + "://" + u.Host + strings.TrimSuffix(before, "/")
 }
 
 // base is a server as the script has it: what stands before /redirect.

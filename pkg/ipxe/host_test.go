@@ -184,12 +184,45 @@ func TestHostCheck(t *testing.T) {
 			t.Errorf("%s %s: %v", c.field, c.value, all)
 		}
 	}
+	// A server that ends in what the host asks for, and what to write instead.
+	for server, write := range map[string]string{
+		"http://10.0.0.5:4567/redirect":          "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/redirect/":         "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567//redirect//":       "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/redirect?":         "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/redirect?uuid=x":   "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/redirect#":         "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/redirect#top":      "http://10.0.0.5:4567",
+		"http://10.0.0.5/redirect/redirect":      "http://10.0.0.5",
+		"http://10.0.0.5/Redirect":               "http://10.0.0.5",
+		"http://10.0.0.5/%72edirect":             "http://10.0.0.5",
+		"http://10.0.0.5/pxe/./redirect":         "http://10.0.0.5/pxe",
+		"http://10.0.0.5/a/b/redirect/":          "http://10.0.0.5/a/b",
+		"https://boot.example.org/redirect":      "https://boot.example.org",
+		"http://10.0.0.5:4567/boot.ipxe":         "http://10.0.0.5:4567",
+		"http://10.0.0.5:4567/pxe/autoexec.ipxe": "http://10.0.0.5:4567/pxe",
+	} {
+		h := plain()
+		h.Servers = []string{server}
+		all := h.Check()
+		if len(all) != 1 || all[0].Field != "server" || !strings.HasSuffix(all[0].Why, ": write "+write) {
+			t.Errorf("%s: %v, want: write %s", server, all, write)
+			continue
+		}
+		h.Servers[0] = write
+		if all := h.Check(); len(all) != 0 {
+			t.Errorf("%s is what to write instead of %s, and is wrong too: %v", write, server, all)
+		}
+	}
 	for name, set := range map[string]func(*Host){
-		"as it is":         func(h *Host) {},
-		"no gateway":       func(h *Host) { h.Gateways = nil },
-		"two of a network": func(h *Host) { h.Addresses, h.Gateways = prefixes("10.0.0.0/31"), addrs("10.0.0.1") },
-		"by name":          func(h *Host) { h.Servers = []string{"https://boot.example.org", "http://boot"} },
-		"with a path":      func(h *Host) { h.Servers = []string{"http://10.0.0.5/pxe/"} },
+		"redirect in the path": func(h *Host) { h.Servers = []string{"http://10.0.0.5/redirect/pxe"} },
+		"a path like redirect": func(h *Host) { h.Servers = []string{"http://10.0.0.5/pxe-redirect"} },
+		"a host of the name":   func(h *Host) { h.Servers = []string{"http://redirect"} },
+		"as it is":             func(h *Host) {},
+		"no gateway":           func(h *Host) { h.Gateways = nil },
+		"two of a network":     func(h *Host) { h.Addresses, h.Gateways = prefixes("10.0.0.0/31"), addrs("10.0.0.1") },
+		"by name":              func(h *Host) { h.Servers = []string{"https://boot.example.org", "http://boot"} },
+		"with a path":          func(h *Host) { h.Servers = []string{"http://10.0.0.5/pxe/"} },
 		"link-local gateway": func(h *Host) {
 			h.Addresses, h.Gateways = prefixes("10.0.0.7/24", "2001:db8::7/64"), addrs("10.0.0.1", "fe80::1")
 		},
