@@ -354,8 +354,8 @@ func TestCase75_DecisionIsOneLine(t *testing.T) {
 	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--log", log)
 	d.get("/redirect")
 	d.get("/redirect")
-	line := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration=\S+ step=once entry=once/127.0.0.1 target=../install file=install bytes=20 status=200 order=\S+ delivery=acknowledged$`)
-	plain := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration=\S+ step=default entry=default file=default bytes=20 status=200$`)
+	line := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=once entry=once/127.0.0.1 target=../install file=install bytes=20 status=200 order=\S+ delivery=acknowledged$`)
+	plain := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=default entry=default file=default bytes=20 status=200$`)
 	d.eventually("both decisions are in the log file", func() bool {
 		text, _ := os.ReadFile(log)
 		return line.Match(text) && plain.Match(text)

@@ -172,7 +172,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	case err = <-failed:
 	case <-ctx.Done():
 		d.ready.stop()
-		d.Log.Info("stopping: answers under way are finished first", "at most", d.serving.Load().config.Limits.Stop)
+		d.Log.Info("stopping: answers under way are finished first",
+			"limit_seconds", d.serving.Load().config.Limits.Stop.Seconds())
 	}
 	// Nobody who was let in is sent away: first no more come in, then all are heard, then those who are answered may go.
 	for _, l := range listeners {

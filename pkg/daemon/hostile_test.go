@@ -220,7 +220,7 @@ func TestRow24_HostileNames(t *testing.T) {
 		t.Errorf("files were touched:\n%s\nwere\n%s", after, before)
 	}
 	c.stop()
-	named := regexp.MustCompile(`names=(\S*) duration=`)
+	named := regexp.MustCompile(`names=(\S*) duration_ms=`)
 	for line := range strings.Lines(c.log.String()) {
 		if m := named.FindStringSubmatch(line); m != nil {
 			for _, name := range strings.Split(strings.Trim(m[1], `"`), ",") {

@@ -72,23 +72,32 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, logs ...
 		failed:     vector("connections_failed_total", "Connections closed before their first request, by what was wrong with TLS or the PROXY protocol.", "reason"),
 		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
-	// Every series is there from the start, so that an alert sees the first increase.
+	// Every series is there from the start: what begins at 1 has not increased, and an alert on an increase misses it.
 	m.scripts = map[boot.Step]prometheus.Counter{}
-	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
+	for _, s := range steps {
 		m.scripts[s] = m.answers.WithLabelValues(string(s), "script")
+		for _, c := range codes {
+			m.skipped.WithLabelValues(string(s), string(c))
+		}
 	}
 	m.answers.WithLabelValues("", "nothing")
 	m.answers.WithLabelValues("", "unsure")
 	m.answers.WithLabelValues("", "identification")
-	for _, w := range []order.What{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats} {
+	for _, w := range events {
 		m.orders.WithLabelValues(string(w))
 	}
+	for status := range statuses {
+		m.files.WithLabelValues(statusText(status))
+	}
+	m.files.WithLabelValues(statusText(0))
 	for _, r := range tftpd.Results {
 		m.transfers.WithLabelValues(string(r))
 	}
 	for _, r := range httpd.Reasons {
 		m.failed.WithLabelValues(string(r))
 	}
+	m.reloads.WithLabelValues("done")
+	m.reloads.WithLabelValues("refused")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pxesrv_build_info", Help: "1, with what is known of the program.",
 		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": runtime.Version()},
@@ -131,7 +140,8 @@ func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took t
 	if n := m.scripts[a.Entry.Step]; n != nil && result == "script" {
 		n.Inc()
 	} else {
-		m.answers.WithLabelValues(string(a.Entry.Step), result).Inc()
+		// No step has answered, or nobody was there any more to get it.
+		m.answers.WithLabelValues("", result).Inc()
 	}
 	m.decision.Observe(took.Seconds())
 	if c == nil {
@@ -147,14 +157,18 @@ func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took t
 	}
 	for _, f := range a.Trace.Findings {
 		if f.Outcome == boot.Skipped {
-			m.skipped.WithLabelValues(string(f.Step), string(f.Code)).Inc()
+			code := f.Code
+			if code == "" {
+				code = boot.Failed // a claim, by an error of the disk
+			}
+			m.skipped.WithLabelValues(string(f.Step), string(code)).Inc()
 		}
 	}
 }
 
 // File implements httpd.Observer.
 func (m *metrics) File(status int, sent int64) {
-	m.files.WithLabelValues(statusText[status]).Inc()
+	m.files.WithLabelValues(statusText(status)).Inc()
 	m.bytes.Add(float64(sent))
 }
 
@@ -164,8 +178,24 @@ func (m *metrics) Transfer(r tftpd.Result, sent int64) {
 	m.tftpBytes.Add(float64(sent))
 }
 
-// statusText keeps the label to the statuses that a file can have.
-var statusText = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404", 412: "412", 416: "416", 503: "503"}
+// The values that labels have. TestLabels holds that none is missing.
+var (
+	steps = []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default}
+	codes = []boot.Code{boot.Missing, boot.Outside, boot.Hidden, boot.NoFile, boot.NoLink, boot.Empty, boot.NoScript, boot.TooLarge,
+		boot.Changing, boot.Taken, boot.Failed, boot.Held, boot.Conflict, boot.NoOrder, boot.Canceled}
+	events = []order.What{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats}
+
+	// statuses are those that a file can have.
+	statuses = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404", 412: "412", 416: "416", 503: "503"}
+)
+
+// statusText is the label of a status.
+func statusText(status int) string {
+	if text := statuses[status]; text != "" {
+		return text
+	}
+	return "other"
+}
 
 func (m *metrics) swept(s order.Stats) {
 	m.pending.Set(float64(s.Pending))

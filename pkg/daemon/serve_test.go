@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/order"
 )
 
@@ -122,7 +123,7 @@ func run(ctx context.Context, c config.Config, log *slog.Logger) error {
 
 func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {
 	t.Helper()
-	c := &client{t: t, root: cfg.Root, from: "127.0.0.1", log: &logBook{}}
+	c := &client{t: t, root: cfg.Root, from: "127.0.0.1", log: &logBook{check: lab.NewLogCheck()}}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, cfg, c.log.logger()) }()
@@ -139,6 +140,9 @@ func start(t *testing.T, cfg config.Config, run func(context.Context, config.Con
 	})
 	t.Cleanup(func() {
 		c.stop()
+		for _, fault := range c.log.check.Faults() {
+			t.Errorf("a line of the log in JSON: %s", fault)
+		}
 		if t.Failed() {
 			t.Logf("the daemon's log:\n%s", c.log)
 		}
@@ -379,11 +383,18 @@ func eventually(is func() bool) bool {
 
 // A logBook keeps what was logged.
 type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	check *lab.LogCheck // looks at each line in JSON; nil: nobody does
 }
 
-func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+func (b *logBook) logger() *slog.Logger {
+	text := slog.NewTextHandler(b, nil)
+	if b.check == nil {
+		return slog.New(text)
+	}
+	return slog.New(slog.NewMultiHandler(text, b.check))
+}
 
 func (b *logBook) Write(p []byte) (int, error) {
 	b.mu.Lock()

@@ -6,7 +6,9 @@
 package httpd
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -321,10 +323,14 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *boot.Client, a
 		s.unsure(w, r, c, a, took, err)
 		return
 	}
-	level, line := s.account(r, c, a, took)
+	status := http.StatusOK
+	if err != nil {
+		status = http.StatusNotFound
+	}
+	level, line := s.account(r, c, a, took, status)
 	if err != nil {
 		s.observe().Redirect(a, c, "nothing", took)
-		s.say(slog.LevelWarn, "redirect", append(line, slog.Int("status", http.StatusNotFound)))
+		s.say(slog.LevelWarn, "redirect", line)
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
 		return
 	}
@@ -362,14 +368,15 @@ func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Client, 
 	if left(r.Context()) {
 		level, why = slog.LevelWarn, "the client went away before its answer was found"
 	}
-	_, line := s.account(r, c, a, took)
-	s.say(level, "redirect", append(line, slog.Int("status", http.StatusServiceUnavailable), slog.String("error", why)))
+	_, line := s.account(r, c, a, took, http.StatusServiceUnavailable)
+	s.say(level, "redirect", append(line, slog.String("error", why)))
 	fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
 }
 
-// account is the log line of a decision, and its level: who asked, what was found, and the answer, if there is one.
-func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration) (slog.Level, []slog.Attr) {
-	line := append(s.client(r), slog.String("names", names(c)), slog.Duration("duration", took.Round(time.Microsecond)))
+// account is the log line of a decision, and its level: who asked, what was
+// found, the answer, if there is one, and the status with which it is sent.
+func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, status int) (slog.Level, []slog.Attr) {
+	line := append(s.client(r), slog.String("names", names(c)), milliseconds(took))
 	if c.Try > 0 {
 		line = append(line, slog.Int("try", c.Try))
 	}
@@ -391,18 +398,60 @@ func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took t
 		if f.Why != "" {
 			what += ": " + f.Why
 		}
-		if line = append(line, slog.String(string(f.Outcome), short(what))); f.Outcome == boot.Skipped {
+		if line = also(line, string(f.Outcome), short(what)); f.Outcome == boot.Skipped {
 			level = slog.LevelWarn // somebody has to mend it
 		}
 	}
-	if a.Entry.Step == "" {
-		return level, line
+	if a.Entry.Step != "" {
+		line = append(line, slog.String("step", string(a.Entry.Step)), slog.String("entry", a.Entry.Path))
+		if a.Entry.Target != "" {
+			line = append(line, slog.String("target", short(a.Entry.Target)))
+		}
+		line = append(line, slog.String("file", a.Script.From))
+		if status == http.StatusOK {
+			line = append(line, slog.Int("bytes", len(a.Script.Body)))
+		}
 	}
-	line = append(line, slog.String("step", string(a.Entry.Step)), slog.String("entry", a.Entry.Path))
-	if a.Entry.Target != "" {
-		line = append(line, slog.String("target", short(a.Entry.Target)))
+	return level, append(line, slog.Int("status", status))
+}
+
+// milliseconds is how long something took. A slog.Duration would be 1.5ms in
+// text and 1500000, without a unit, in JSON.
+func milliseconds(took time.Duration) slog.Attr {
+	if took >= 1000*time.Second {
+		return slog.Int64("duration_ms", took.Milliseconds()) // else it would be 1e+06 in text
 	}
-	return level, append(line, slog.String("file", a.Script.From), slog.Int("bytes", len(a.Script.Body)), slog.Int("status", http.StatusOK))
+	return slog.Float64("duration_ms", float64(took.Round(time.Microsecond))/float64(time.Millisecond))
+}
+
+// also adds a value to a line. A key stands there once, with a list when it has
+// several values: of a key that is repeated readers of JSON keep the last one.
+func also(line []slog.Attr, key, value string) []slog.Attr {
+	for i := range line {
+		if line[i].Key != key {
+			continue
+		}
+		all, ok := line[i].Value.Any().(several)
+		if !ok {
+			all = several{line[i].Value.String()}
+		}
+		line[i].Value = slog.AnyValue(append(all, value))
+		return line
+	}
+	return append(line, slog.String(key, value))
+}
+
+// several are values of one key: a list in JSON, and in text one after the other.
+type several []string
+
+func (all several) MarshalText() ([]byte, error) { return []byte(strings.Join(all, "; ")), nil }
+
+func (all several) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // "->" is to be read by people
+	err := e.Encode([]string(all))
+	return b.Bytes(), err
 }
 
 // say writes a line of the log. Unlike the methods of slog.Logger it does not look up where in this program it was called.
@@ -602,8 +651,8 @@ const lookAgain = 100 * time.Millisecond
 
 // sent says how much of a file went out.
 func (s *Server) sent(r *http.Request, what, name string, size int64, rec *recorder, began time.Time) {
-	s.say(slog.LevelInfo, what, append(s.client(r), slog.String("path", shown(name)), slog.Int64("size", size), slog.Int("status", rec.status),
-		slog.Int64("bytes", rec.sent), slog.Duration("duration", time.Since(began).Round(time.Microsecond))))
+	s.say(slog.LevelInfo, what, append(s.client(r), slog.String("path", shown(name)), slog.Int64("size_bytes", size),
+		slog.Int("status", rec.status), slog.Int64("bytes", rec.sent), milliseconds(time.Since(began))))
 }
 
 // recorder keeps the status and the bytes of an answer. ReadFrom passes the file on, and with it sendfile.
