@@ -268,7 +268,7 @@ func (d *Daemon) use(c config.Config) error {
 	}
 	next.tftp = &tftpd.Server{
 		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
-		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp, Spelled: s.Spelled,
 	}
 	d.serving.Store(next)
 	return nil

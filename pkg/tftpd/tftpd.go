@@ -33,8 +33,13 @@ type Site interface {
 
 // Server answers read requests. Fill in the fields; the zero value of each is given.
 type Server struct {
-	Site    Site
-	Log     *slog.Logger
+	Site Site
+	Log  *slog.Logger
+
+	// Spelled returns the path that is meant by one that Site has no file for, where case does not count, as for the loaders of
+	// Windows. None is fs.ErrNotExist; an error with more to it, which is that as well, is for the log. nil: case counts.
+	Spelled func(name string) (string, error)
+
 	Clients []netip.Prefix // who is answered at all; empty means everyone
 
 	// Base returns where a client that asked at this address, which may be unknown, reaches the HTTP server: without a slash
@@ -256,6 +261,7 @@ type transfer struct {
 	l     *Listener
 	to    io.ReaderFrom
 	asked string
+	file  string // what was found for it under another name; "": that very name
 	peer  netip.Addr
 	began time.Time
 	size  int64 // of the file; -1: nothing was opened
@@ -263,25 +269,86 @@ type transfer struct {
 
 // run finds the file and sends it.
 func (t *transfer) run() error {
-	name, ok := clean(t.asked)
-	if !ok {
-		return t.refuse(NotFound, errNotFound, nil)
-	}
-	if v := ipxe.Exact(name); v != nil {
-		return t.virtual(v)
-	}
-	f, size, err := t.s.open(name)
-	switch v := ipxe.Instead(name); {
-	case errors.Is(err, fs.ErrNotExist) && v != nil:
-		return t.virtual(v)
+	v, f, size, err := t.find()
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return t.refuse(NotFound, errNotFound, nil)
+		if err == fs.ErrNotExist {
+			err = nil // the client's words say it
+		}
+		return t.refuse(NotFound, errNotFound, err)
 	case err != nil:
 		return t.refuse(Failed, errDisk, err)
+	case v != nil:
+		return t.virtual(v)
 	}
 	r := &reader{t: t, file: f, left: size, buffer: make([]byte, min(size, readAhead))}
 	defer r.close()
 	return t.send(r, size)
+}
+
+// find finds a file of our own or one of the site. Where nothing has the name
+// that was asked for, it looks for what was meant:
+//
+//   - the name without the bytes FF at its end: old firmware takes the end of a
+//     DHCP packet's options for a part of the boot file's name.
+//   - the name in other case: to the loaders of Windows that is the same.
+func (t *transfer) find() (v *ipxe.Virtual, f *os.File, size int64, err error) {
+	name, ok := clean(t.asked)
+	if ok {
+		if v, f, size, err = t.s.look(name); !errors.Is(err, fs.ErrNotExist) {
+			return v, f, size, err
+		}
+	}
+	asked := t.asked
+	for strings.HasSuffix(asked, "\xff") {
+		asked = asked[:len(asked)-1]
+	}
+	if asked != t.asked {
+		if name, ok = clean(asked); ok {
+			t.file = name
+			if v, f, size, err = t.s.look(name); !errors.Is(err, fs.ErrNotExist) {
+				return v, f, size, err
+			}
+		}
+	}
+	t.file = ""
+	if !ok || t.s.Spelled == nil {
+		return nil, nil, 0, fs.ErrNotExist
+	}
+	type spelled struct {
+		name string
+		err  error
+	}
+	there, err := within(t.s, func() spelled {
+		name, err := t.s.Spelled(name)
+		return spelled{name, err}
+	}, func(spelled) {})
+	if err == nil {
+		err = there.err
+	}
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	t.file = there.name
+	if v, f, size, err = t.s.look(there.name); errors.Is(err, fs.ErrNotExist) {
+		t.file, err = "", fs.ErrNotExist // its error is about another name
+	}
+	return v, f, size, err
+}
+
+// look finds what has a clean name: a file of our own, or one of the site.
+func (s *Server) look(name string) (v *ipxe.Virtual, f *os.File, size int64, err error) {
+	if v := ipxe.Exact(name); v != nil {
+		return v, nil, 0, nil
+	}
+	f, size, err = s.open(name)
+	if v := ipxe.Instead(name); v != nil && errors.Is(err, fs.ErrNotExist) {
+		return v, nil, 0, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fs.ErrNotExist
+	}
+	return nil, f, size, err
 }
 
 // virtual sends a file of our own.
@@ -336,6 +403,9 @@ func (t *transfer) sent(n int64, r Result, why error) {
 		"duration_ms", float64(time.Since(t.began).Round(time.Microsecond)) / float64(time.Millisecond)}
 	if t.size >= 0 {
 		line = append(line, "size_bytes", t.size)
+	}
+	if t.file != "" {
+		line = append(line, "file", t.file)
 	}
 	level := slog.LevelInfo
 	switch r {
