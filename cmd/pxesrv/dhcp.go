@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"pxesrv/pkg/config"
 	"pxesrv/pkg/dhcp"
 	"pxesrv/pkg/loader"
 )
@@ -28,7 +30,7 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		shim          bool
 		loaders, file string
 	)
-	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567; https:// for machines that trust its certificate")
+	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567; https:// for machines that trust its certificate (default: url of the configuration)")
 	f.StringVar(&o.TFTP, "tftp", "", "IPv4 address where pxesrv serves TFTP (default: the host of --url)")
 	f.StringVar(&o.Subnet, "subnet", "", "network to give out addresses of, such as 192.0.2.0/24; empty: an example that is commented out")
 	f.StringVar(&o.Range, "range", "", "addresses to give out, such as 192.0.2.100-192.0.2.199")
@@ -39,7 +41,18 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 	fileFlag(f, &file, "output", "o", "file", "file to write instead of standard output")
 	return f, func(_ context.Context, words []string) error {
 		if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
-			return usagef("say which server the lines are for: pxesrv dhcp %s", strings.Join(dhcp.Kinds, "|"))
+			return usagef("%ssay which server the lines are for: pxesrv dhcp %s", notAKind(f.Args()), strings.Join(dhcp.Kinds, "|"))
+		}
+		// Where pxesrv runs, its configuration says where machines reach it, and where it takes the loaders from.
+		l := layers{file: new(string)}
+		c, err := l.merged(io)
+		if err != nil {
+			fmt.Fprintf(io.err, "pxesrv: warning: %v; nothing in it counts for these lines\n", err)
+			c = config.Default()
+		}
+		if o.URL == "" && c.URL != "" {
+			o.URL = c.URL
+			words = append(slices.Clone(words), "--url", c.URL)
 		}
 		if root := os.Getenv(rootEnv); loaders == "" && root != "" {
 			loaders = filepath.Join(root, "ipxe")
@@ -53,6 +66,7 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 			}
 		}
 		o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, words...))
+		o.Missing, o.Where = missingLoaders(o.Files(), loaders, c)
 		text, err := dhcp.Print(f.Arg(0), o)
 		if err != nil {
 			return usageError{err}
@@ -78,4 +92,64 @@ func shellLine(words []string) string {
 		line = append(line, w)
 	}
 	return strings.Join(line, " ")
+}
+
+// notAKind says what is wrong with words that should name one server; nothing
+// when there are none.
+func notAKind(words []string) string {
+	switch {
+	case len(words) == 0:
+		return ""
+	case len(words) > 1:
+		return "one server at a time: "
+	}
+	meant := ""
+	if kind := nearKind(strings.ToLower(words[0])); kind != "" {
+		meant = "did you mean " + kind + "? "
+	}
+	return fmt.Sprintf("there are no lines for %q; %s", words[0], meant)
+}
+
+// nearKind is the server that a word may be meant for: one with the same
+// letters, with more behind it, as in isc-dhcp-server, or a part of its name.
+func nearKind(word string) string {
+	letters := func(s string) string { return string(slices.Sorted(slices.Values([]rune(s)))) }
+	for _, kind := range dhcp.Kinds {
+		if letters(kind) == letters(word) || strings.HasPrefix(word, kind) || len(word) > 2 && strings.Contains(kind, word) {
+			return kind
+		}
+	}
+	switch {
+	case strings.HasPrefix(word, "dhcp"):
+		return "isc"
+	case strings.HasPrefix(word, "dns"):
+		return "dnsmasq"
+	}
+	return ""
+}
+
+// missingLoaders returns those of the loaders that are neither in folder nor
+// where pxesrv takes them from, and where that is. What cannot be looked at is
+// not missing.
+func missingLoaders(names []string, folder string, c config.Config) (missing []string, where string) {
+	dirs := c.LoaderDirs
+	if folder != "" {
+		dirs = append([]string{folder}, dirs...)
+	}
+	inTree := func(string) (*os.File, error) { return nil, os.ErrNotExist }
+	looked := dirs
+	if c.Root != "" {
+		inTree = func(name string) (*os.File, error) { return os.Open(filepath.Join(c.Root, name)) }
+		own := filepath.Join(c.Root, "ipxe")
+		looked = append([]string{own, c.Root}, slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool { return dir == own })...)
+	}
+	for _, name := range names {
+		file, err := loader.Open(name, dirs, inTree)
+		if err == nil {
+			file.Close()
+		} else if errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, name)
+		}
+	}
+	return missing, strings.Join(looked, ", ")
 }

@@ -32,7 +32,54 @@ type Options struct {
 	// The shims of Secure Boot that are there: X-shim.efi is handed out instead of X.efi, and the first one where there is none for it.
 	Shims []string
 
+	// Missing are the loaders that were looked for where pxesrv takes them from, and are not there. Where says where that was. What
+	// nobody looked for is not missing.
+	Missing []string
+	Where   string
+
 	Command string // how the lines were printed, for their head; one line
+}
+
+// Files are the loaders that the lines hand out, without the address of the server.
+func (o Options) Files() (all []string) {
+	for _, l := range o.loaders("") {
+		if name := strings.TrimPrefix(l.File, "/"); !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// sources say who has the loaders.
+var sources = map[string]string{
+	"undionly.kpxe":  "the package ipxe of Debian and Ubuntu, and ipxe-bootimgs-x86 of Fedora",
+	"snponly.efi":    "the package ipxe of Debian and Ubuntu, and ipxe-bootimgs-x86 of Fedora",
+	"ipxe.efi":       "the package ipxe of Debian and Ubuntu, and ipxe-bootimgs-x86 of Fedora",
+	"ipxe-arm64.efi": "the package ipxe of Debian 13 (not of 12), and ipxe-bootimgs-aarch64 of Fedora",
+}
+
+// missing says which files are not there, and who has them.
+func (o Options) missing() (notes []string) {
+	for _, name := range o.Files() {
+		if !slices.Contains(o.Missing, name) {
+			continue
+		}
+		from := sources[name]
+		if from == "" {
+			from = "the releases of iPXE"
+		}
+		notes = append(notes, "MISSING: "+name+". It is in "+from+".")
+	}
+	if len(notes) > 0 {
+		notes = append(notes, "Looked for on this computer in "+o.Where+".", "Where pxesrv runs it has to be in such a folder, or in ipxe/ of the root.")
+	}
+	return notes
+}
+
+// nobody names those that get no boot file, by the list at IANA.
+var nobody = []string{
+	"No boot file, since pxesrv has no iPXE for it, gets: UEFI of 32 bits (6, 10), U-Boot of 32 bits (21) and by HTTP (23, 24),",
+	"HTTP Boot on 32-bit ARM (18), RISC-V (25 to 30), LoongArch (37 to 40), and a Raspberry Pi that says so (41).",
 }
 
 // A loader is an iPXE for firmware of one kind.
@@ -122,8 +169,12 @@ func Print(kind string, o Options) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if strings.ContainsFunc(p.Command, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	control := func(r rune) bool { return r < ' ' || r == 0x7f }
+	if strings.ContainsFunc(p.Command, control) {
 		return nil, fmt.Errorf("the command %q is more than one line", p.Command)
+	}
+	if strings.ContainsFunc(o.Where, control) {
+		return nil, fmt.Errorf("the folders of the loaders %q are more than one line", o.Where)
 	}
 	p.Loaders, p.Shim = o.loaders(base), o.shimNote()
 	for _, l := range p.Loaders {
@@ -132,6 +183,9 @@ func Print(kind string, o Options) ([]byte, error) {
 			return nil, fmt.Errorf("--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name", l.File, len(l.File))
 		}
 	}
+	p.Notes = append(p.Notes, `TFTP has to be on in pxesrv, and is off by default: tftp: [":69"] in /etc/pxesrv/pxesrv.yaml, or pxesrv serve --tftp.`)
+	p.Notes = append(p.Notes, o.missing()...)
+	p.Notes = append(p.Notes, nobody...)
 	if strings.HasPrefix(base, "https:") {
 		p.Notes = append(p.Notes, trust...)
 		p.Notes = append(p.Notes, "The certificate of the server has to name "+host+" (subjectAltName).")
@@ -164,8 +218,9 @@ func (o Options) loaders(base string) []loader {
 			What: "BIOS", Why: "undionly.kpxe uses the card through the BIOS that loaded it"},
 		{Tag: "efi64", Arch: []int{7, 9}, File: snponly,
 			What: "UEFI on x86-64: firmware says 7 or 9, and means the same", Why: "snponly.efi uses the card through the firmware"},
-		{Tag: "arm64", Arch: []int{11}, File: "ipxe-arm64.efi",
-			What: "UEFI on 64-bit ARM", Why: "there is one iPXE for it, with drivers of its own"},
+		// U-Boot says 11 when it is to run what it loads as UEFI does, but some boards' own scripts run it (bootefi) after 22.
+		{Tag: "arm64", Arch: []int{11, 22}, File: "ipxe-arm64.efi",
+			What: "UEFI on 64-bit ARM (11), and U-Boot on it (22)", Why: "there is one iPXE for it, with drivers of its own"},
 		{Tag: "http", Arch: []int{15, 16}, File: base + "/" + ipxe, HTTP: true,
 			What: "UEFI HTTP Boot on x86-64 (15 is for 32 bits, but others say it too)",
 			Why:  "it wants a URL, and HTTPClient repeated"},
@@ -205,7 +260,8 @@ func parseURL(text string) (base, host string, err error) {
 		return "", "", fmt.Errorf("--url %q: %s", text, fmt.Sprintf(format, args...))
 	}
 	if text == "" {
-		return "", "", fmt.Errorf("--url is missing: the address where machines reach pxesrv, such as http://192.0.2.10:4567")
+		return "", "", fmt.Errorf("--url is missing: the address where machines reach pxesrv, such as --url http://192.0.2.10:4567; " +
+			"also url in the configuration, or PXESRV_URL")
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Opaque != "" || u.Host == "" {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,7 @@ func TestRefused(t *testing.T) {
 		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "", "192.0.2.2", `9.9.9.9";`), "--dns"},
 		{network("192.0.2.0/24", "192.0.2.20-192.0.2.30", "", "192.0.2.21"), "which is taken"},
 		{with(func(o *Options) { o.Command = "pxesrv\nevil" }), "one line"},
+		{with(func(o *Options) { o.Missing, o.Where = []string{"ipxe.efi"}, "/usr\nevil" }), "one line"},
 	} {
 		for _, kind := range []string{"isc", "kea", "dnsmasq"} {
 			text, err := Print(kind, test.o)
@@ -136,6 +138,9 @@ func variants() map[string]Options {
 	} {
 		o.Command = "pxesrv dhcp … // \" ' */ <?"
 		all[where] = o
+		o.Missing, o.Where = o.Files(), "/usr/lib/ipxe, /srv/pxesrv/ipxe // \" ' */ <?"
+		all[where+", missing"] = o
+		o.Missing = nil
 		o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
 		all[where+", shim"] = o
 		o.Subnet, o.Range, o.Router, o.DNS = "192.0.2.0/25", "192.0.2.50-192.0.2.60", "192.0.2.1", []string{"192.0.2.2", "9.9.9.9"}
@@ -206,6 +211,72 @@ func TestHTTPS(t *testing.T) {
 					t.Errorf("%s: no %s%s", kind, url, path)
 				}
 			}
+		}
+	}
+}
+
+// The head says what has to be on, which files are not there and where they come from, and who gets nothing.
+func TestHead(t *testing.T) {
+	for _, kind := range Kinds {
+		for _, test := range []struct {
+			o    Options
+			want []string
+			not  []string
+		}{
+			{Options{}, []string{`tftp: [":69"] in /etc/pxesrv/pxesrv.yaml`, "pxesrv serve --tftp", "UEFI of 32 bits (6, 10)",
+				"RISC-V (25 to 30)", "LoongArch (37 to 40)"}, []string{"MISSING", "Looked for"}},
+			{Options{Missing: []string{"ipxe-arm64.efi", "not-handed-out.efi"}, Where: "/usr/lib/ipxe, /boot"},
+				[]string{"MISSING: ipxe-arm64.efi. It is in the package ipxe of Debian 13 (not of 12)",
+					"on this computer in /usr/lib/ipxe, /boot."}, []string{"not-handed-out", "MISSING: ipxe.efi"}},
+			{Options{Missing: []string{"undionly.kpxe", "snponly.efi", "ipxe.efi"}, Shims: []string{"ipxe-shim.efi"}, Where: "/x"},
+				[]string{"MISSING: undionly.kpxe."}, []string{"MISSING: snponly.efi", "MISSING: ipxe.efi"}},
+			{Options{Missing: []string{"ipxe-shim.efi"}, Shims: []string{"ipxe-shim.efi"}, Where: "/x"},
+				[]string{"MISSING: ipxe-shim.efi. It is in the releases of iPXE."}, nil},
+			{Options{Missing: []string{"not-handed-out.efi"}, Where: "/x"}, nil, []string{"MISSING", "/x"}},
+		} {
+			test.o.URL = "http://192.0.2.10:4567"
+			text, err := Print(kind, test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, _, _ := strings.Cut(string(text), "\n\n")
+			for _, want := range test.want {
+				if strings.Count(head, want) != 1 {
+					t.Errorf("%s, %q: the head does not say once: %s\n%s", kind, test.o.Missing, want, head)
+				}
+			}
+			for _, not := range test.not {
+				if strings.Contains(head, not) {
+					t.Errorf("%s, %q: the head says %s\n%s", kind, test.o.Missing, not, head)
+				}
+			}
+		}
+	}
+	want := []string{"undionly.kpxe", "snponly.efi", "ipxe-arm64.efi", "ipxe.efi"}
+	if got := (Options{}).Files(); !slices.Equal(got, want) {
+		t.Errorf("handed out are %q, want %q", got, want)
+	}
+}
+
+// Nobody is told nothing and not named: each architecture of IANA's list that firmware has today gets a file, or stands in the head.
+func TestNobody(t *testing.T) {
+	given := map[int]bool{}
+	for _, l := range (Options{}).loaders("") {
+		for _, a := range l.Arch {
+			given[a] = true
+		}
+	}
+	named := map[int]bool{}
+	for _, m := range regexp.MustCompile(`[(,] ?([0-9]+)(?: to ([0-9]+))?`).FindAllStringSubmatch(strings.Join(nobody, " "), -1) {
+		from, _ := strconv.Atoi(m[1])
+		to, _ := strconv.Atoi(m[2])
+		for a := from; a <= max(from, to); a++ {
+			named[a] = true
+		}
+	}
+	for _, a := range []int{0, 6, 7, 9, 10, 11, 15, 16, 18, 19, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 37, 38, 39, 40, 41} {
+		if given[a] == named[a] {
+			t.Errorf("architecture %d: gets a file %v, is named as one that gets none %v", a, given[a], named[a])
 		}
 	}
 }
