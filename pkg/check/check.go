@@ -69,6 +69,7 @@ const (
 	OnlyServer  = "not-in-git"  // a file that a script wants is not here, and Git ignores it
 	Certificate = "certificate" // of TLS, its key, and the CAs of clients
 	Hosts       = "iso-hosts"   // the list of hosts for boot images, or a row of it
+	Journal     = "journal"     // the daemon cannot move orders
 	Unserved    = "not-served"  // a file that a script wants is there, and is not given out
 	oldAfter    = 30 * 24 * time.Hour
 	reportEvery = 500
@@ -80,6 +81,9 @@ type Options struct {
 	Loaders []string
 	// Progress is told now and then what is looked at and how many files and entries were; nil: nobody.
 	Progress func(what string, done int)
+	// User is the user as whom the daemon runs, by name or number; "": whoever the directory of the orders and its journal
+	// belong to, by user or group.
+	User string
 	// Now is the time by which orders are old; nil: time.Now.
 	Now func() time.Time
 }
@@ -103,11 +107,18 @@ func Tree(ctx context.Context, c config.Config, o Options) ([]Finding, error) {
 	}
 	l := &lint{
 		ctx: ctx, site: s, config: c, options: o, root: root,
-		loaded: map[[2]string]loaded{}, scripts: map[string]bool{}, served: map[string]error{},
+		loaded: map[[2]string]loaded{}, scripts: map[string]*script{}, served: map[string]error{},
 		guards: map[string]string{}, broken: map[string]*broken{}, aliases: map[string][]string{},
+		unread: map[string]*unread{}, blocked: map[string]string{}, looked: map[string]string{},
+	}
+	if err := readable(); err != nil {
+		return nil, err
+	}
+	if l.daemon, err = daemonUser(o.User, s.Orders().Dir); err != nil {
+		return nil, err
 	}
 	for _, step := range []func() error{
-		l.protect, l.fallback, l.static, l.once, l.files, l.follow, l.references, l.loaders, l.images, l.certificate,
+		l.rootRights, l.protect, l.fallback, l.static, l.once, l.orders, l.lookalikes, l.files, l.follow, l.reach, l.references, l.loaders, l.images, l.certificate,
 	} {
 		if err := step(); err != nil {
 			return nil, err
@@ -117,6 +128,7 @@ func Tree(ctx context.Context, c config.Config, o Options) ([]Finding, error) {
 		}
 	}
 	l.reportBroken()
+	l.reportUnread()
 	slices.SortFunc(l.findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Code, b.Code), cmp.Compare(a.What, b.What))
 	})
@@ -135,13 +147,19 @@ type lint struct {
 	done     int // files and entries looked at
 
 	loaded  map[[2]string]loaded // what a link text leads to, seen from a directory
-	scripts map[string]bool      // the scripts that were checked, by their real path
+	scripts map[string]*script   // the scripts that were checked, by their real path
+	entries []entry              // the scripts that machines run first
 	queue   []string             // the scripts that others lead to
 	served  map[string]error     // what became of a path of the server
 	missing []reference          // files that scripts want and that were not found yet
 	aliases map[string][]string  // other directories under which a script is served
 	broken  map[string]*broken   // files that are no scripts and should be
 	guards  map[string]string    // the spellings of the entries of protect/, and the entry
+
+	daemon  *eyes              // whose rights count besides those of whoever runs the check; nil: not known
+	unread  map[string]*unread // files and directories that cannot be read, by somebody
+	looked  map[string]string  // the files that were looked at for the daemon, and what keeps it from them
+	blocked map[string]string  // for each directory: the one above it, or itself, that keeps the daemon out, or ""
 }
 
 // loaded is what came of loading a script.
@@ -221,11 +239,11 @@ func (l *lint) once() error {
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		l.add("once", 0, Note, NoOnce, "there is no directory for one-time orders, so none can be placed", "mkdir "+dir)
+		l.add("once", 0, Note, NoOnce, "there is no directory for one-time orders, so none can be placed", "mkdir "+quote(dir))
 		return nil
 	}
 	if err == nil && info.Mode()&fs.ModeSticky != 0 {
-		l.add("once", 0, Warning, Sticky, "has the sticky bit, so the daemon cannot take away orders that others placed", "chmod -t "+dir)
+		l.add("once", 0, Warning, Sticky, "has the sticky bit, so the daemon cannot take away orders that others placed", "chmod -t "+quote(dir))
 	}
 	for _, p := range l.site.Orders().JournalRights() {
 		l.add(p.Where, 0, Error, Rights, p.What, p.Do)
@@ -242,7 +260,8 @@ func (l *lint) once() error {
 			if err := l.tick(name); err != nil {
 				return err
 			}
-			l.add(name, 0, Error, string(boot.NoLink), "is no symbolic link, so it is no order", "write ln -s ../SCRIPT "+name+", or take it away")
+			l.add(name, 0, Error, string(boot.NoLink), "is no symbolic link, so it is no order",
+				"move it out of once/, and let a link lead to it: pxesrv once place "+quote(e.Name())+" SCRIPT")
 			continue
 		}
 		if err := l.entry("once", e); err != nil {
@@ -250,11 +269,11 @@ func (l *lint) once() error {
 		}
 		if tracked[e.Name()] {
 			l.add(name, 0, Warning, Tracked, "is in Git: each checkout that puts it back gives the order again",
-				"git rm --cached "+name+", and keep orders out with a .gitignore in once/")
+				"git rm --cached "+quote(name)+", and keep orders out with a .gitignore in once/")
 		}
 		if info, err := e.Info(); err == nil && l.options.Now().Sub(info.ModTime()) > oldAfter {
 			l.add(name, 0, Warning, Old, fmt.Sprintf("waits since %s: the machine never came for it, or it is not called so",
-				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+e.Name()+", or take it back: pxesrv once cancel "+e.Name())
+				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+quote(e.Name())+", or take it back: pxesrv once cancel "+quote(e.Name()))
 		}
 	}
 	return nil
@@ -297,12 +316,19 @@ func (l *lint) entry(dir string, e fs.DirEntry) error {
 	var u *boot.Unservable
 	switch {
 	case got.err == nil:
+		l.entries = append(l.entries, entry{name, got.from})
+		l.look(got.from, name)
 		return nil
 	case l.ctx.Err() != nil:
 		return l.ctx.Err()
 	case !errors.As(got.err, &u):
-		l.add(name, 0, Error, Unreadable, fmt.Sprintf("cannot be read, so its machine gets no answer at all: %v", got.err),
-			"let the daemon read it, and look after the disk")
+		if from == "" {
+			from = l.real(dir, text)
+		}
+		if filepath.IsAbs(from) {
+			from = name
+		}
+		l.cannotRead(from, got.err, name)
 		return nil
 	case content(u.Code):
 		if from == "" {
@@ -318,9 +344,65 @@ func (l *lint) entry(dir string, e fs.DirEntry) error {
 		} else {
 			what = fmt.Sprintf("leads to %s and is skipped: %s", text, u.Why)
 		}
+		if right := l.meantFor(dir, text); right != "" {
+			do = fmt.Sprintf("%s is there: ln -sfn %s %s", right, quote(right), quote(l.place(dir)+e.Name()))
+		}
 	}
 	l.add(name, 0, Error, string(u.Code), what, do)
 	return nil
+}
+
+// place is how a directory of entries is called in advice for a shell in the root, with a slash at its end.
+func (l *lint) place(dir string) string {
+	switch {
+	case dir == ".":
+		return ""
+	case dir == "once" && l.config.OnceDir != "":
+		return l.config.OnceDir + "/"
+	}
+	return dir + "/"
+}
+
+// meantFor returns the text that a link in dir should have, when it leads nowhere because it was made as if it lay elsewhere: in
+// the root, or in a directory above it (tree/x), or as an address of the server (/x). It is "" when nothing is found there.
+func (l *lint) meantFor(dir, text string) string {
+	at := filepath.Join(l.root, dir)
+	if dir == "once" {
+		at = l.site.Orders().Dir
+	}
+	at, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return ""
+	}
+	leads := text
+	if !filepath.IsAbs(leads) {
+		leads = filepath.Join(at, leads)
+	}
+	if _, err := os.Lstat(leads); !errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	plain := text
+	for strings.HasPrefix(plain, "../") {
+		plain = plain[len("../"):]
+	}
+	tried := []string{filepath.Join(l.root, plain)}
+	if !filepath.IsAbs(text) {
+		for above := filepath.Dir(l.root); ; above = filepath.Dir(above) {
+			tried = append(tried, filepath.Join(above, plain))
+			if above == filepath.Dir(above) {
+				break
+			}
+		}
+	}
+	for _, file := range tried {
+		if inside, err := filepath.Rel(l.root, file); err != nil || !filepath.IsLocal(inside) || inside == "." {
+			continue
+		}
+		if right, err := filepath.Rel(at, file); err == nil && right != text && l.load(dir, right).err == nil {
+			return right
+		}
+	}
+	return ""
 }
 
 // repairs says what to do about entries that cannot be served.
@@ -438,18 +520,20 @@ type reference struct {
 // A relative path in it is relative to the root for a machine that got it from /redirect, and to the script's own path for
 // one that fetched it by that. So a file is missing only when it is in neither place.
 func (l *lint) script(s boot.Script) {
-	if l.scripts[s.From] {
+	if l.scripts[s.From] != nil {
 		return
 	}
-	l.scripts[s.From] = true
-	for _, p := range ipxe.Check(s.Body, func(name string) bool {
-		return l.serves(name, s.From) == nil
-	}) {
-		if p.Code == ipxe.NoFile {
+	report := ipxe.Examine(s.Body, func(name string) bool { return l.serves(name, s.From) == nil })
+	l.scripts[s.From] = &script{leads: report.Leads}
+	for _, p := range report.Problems {
+		switch {
+		case p.Code == ipxe.NoFile:
 			l.missing = append(l.missing, reference{s.From, p})
-			continue
+		case p.On != 0 || p.Code == ipxe.NoBoot:
+			l.scripts[s.From].open = append(l.scripts[s.From].open, p)
+		default:
+			l.add(s.From, p.Line, level(p.Level), p.Code, p.Text, p.Do)
 		}
-		l.add(s.From, p.Line, level(p.Level), p.Code, p.Text, p.Do)
 	}
 }
 
@@ -543,6 +627,9 @@ func (l *lint) references() error {
 		case errors.As(err, &refused) && refused.Kind != tree.Missing:
 			code, p.Text, p.Do = Unserved, fmt.Sprintf("%s is not given out, so the script does not get it: %v", p.File, refused), "name a file that is served"
 		case !errors.As(err, &refused):
+			if l.unread[paths[i]] != nil {
+				continue // is said of the file
+			}
 			code, p.Text, p.Do = Unreadable, fmt.Sprintf("%s cannot be read: %v", p.File, err), "let the daemon read it"
 		case ignored[paths[i]]:
 			code, lv = OnlyServer, Note

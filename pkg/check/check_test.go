@@ -233,21 +233,25 @@ func TestFaults(t *testing.T) {
 		{file: "static/by-link-2", link: "../install/labels", want: ""},
 		{file: "once/by-link-3", link: "../install/labels", want: ""},
 		{file: "install/labels", body: "#!ipxe\n:a\n:a\n", want: "install/labels:3 error same-label"},
-		{file: "install/exit.ipxe", body: "#!ipxe\nexit\n", want: "install/exit.ipxe:2 warning exits-well"},
+		{file: "install/exit.ipxe", body: "#!ipxe\nexit\n", want: "install/exit.ipxe:2 note exits-well"},
+		{file: "install/exit-first", body: "#!ipxe\nexit\n", want: "install/exit-first:2 warning exits-well"},
+		{file: "static/10.0.0.45", link: "../install/exit-first"},
 		{file: "install/vlan.ipxe", body: "#!ipxe\nvcreate --tag 5 net0\n", want: "install/vlan.ipxe:2 warning rare-command"},
-		{file: "install/cut.ipxe", body: "#!ipxe\necho", want: "install/cut.ipxe:2 warning no-end"},
+		{file: "install/cut.ipxe", body: "#!ipxe\necho", want: "install/cut.ipxe:2 note no-end"},
+		{file: "install/cut-off.ipxe", body: "#!ipxe\nimgfetch images/linux\nker", want: "install/cut-off.ipxe:3 warning no-end"},
 		{file: "install/alias.ipxe", link: "cut.ipxe", want: ""},
 		{file: "install/lost.ipxe", link: "gone.ipxe", want: "= warning missing"},
 		{file: "install/files.ipxe", body: "#!ipxe\nkernel images/linux\nkernel /images/linux\nkernel beside\ninitrd ../images/linux\n" +
-			"chain redirect?${q}\nchain /local.ipxe\nchain ipxe/autoexec.ipxe\nkernel /beside\nchain gone/x.ipxe || exit 1\nkernel gone/y || exit 1\n",
+			"chain redirect?${q}\nchain /local.ipxe\nchain ipxe/autoexec.ipxe\nkernel /beside\nchain gone/x.ipxe || exit 1\nimgfetch gone/y || exit 1\n",
 			want: "install/files.ipxe:9 error no-file; install/files.ipxe:10 warning no-file; install/files.ipxe:11 note no-file"},
 		{file: "install/beside", body: "x"},
 		{file: "install/steals.ipxe", body: "#!ipxe\nchain /static/own\n", want: "install/steals.ipxe:2 error not-served"},
-		{file: "install/ignored.ipxe", body: "#!ipxe\nkernel images/not-in-git\n", want: "install/ignored.ipxe:2 note not-in-git"},
+		{file: "install/ignored.ipxe", body: "#!ipxe\nimgfetch images/not-in-git\n", want: "install/ignored.ipxe:2 note not-in-git"},
 		{file: ".gitignore", body: "/images/*\n"},
 		{file: "elsewhere/near", body: "x"},
 		{file: "elsewhere/alias.ipxe", link: "../install/near.ipxe"},
-		{file: "install/near.ipxe", body: "#!ipxe\nkernel near\n"},
+		{file: "install/near.ipxe", body: "#!ipxe\nkernel near\nboot\n"},
+		{file: "install/no-boot.ipxe", body: "#!ipxe\nkernel images/linux\ninitrd images/linux\n", want: "install/no-boot.ipxe:2 warning no-boot"},
 
 		// Secrets.
 		{file: "files/a.ks", body: "lang en\nrootpw --plaintext geheim\n", want: "files/a.ks:2 warning secret"},
@@ -515,7 +519,7 @@ func TestGitHook(t *testing.T) {
 		t.Fatal("there is no git here: run 'make deps'")
 	}
 	r := newRoom(t)
-	r.write("default", "#!ipxe\nkernel big/linux\n")
+	r.write("default", "#!ipxe\nkernel big/linux\nboot\n")
 	r.write(".gitignore", "/big\n")
 	r.git("init", "-q")
 	t.Setenv("GIT_DIR", "nowhere/.git")

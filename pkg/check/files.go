@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -32,7 +31,7 @@ func (l *lint) files() error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone meanwhile
 		} else if err != nil {
-			l.add(name, 0, Error, Unreadable, fmt.Sprintf("cannot be listed: %v", err), "let the daemon read it")
+			l.cannotRead(name, err, "")
 			return nil
 		}
 		if name == "." {
@@ -73,7 +72,11 @@ func (l *lint) servedScript(name string) error {
 	case l.ctx.Err() != nil:
 		return l.ctx.Err()
 	case !errors.As(got.err, &u):
-		l.add(name, 0, Error, Unreadable, fmt.Sprintf("cannot be read: %v", got.err), "let the daemon read it")
+		file := l.real(".", name)
+		if filepath.IsAbs(file) {
+			file = name
+		}
+		l.cannotRead(file, got.err, "")
 	case u.Code == boot.Hidden:
 	case content(u.Code):
 		l.breaks(l.real(".", name), u, name)
@@ -115,21 +118,21 @@ var leaks = []struct {
 
 // secrets searches a served file for what nobody should be able to fetch.
 func (l *lint) secrets(name string, e fs.DirEntry) {
-	info, err := e.Info()
-	if err != nil || info.Size() == 0 || info.Size() > maxText {
-		return
-	}
 	f, err := l.site.Open(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) { // what is not served tells nobody anything
-			l.add(name, 0, Error, Unreadable, fmt.Sprintf("cannot be read, so clients that ask for it get an error: %v", err), "let the daemon read it")
+			l.cannotRead(name, err, "")
 		}
 		return
 	}
 	defer f.Close()
+	l.look(name, "")
+	if info, err := e.Info(); err != nil || info.Size() == 0 || info.Size() > maxText {
+		return
+	}
 	body, err := io.ReadAll(io.LimitReader(f, maxText))
 	if err != nil {
-		l.add(name, 0, Error, Unreadable, fmt.Sprintf("cannot be read: %v", err), "look after the disk")
+		l.cannotRead(name, err, "")
 		return
 	}
 	if bytes.IndexByte(body[:min(len(body), 512)], 0) >= 0 {

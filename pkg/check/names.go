@@ -1,10 +1,14 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"pxesrv/pkg/boot"
 )
@@ -103,29 +107,83 @@ func aName(k boot.Kind) string {
 }
 
 func rename(dir, from, to string) string {
-	return fmt.Sprintf("mv %s %s", quote(dir+"/"+from), dir+"/"+to)
+	return fmt.Sprintf("mv %s %s", quote(dir+"/"+from), quote(dir+"/"+to))
 }
 
-// quote is a path as a shell takes it.
+// unclash takes back the advice to rename an entry where something has that name already, or where another entry is to be
+// renamed so as well: a mv would put one in place of the other without a question.
+func (l *lint) unclash(dir string, all []meaning) {
+	want := map[string][]string{}
+	for _, m := range all {
+		if m.right != "" {
+			want[m.right] = append(want[m.right], dir+"/"+m.entry)
+		}
+	}
+	at := filepath.Join(l.root, dir)
+	if dir == "once" {
+		at = l.site.Orders().Dir
+	}
+	for i, m := range all {
+		if m.right == "" || m.right == m.entry || m.fault.code == "" {
+			continue
+		}
+		own, err := os.Lstat(filepath.Join(at, m.entry))
+		if err != nil {
+			continue // gone meanwhile
+		}
+		there, err := os.Lstat(filepath.Join(at, m.right))
+		others := slices.DeleteFunc(slices.Clone(want[m.right]), func(name string) bool { return name == dir+"/"+m.entry })
+		switch {
+		case err == nil && !os.SameFile(own, there): // the same: a file system that knows no capitals
+			all[i].fault.do = dir + "/" + m.right + " is there as well: compare the two, and remove one of them"
+		case err == nil:
+		case !errors.Is(err, fs.ErrNotExist):
+			all[i].fault.do = "call it " + dir + "/" + m.right + ", where nothing has that name"
+		case len(others) > 0:
+			all[i].fault.do = fmt.Sprintf("%s is meant for %s/%s as well: compare them, remove all but one, and call that so", others[0], dir, m.right)
+		}
+	}
+}
+
+// quote is a word as a shell takes it.
 func quote(name string) string {
-	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/") == "" {
+	switch {
+	case name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/") == "":
 		return name
+	case strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
+		// In one line, as bash, ksh and zsh read it.
+		var b strings.Builder
+		for i := range len(name) {
+			switch c := name[i]; {
+			case c == '\'' || c == '\\':
+				b.WriteString("\\" + string(c))
+			case c < ' ' || c > '~':
+				fmt.Fprintf(&b, `\x%02x`, c)
+			default:
+				b.WriteByte(c)
+			}
+		}
+		return "$'" + b.String() + "'"
 	}
 	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // protect checks the names in protect/, where any spelling counts, and keeps them for the entries that they hide.
 func (l *lint) protect() error {
+	var all []meaning
 	for _, e := range l.list("protect") {
 		if err := l.tick("protect"); err != nil {
 			return err
 		}
-		spellings := boot.Spellings(e.Name())
-		for _, s := range spellings {
+		for _, s := range boot.Spellings(e.Name()) {
 			l.guards[s] = e.Name()
 		}
-		m := l.mean("protect", e.Name())
-		file := "protect/" + e.Name()
+		all = append(all, l.mean("protect", e.Name()))
+	}
+	l.unclash("protect", all)
+	for _, m := range all {
+		spellings := boot.Spellings(m.entry)
+		file := "protect/" + m.entry
 		switch {
 		case m.fault.code == "":
 		case m.cards:
@@ -146,9 +204,10 @@ func (l *lint) names(dir string, entries []fs.DirEntry) {
 	all := make([]meaning, len(entries))
 	same := map[string][]int{}
 	for i, e := range entries {
-		all[i] = l.mean(dir, e.Name())
+		all[i] = l.mean(strings.TrimSuffix(l.place(dir), "/"), e.Name())
 		same[all[i].key] = append(same[all[i].key], i)
 	}
+	l.unclash(dir, all)
 	for i, m := range all {
 		file := dir + "/" + m.entry
 		twins := same[m.key]

@@ -3,6 +3,7 @@ package ipxe
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -18,6 +19,24 @@ type Problem struct {
 	Text  string // what is wrong
 	Do    string // what to do
 	File  string // the file that is missing, as the script names it without its query
+
+	// On are the platforms on which it goes wrong, where only a test of
+	// ${platform} or the way to the script keeps it from that; 0: anywhere.
+	On Reach
+}
+
+// Report is what Examine finds in a script.
+type Report struct {
+	Problems []Problem // in the order of the lines
+	Leads    []Lead    // the scripts and programs that it runs
+}
+
+// Lead is a command that runs another file.
+type Lead struct {
+	File    string // as the script names it, without its query; "": only the machine knows
+	Replace bool   // it takes the place of this script, and its exit status is for whoever runs this one
+	On      Reach  // who gets there
+	Boots   bool   // what it selects may be booted when it comes back
 }
 
 // Level says how bad a problem is.
@@ -39,22 +58,33 @@ const (
 	NoCommand   = "no-command"   // stock iPXE knows no such command
 	RareCommand = "rare-command" // not every stock iPXE knows the command or the kind of address
 	NoFile      = "no-file"      // a file that is to be fetched is not there
-	ExitsWell   = "exits-well"   // ends in the setup menu under UEFI
+	ExitsWell   = "exits-well"   // ends in the setup menu under UEFI, unless another script runs this one
+	NoBoot      = "no-boot"      // a kernel is selected, and nothing boots it
+	Colon       = "colon"        // iPXE before 2022 takes what stands before a colon for a scheme
 )
 
 // maxScript is the longest script in bytes that is served. iPXE 2019 ran 200 kB and failed on 4 MB.
 const maxScript = 1 << 20
 
-// Check reads a script as iPXE does and says what is wrong with it, in the order of its lines. Nothing is run.
+// Check reads a script as iPXE does and says what is wrong with it, in the order of its lines. Nothing is run. It is judged as the
+// first script that a machine runs.
 //
 // exists reports whether the server has the file that the script names by a path: "images/linux", or "/images/linux" when the
 // script begins it with a slash; without the query, and decoded. A nil exists asks for no file. Addresses with a scheme, and
 // every word with a setting in it, ${…}, are not judged: only the machine knows what they become.
 //
-// It follows the tests of ${platform} from line to line, so that what only UEFI machines get to is not measured by what BIOS
-// builds can, and the other way round. A command whose failure the script handles, by || behind it, may fail.
+// Labels are reached by the platforms of the gotos that name them and by those that fall into them, so that what only UEFI
+// machines get to is not measured by what BIOS builds can, and the other way round. A command whose failure the script
+// handles, by || behind it, may fail.
 func Check(script []byte, exists func(path string) bool) []Problem {
-	c := &checker{exists: exists, labels: map[string]int{}, images: map[string]bool{}, missing: map[string]int{}}
+	return Examine(script, exists).Problems
+}
+
+// Examine does what Check does, and says as well what the script leads to. Whether the firmware ever sees its exit status,
+// and whether the script that runs it boots its kernel, is for the caller to know: ExitsWell and NoBoot hold for the first
+// script of a machine.
+func Examine(script []byte, exists func(path string) bool) Report {
+	c := &checker{exists: exists, labels: map[string]int{}, images: map[string]string{}, missing: map[string]int{}}
 	body := script
 	if rest, marked := bytes.CutPrefix(script, []byte("\xef\xbb\xbf")); marked {
 		c.add(1, Error, NoMagic, "a byte order mark stands before the first line, so iPXE does not see a script",
@@ -67,33 +97,65 @@ func Check(script []byte, exists func(path string) bool) []Problem {
 	if len(script) > maxScript {
 		c.add(1, Error, TooLong, fmt.Sprintf("the script has %d bytes, and no script over %d is served", len(script), maxScript),
 			"chain the parts of it from a short one")
-		return c.problems
+		return Report{Problems: c.problems}
 	}
 	lines, last := splitLines(body)
-	for _, l := range lines {
-		c.collect(l)
-	}
-	here := anywhere
-	for _, l := range lines {
+	c.lines = lines
+	for n, l := range lines {
+		c.collect(n, l)
 		if l.blank {
 			c.add(l.number, Warning, NoEnd, "blanks stand behind the backslash, so the command does not go on in the next line",
 				"take the blanks away")
 		}
-		if l.label != "" {
-			here = anywhere // goto leads here from wherever it stands
+	}
+	ended := !isScript(body) || body[len(body)-1] == '\n'
+	if !ended {
+		c.cut = wordCut(lines[len(lines)-1])
+	}
+	c.flow = newFlow(lines, c.labels)
+	c.boots = c.flow.booting()
+	for _, n := range c.flow.nodes {
+		if n.fan == nil {
+			c.command(n)
 		}
-		here = c.line(l, here)
 	}
 	switch {
 	case len(lines) > 0 && lines[len(lines)-1].cut:
 		c.add(last, Error, NoEnd, `the script ends with a backslash, so iPXE does not run its last line`,
 			"write the rest of the line, or take the backslash away")
-	case isScript(body) && body[len(body)-1] != '\n':
-		c.add(last, Warning, NoEnd, "the last line has no line end: perhaps the rest of the file is missing",
-			"look whether the file is whole, and end it with a line end")
+	case c.cut:
+		c.add(last, Warning, NoEnd, "the last line stops in the middle of a command: the rest of the file is missing",
+			"put the whole file there")
+	case !ended:
+		c.add(last, Note, NoEnd, "the last line has no line end; iPXE runs it all the same",
+			"end it with a line end, so that a line that is added does not become a part of it")
 	}
 	slices.SortStableFunc(c.problems, func(a, b Problem) int { return a.Line - b.Line })
-	return c.problems
+	return Report{c.problems, c.leads}
+}
+
+// wordCut reports whether a line without a line end is surely not all of what it was: its last command is the beginning of
+// one, or a setting in it has no end.
+func wordCut(l line) bool {
+	if len(l.commands) == 0 || l.cut {
+		return false
+	}
+	words := l.commands[len(l.commands)-1].words
+	if len(words) == 0 {
+		return false
+	}
+	if text := strings.Join(words, " "); strings.Count(text, "${") > strings.Count(text, "}") {
+		return true
+	}
+	if _, known := commands[words[0]]; known || len(words) > 1 {
+		return false
+	}
+	for name := range commands {
+		if strings.HasPrefix(name, words[0]) {
+			return true
+		}
+	}
+	return false
 }
 
 // isScript reports whether iPXE takes body for a script (src/image/script.c, script_probe).
@@ -181,37 +243,37 @@ func parseLine(number int, text string) line {
 	return l
 }
 
-// platforms are the kinds of firmware that can get to a place of a script.
-type platforms int
-
-const (
-	nowhere  platforms = 0
-	bios     platforms = 1
-	uefi     platforms = 2
-	anywhere           = bios | uefi
-)
-
 type checker struct {
 	exists   func(string) bool
-	labels   map[string]int  // the line of each label
-	images   map[string]bool // names by which the script finds what it has fetched
-	missing  map[string]int  // where in problems a missing file is
-	unnamed  bool            // what was fetched has a name that only the machine knows
+	lines    []line
+	labels   map[string]int    // the index of the line of each label
+	images   map[string]string // names by which the script finds what it has fetched, and from where
+	missing  map[string]int    // where in problems a missing file is
+	unnamed  bool              // what was fetched has a name that only the machine knows
+	cut      bool              // the last line is not whole
+	flow     *flow
+	boots    [][ways]bool
 	problems []Problem
+	leads    []Lead
 }
 
 func (c *checker) add(line int, level Level, code, text, do string) {
 	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code, Text: text, Do: do})
 }
 
-// collect notes the labels and images of a line, which may be used before it.
-func (c *checker) collect(l line) {
+// addOn is add for what goes wrong on some platforms only.
+func (c *checker) addOn(on Reach, line int, level Level, code, text, do string) {
+	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code, Text: text, Do: do, On: on})
+}
+
+// collect notes the labels and images of the n-th line, which may be used before it.
+func (c *checker) collect(n int, l line) {
 	if l.label != "" {
 		if first, twice := c.labels[l.label]; twice {
-			c.add(l.number, Error, SameLabel, fmt.Sprintf("the label :%s is in line %d already, and goto leads only there", l.label, first),
+			c.add(l.number, Error, SameLabel, fmt.Sprintf("the label :%s is in line %d already, and goto leads only there", l.label, c.lines[first].number),
 				"give one of them another name")
 		} else {
-			c.labels[l.label] = l.number
+			c.labels[l.label] = n
 		}
 	}
 	for _, cmd := range l.commands {
@@ -223,44 +285,20 @@ func (c *checker) collect(l line) {
 			continue
 		}
 		args, name := f.parse(cmd.words[1:])
-		if name == "" && len(args) > 0 {
-			p, _, _ := strings.Cut(args[0], "?")
+		address := ""
+		if len(args) > 0 {
+			address = args[0]
+		}
+		if name == "" {
+			p, _, _ := strings.Cut(address, "?")
 			name = path.Base(p)
 		}
-		if strings.Contains(name, "${") {
+		if dynamic(name) {
 			c.unnamed = true
-		} else if name != "" && (f.downloads || strings.Contains(strings.Join(args, ""), "/")) {
-			c.images[name] = true
+		} else if name != "" && name != "." && (f.downloads || strings.Contains(strings.Join(args, ""), "/")) {
+			c.images[name] = address
 		}
 	}
-}
-
-// line checks a line that the platforms of here get to, and returns which of them go on to the next line.
-//
-// after and failed are where the line stands once its commands so far succeeded, or failed.
-func (c *checker) line(l line, here platforms) platforms {
-	after, failed := here, nowhere
-	for i, cmd := range l.commands {
-		at := here
-		switch cmd.join {
-		case "&&":
-			at = after
-		case "||":
-			at = failed
-		case ";":
-			at = after | failed
-		}
-		well, ill := c.command(l, i, at)
-		switch cmd.join {
-		case "&&":
-			after, failed = well, failed|ill
-		case "||":
-			after, failed = after|well, ill
-		default:
-			after, failed = well, ill
-		}
-	}
-	return after
 }
 
 // handled reports whether the script says what happens when the i-th command of the line fails.
@@ -274,80 +312,198 @@ func (l line) handled(i int) bool {
 	return false
 }
 
-// command checks the i-th command of a line, to which the platforms at get, and returns where it succeeds and where it fails.
-func (c *checker) command(l line, i int, at platforms) (well, ill platforms) {
-	words := l.commands[i].words
-	if len(words) == 0 {
-		return at, nowhere
+// command checks a command of the script.
+func (c *checker) command(n node) {
+	l := c.lines[n.line]
+	words := l.commands[n.cmd].words
+	if len(words) == 0 || n.in == nowhere || dynamic(words[0]) {
+		return
 	}
-	name := words[0]
-	if at == nowhere || strings.Contains(name, "${") {
-		return at, at
-	}
-	handled := l.handled(i)
+	name, at := words[0], n.in&Anywhere
+	handled := l.handled(n.cmd)
 	level := Error
 	if handled {
 		level = Warning
 	}
 	switch build, known := commands[name]; {
 	case !known:
-		c.add(l.number, Warning, NoCommand, fmt.Sprintf("%q is no command of stock iPXE, and the script ends here where it is not known", name),
-			"correct the spelling; if your own build has it, add || behind the command for the others")
-	case !handled && build == notBIOS && at&bios != 0:
-		c.add(l.number, Warning, RareCommand, fmt.Sprintf("stock BIOS builds of iPXE have no command %s, and the script ends here on them", name),
+		c.unknown(l, n, name, level)
+	case !handled && build == notBIOS && at&OnBIOS != 0:
+		c.addOn(OnBIOS, l.number, Warning, RareCommand, fmt.Sprintf("stock BIOS builds of iPXE have no command %s, and the script ends here on them", name),
 			"put || and what to do then behind the command, or test ${platform} before it")
-	case !handled && build == newer:
-		c.add(l.number, Warning, RareCommand, fmt.Sprintf("iPXE of 2019 and 2020, as Debian 12 has it, knows no command %s, and the script ends here on it", name),
+	case !handled && build == newer && at != nowhere:
+		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("iPXE of 2019 and 2020, as Debian 12 has it, knows no command %s, and the script ends here on it", name),
 			"put || behind the command")
-	case !handled && build == optional:
-		c.add(l.number, Warning, RareCommand, fmt.Sprintf("only builds of iPXE that were made for it have the command %s; the script ends here on all others", name),
+	case !handled && build == optional && at != nowhere:
+		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("only builds of iPXE that were made for it have the command %s; the script ends here on all others", name),
 			"put || behind the command")
 	}
 	if f, fetches := fetchers[name]; fetches {
 		args, _ := f.parse(words[1:])
-		for n, arg := range args {
-			if n < f.files {
+		for i, arg := range args {
+			if i < f.files {
 				c.file(l, f, arg, at, handled)
 			}
 		}
+		c.lead(n, name, words, args)
 	}
 	switch name {
 	case "goto":
 		if len(words) == 1 {
 			c.add(l.number, level, NoLabel, "goto without a label", "name the label")
-		} else if label := words[1]; !strings.Contains(label, "${") {
+		} else if label := words[1]; !dynamic(label) {
 			if _, ok := c.labels[label]; !ok {
 				c.add(l.number, level, NoLabel, fmt.Sprintf("there is no label :%s in this script", label),
 					fmt.Sprintf("write a line \":%s\" where it is to go on, or correct the name", label))
-				return nowhere, at
 			}
 		}
-		return nowhere, nowhere
 	case "exit":
-		if status := strings.Join(words[1:], ""); at&uefi != 0 && isZero(status) {
-			c.add(l.number, Warning, ExitsWell, fmt.Sprintf("after %q the firmware of UEFI machines believes that something was booted, and stops in its setup menu",
+		if status := strings.Join(words[1:], ""); at&OnUEFI != 0 && isZero(status) {
+			c.addOn(OnUEFI, l.number, Warning, ExitsWell, fmt.Sprintf("after %q the firmware of UEFI machines believes that something was booted, and stops in its setup menu",
 				strings.Join(words, " ")), "write exit 1, or chain /local.ipxe, which boots the local disk everywhere")
 		}
-		return nowhere, nowhere
-	case "reboot", "poweroff":
-		return nowhere, at
-	case "iseq":
-		if len(words) == 3 {
-			test, value := words[1], words[2]
-			if value == "${platform}" {
-				test, value = value, test
-			}
-			if test == "${platform}" {
-				switch value {
-				case "efi":
-					return at & uefi, at & bios
-				case "pcbios":
-					return at & bios, at & uefi
-				}
-			}
+	case "kernel", "imgselect", "imgload":
+		again := len(c.problems) > 0 && c.problems[len(c.problems)-1].Code == NoBoot && c.problems[len(c.problems)-1].Line == l.number
+		if n.toWell != nowhere && len(words) > 1 && !again && (n.well < 0 || !c.boots[n.well][straight]) {
+			c.add(l.number, Warning, NoBoot, "the kernel is loaded, and no boot follows, so the machine boots nothing",
+				`write a line "boot" behind the lines of the kernel and its initrd`)
 		}
 	}
-	return at, at
+}
+
+// unknown reports a command that stock iPXE does not know.
+func (c *checker) unknown(l line, n node, name string, level Level) {
+	if c.cut && n.line == len(c.lines)-1 && n.cmd == len(l.commands)-1 {
+		return // the rest of the word is missing
+	}
+	do := "correct the spelling; if your own build has it, add || behind the command for the others"
+	if label, colon := strings.CutSuffix(name, ":"); colon && label != "" {
+		do = fmt.Sprintf("a label is written :%s", label)
+	} else if meant := nearest(name); meant != "" {
+		do = fmt.Sprintf("did you mean %s?", meant)
+	} else {
+		level = Warning // a build of one's own may have it
+	}
+	c.add(l.number, level, NoCommand, fmt.Sprintf("%q is no command of stock iPXE, and the script ends here where it is not known", name), do)
+}
+
+// nearest returns the command that a misspelt one was meant for, or "".
+func nearest(name string) string {
+	if name == "imgboot" {
+		return "imgexec"
+	}
+	allowed := 1
+	if len(name) > 5 {
+		allowed = 2
+	}
+	best, least := "", 2*allowed+2
+	for _, known := range commandNames {
+		if strings.EqualFold(known, name) {
+			return known
+		}
+		if len(known) < 4 {
+			continue // everything short is near to one of these
+		}
+		d := distance(name, known, allowed)
+		if d > allowed {
+			continue
+		}
+		far := 2 * d
+		if name[0] != known[0] {
+			far++ // the first letter is seldom the wrong one
+		}
+		if far < least {
+			best, least = known, far
+		}
+	}
+	return best
+}
+
+var commandNames = slices.Sorted(maps.Keys(commands))
+
+// longest is more letters than a command has.
+const longest = 24
+
+// distance counts the letters to add, take away, change or swap with their neighbour that make the command b of a. Where that
+// are surely more than most, it does not count.
+func distance(a, b string, most int) int {
+	if len(a)-len(b) > most || len(b)-len(a) > most || len(a) >= longest {
+		return most + 1
+	}
+	var before, last, row [longest + 1]int
+	for j := range len(b) + 1 {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row[0] = i + 1
+		for j := range len(b) {
+			change := 1
+			if a[i] == b[j] {
+				change = 0
+			}
+			row[j+1] = min(row[j]+1, last[j+1]+1, last[j]+change)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// lead notes what a command runs.
+func (c *checker) lead(n node, name string, words, args []string) {
+	switch name {
+	case "chain", "imgexec", "boot":
+	case "kernel", "imgselect", "imgload":
+		words = nil // boot may run it, and a script like any other
+	default:
+		return
+	}
+	if len(args) == 0 {
+		return
+	}
+	lead := Lead{Replace: hasFlag(words, args, "replace", 'r'), Boots: n.well >= 0 && n.toWell != nowhere && c.boots[n.well][chosen]}
+	text := args[0]
+	if from, image := c.images[text]; image {
+		text = from
+	}
+	for _, who := range []Reach{OnBIOS, OnUEFI} {
+		if n.in&(who|stray) == 0 {
+			continue
+		}
+		one := lead
+		one.On = who
+		one.File = strings.ReplaceAll(text, "${platform}", platformNames[who])
+		one.File, _, _ = strings.Cut(one.File, "#")
+		one.File, _, _ = strings.Cut(one.File, "?")
+		switch {
+		case dynamic(one.File):
+			one.File = ""
+		case one.File == "" || scheme(one.File) != "":
+			continue
+		default:
+			one.File = unescape(one.File)
+		}
+		if last := len(c.leads) - 1; who == OnUEFI && last >= 0 && c.leads[last].File == one.File && n.in&(OnBIOS|stray) != 0 {
+			c.leads[last].On |= who
+			continue
+		}
+		c.leads = append(c.leads, one)
+	}
+}
+
+// hasFlag reports whether the options before args have a flag, by its long name or its letter, perhaps joined with others.
+func hasFlag(words, args []string, name string, letter byte) bool {
+	if len(words) == 0 {
+		return false
+	}
+	for _, w := range words[1 : len(words)-len(args)] {
+		if w == "--"+name || len(w) > 1 && w[0] == '-' && w[1] != '-' && strings.IndexByte(w, letter) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // isZero reports whether the status of exit is the one for success.
@@ -360,23 +516,30 @@ func isZero(status string) bool {
 }
 
 // file checks an address that a command fetches.
-func (c *checker) file(l line, f fetcher, arg string, at platforms, handled bool) {
-	if strings.HasPrefix(arg, "https://") && at&bios != 0 && !handled {
-		c.add(l.number, Warning, RareCommand, "stock BIOS builds of iPXE cannot do https, and the script ends here on them",
+func (c *checker) file(l line, f fetcher, arg string, at Reach, handled bool) {
+	if strings.HasPrefix(arg, "https://") && at&OnBIOS != 0 && !handled {
+		c.addOn(OnBIOS, l.number, Warning, RareCommand, "stock BIOS builds of iPXE cannot do https, and the script ends here on them",
 			"serve the file over http, or put || and what to do then behind the command")
+	}
+	if scheme(arg) != "" {
+		return
+	}
+	if _, fetched := c.images[arg]; fetched && !f.downloads {
+		return // an image that was fetched before, by its name
+	}
+	if before, _, found := strings.Cut(arg, ":"); found && !strings.ContainsAny(before, "$#") {
+		c.add(l.number, Warning, Colon, fmt.Sprintf("iPXE before 2022, as Debian 12 has it, takes %q before the colon for a scheme such as http, and fetches nothing", before),
+			"call the file by a name without colons (${net0/mac:hexhyp} is a MAC with hyphens), or write the whole address, http://SERVER:4567/…")
 	}
 	name, _, _ := strings.Cut(arg, "#")
 	name, _, _ = strings.Cut(name, "?")
-	if c.exists == nil || name == "" || strings.Contains(name, "${") || strings.Contains(name, ":") {
+	if c.exists == nil || name == "" || dynamic(name) || c.cut && l.number == c.lines[len(c.lines)-1].number {
 		return
 	}
-	if !f.downloads && (c.images[name] || c.unnamed && !strings.Contains(name, "/")) {
-		return // an image that was fetched before, by its name
+	if !f.downloads && c.unnamed && !strings.Contains(name, "/") {
+		return
 	}
-	decoded, err := url.PathUnescape(name)
-	if err != nil {
-		decoded = name
-	}
+	decoded := unescape(name)
 	if c.exists(decoded) {
 		return
 	}
@@ -396,6 +559,24 @@ func (c *checker) file(l line, f fetcher, arg string, at platforms, handled bool
 	}
 }
 
+// scheme returns the scheme of an address, as iPXE since 2022 tells it from a path with a colon in it (parse_uri): letters,
+// hyphens and underscores up to the colon.
+func scheme(address string) string {
+	before, _, found := strings.Cut(address, ":")
+	if !found || strings.Trim(before, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_") != "" {
+		return ""
+	}
+	return before
+}
+
+// unescape is a path without its percent signs, or as it stands when they are none of an address.
+func unescape(name string) string {
+	if decoded, err := url.PathUnescape(name); err == nil {
+		return decoded
+	}
+	return name
+}
+
 // fetcher says how a command that fetches files is written.
 type fetcher struct {
 	files     int    // how many of its arguments are addresses; what follows are arguments for the image
@@ -405,7 +586,7 @@ type fetcher struct {
 
 // long are the names of the options that take a value.
 var long = map[string]byte{"name": 'n', "timeout": 't', "signer": 's', "drive": 'd', "filename": 'f', "extra": 'e',
-	"label": 'l', "uuid": 'u', "picture": 'p', "subject": 's'}
+	"label": 'l', "uuid": 'u', "picture": 'p', "subject": 's', "menu": 'm', "key": 'k'}
 
 // fetchers are the commands that fetch files. getopt of iPXE stops at the first word that is no option.
 var fetchers = map[string]fetcher{
