@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/pflag"
 
@@ -23,6 +25,7 @@ func checkTree(io streams) (*pflag.FlagSet, action) {
 	asJSON := f.Bool("json", false, "print what is found as JSON")
 	quiet := f.Bool("quiet", false, "leave out notes, and the summary when nothing else is found")
 	strict := f.Bool("strict", false, "end with status 1 on warnings, too")
+	user := f.String("user", "", "the user as whom the daemon runs (default: whoever once/ belongs to, by user or group)")
 	return f, func(ctx context.Context, _ []string) error {
 		switch f.NArg() {
 		case 0:
@@ -38,7 +41,7 @@ func checkTree(io streams) (*pflag.FlagSet, action) {
 		if err != nil {
 			return err
 		}
-		o := check.Options{}
+		o := check.Options{User: *user}
 		clear := func() {}
 		if isTerminal(io.err) {
 			o.Progress = func(what string, done int) { fmt.Fprintf(io.err, "\r\x1b[K%d: %.60s", done, what) }
@@ -76,18 +79,29 @@ func checkTree(io streams) (*pflag.FlagSet, action) {
 	}
 }
 
-// checkText prints a line for each finding, in the form that editors and CI know from compilers.
+// checkText prints a line for each finding, in the form that editors and CI know from compilers. Names of files and links have
+// whatever people and other programs put there; nothing of that ends a line, or speaks to the terminal.
 func checkText(io streams, all []check.Finding) error {
 	for _, f := range all {
 		at := f.File
 		if f.Line > 0 {
 			at = fmt.Sprintf("%s:%d", f.File, f.Line)
 		}
-		if _, err := fmt.Fprintf(io.out, "%s: %s: %s; %s\n", at, f.Level, f.What, f.Do); err != nil {
+		if _, err := fmt.Fprintln(io.out, plain(fmt.Sprintf("%s: %s: %s; %s", at, f.Level, f.What, f.Do))); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// plain is a text in one line, in which a sign that cannot be seen is a question mark.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func checkJSON(io streams, root string, all []check.Finding, count map[check.Level]int) error {

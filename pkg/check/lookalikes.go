@@ -61,7 +61,7 @@ func resembles(name string) string {
 				return right
 			}
 		}
-		if len(right) > 5 && (missesOne(right, letters) || missesOne(letters, right) || swapped(right, letters)) {
+		if len(right) > 5 && !strings.ContainsAny(letters, "0123456789") && (missesOne(right, letters) || missesOne(letters, right) || swapped(right, letters)) {
 			return right
 		}
 	}

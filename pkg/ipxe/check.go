@@ -468,8 +468,13 @@ func (c *checker) lead(n node, name string, words, args []string) {
 	if from, image := c.images[text]; image {
 		text = from
 	}
+	in := n.in
+	if commands := c.lines[n.line].commands; n.cmd == 2 && commands[1].join == "&&" && commands[2].join == "||" {
+		// "iseq ${platform} efi && chain A || chain B" means the one or the other, though B follows a failure of A, too.
+		in &= c.flow.nodes[c.flow.first[n.line]].toIll
+	}
 	for _, who := range []Reach{OnBIOS, OnUEFI} {
-		if n.in&(who|stray) == 0 {
+		if in&(who|stray) == 0 {
 			continue
 		}
 		one := lead
@@ -485,7 +490,7 @@ func (c *checker) lead(n node, name string, words, args []string) {
 		default:
 			one.File = unescape(one.File)
 		}
-		if last := len(c.leads) - 1; who == OnUEFI && last >= 0 && c.leads[last].File == one.File && n.in&(OnBIOS|stray) != 0 {
+		if last := len(c.leads) - 1; who == OnUEFI && last >= 0 && c.leads[last].File == one.File && in&(OnBIOS|stray) != 0 {
 			c.leads[last].On |= who
 			continue
 		}
