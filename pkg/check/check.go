@@ -62,14 +62,13 @@ const (
 	RootLink    = "root-link"   // a swap of the root leaves the orders behind
 	Sticky      = "sticky"      // the daemon cannot take orders away
 	NoOnce      = "no-once"     // there is no directory for orders
-	Rights      = "rights"      // the daemon may not write the journal of the orders
+	Rights      = "rights"      // the daemon may not write the directory of the orders, or its journal
 	Secret      = "secret"      // everybody on the network can read a password or key
 	Readable    = "readable"    // everybody on this machine can read what is private
 	Loader      = "loader"      // a boot loader, and what it can do
 	OnlyServer  = "not-in-git"  // a file that a script wants is not here, and Git ignores it
 	Certificate = "certificate" // of TLS, its key, and the CAs of clients
 	Hosts       = "iso-hosts"   // the list of hosts for boot images, or a row of it
-	Journal     = "journal"     // the daemon cannot move orders
 	Unserved    = "not-served"  // a file that a script wants is there, and is not given out
 	oldAfter    = 30 * 24 * time.Hour
 	reportEvery = 500

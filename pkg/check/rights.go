@@ -172,22 +172,19 @@ func (l *lint) rootRights() error {
 	return nil
 }
 
-// orders checks that the daemon can move orders: in once/ and in its journal.
-// It is the place for what else keeps orders open and is found without writing.
+// orders checks that the daemon may take orders away. Whether it may write their
+// journal is asked of package order.
 func (l *lint) orders() error {
 	dir := l.site.Orders().Dir
-	for _, name := range []string{"", ".claimed", ".served"} {
-		at := filepath.Join(dir, name)
-		info, err := os.Stat(at)
-		if err != nil || !info.IsDir() || l.daemon.guess() || l.daemon.may(at, info, mayRead|mayWrite|mayEnter) {
-			continue
-		}
-		do := "chmod u+rwx " + quote(at)
-		if group := l.daemon.group(); group != "" {
-			do = fmt.Sprintf("chgrp %s %s && chmod 2775 %[2]s", quote(group), quote(at))
-		}
-		l.add(l.shown(at), 0, Error, Journal, fmt.Sprintf("%s may not move orders here, so orders stay open or wait for ever: its mode is %04o, its owner %s",
-			l.daemon.subject(), info.Mode().Perm(), owner(info)), do)
+	info, err := os.Stat(dir)
+	if err != nil || !info.IsDir() || l.daemon.guess() || l.daemon.may(dir, info, mayRead|mayWrite|mayEnter) {
+		return nil
 	}
+	do := "chmod u+rwx " + quote(dir)
+	if group := l.daemon.group(); group != "" {
+		do = fmt.Sprintf("chgrp %s %s && chmod 2775 %[2]s", quote(group), quote(dir))
+	}
+	l.add("once", 0, Error, Rights, fmt.Sprintf("%s may not take orders away here, so they wait for ever: its mode is %04o, its owner %s",
+		l.daemon.subject(), info.Mode().Perm(), owner(info)), do)
 	return nil
 }

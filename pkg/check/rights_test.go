@@ -59,12 +59,13 @@ func TestRights(t *testing.T) {
 			r.must(os.Mkdir(r.path("once/.served"), 0o755))
 			r.must(os.Chown(r.path("once/.served"), 0, daemonID))
 			r.must(os.Chmod(r.path("once/.served"), 0o2755))
-		}, []string{"once/.served:0 error journal"}},
+		}, []string{"once/.served:0 error rights"}},
 		"a journal that can be written": {func(r *room) {
 			r.must(os.Mkdir(r.path("once/.claimed"), 0o755))
 			r.must(os.Chown(r.path("once/.claimed"), daemonID, daemonID))
+			r.must(os.Chmod(r.path("once/.claimed"), 0o2775))
 		}, nil},
-		"once itself": {func(r *room) { r.must(os.Chmod(r.path("once"), 0o755)) }, []string{"once:0 error journal"}},
+		"once itself": {func(r *room) { r.must(os.Chmod(r.path("once"), 0o755)) }, []string{"once:0 error rights"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := guarded(t)
