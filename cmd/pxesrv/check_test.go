@@ -3,9 +3,11 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -138,5 +140,31 @@ func TestExampleJob(t *testing.T) {
 	script := strings.Join(jobs["check-boot-tree"].Script, "\n")
 	if !strings.Contains(script, "pxesrv check --json") {
 		t.Errorf("does not check: %s", script)
+	}
+}
+
+// TestCheckWithoutProc: in a chroot or an image that is being built, what is missing is said once, and not of each file.
+func TestCheckWithoutProc(t *testing.T) {
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("only root can have a mount namespace without /proc")
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "pxesrv")
+	buildProgram(t, program)
+	for name, text := range map[string]string{"root/default": "#!ipxe\nexit 1\n", "root/static/10.0.0.7": "#!ipxe\nexit 1\n", "root/once/.keep": ""} {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", `mount -t tmpfs none /proc && exec "$0" check "$1"`,
+		program, filepath.Join(dir, "root"))
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "/proc is not mounted") {
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -163,6 +163,12 @@ func hasACL(name string) bool {
 	return err == nil && n > 0
 }
 
+// ofRoot reports whether a file belongs to the group of root.
+func ofRoot(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Gid == 0
+}
+
 // owner is who a file belongs to, as ls shows it.
 func owner(info fs.FileInfo) string {
 	st, ok := info.Sys().(*syscall.Stat_t)

@@ -139,7 +139,7 @@ func (l *lint) noteRights(at string, dir bool, entry string) {
 	if l.daemon.guess() {
 		u.level = Warning
 	}
-	if group := l.daemon.group(); group != "" {
+	if group := l.daemon.group(); group != "" && ofRoot(info) { // nobody else has it by its group
 		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", quote(group), quote(l.shown(at)), bits)
 	} else {
 		u.do = fmt.Sprintf("chmod a+%s %s", bits, quote(l.shown(at)))
