@@ -329,7 +329,7 @@ func (c *checker) command(n node) {
 	case !known:
 		c.unknown(l, n, name, level)
 	case !handled && build == notBIOS && at&OnBIOS != 0:
-		c.addOn(OnBIOS, l.number, Warning, RareCommand, fmt.Sprintf("stock BIOS builds of iPXE have no command %s, and the script ends here on them", name),
+		c.addOn(OnBIOS, l.number, Warning, RareCommand, fmt.Sprintf("BIOS builds of iPXE such as Debian 12's have no command %s, and the script ends here on them", name),
 			"put || and what to do then behind the command, or test ${platform} before it")
 	case !handled && build == newer && at != nowhere:
 		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("iPXE of 2019 and 2020, as Debian 12 has it, knows no command %s, and the script ends here on it", name),
@@ -523,7 +523,7 @@ func isZero(status string) bool {
 // file checks an address that a command fetches.
 func (c *checker) file(l line, f fetcher, arg string, at Reach, handled bool) {
 	if strings.HasPrefix(arg, "https://") && at&OnBIOS != 0 && !handled {
-		c.addOn(OnBIOS, l.number, Warning, RareCommand, "stock BIOS builds of iPXE cannot do https, and the script ends here on them",
+		c.addOn(OnBIOS, l.number, Warning, RareCommand, "BIOS builds of iPXE such as Debian 12's cannot do https, and the script ends here on them",
 			"serve the file over http, or put || and what to do then behind the command")
 	}
 	if scheme(arg) != "" {
@@ -643,7 +643,7 @@ type build int
 
 const (
 	always   build = iota
-	notBIOS        // no BIOS build (src/config/general.h), and under UEFI not those of 2019
+	notBIOS        // no BIOS build of the project itself (src/config/general.h), though Debian 13's; and under UEFI not those of 2019
 	newer          // later than v1.21.1 of 2020
 	optional       // in no stock build; somebody has to ask for it
 )

@@ -40,7 +40,6 @@ type node struct {
 	fan       []int // or the nodes of the labels
 	in        Reach // who gets here
 	well, ill int   // where it goes on after success and after failure
-	jump      int   // where a goto leads, or ends
 	toWell    Reach // who goes on after success, after failure, and by goto
 	toIll     Reach
 	toJump    map[int]Reach
@@ -314,8 +313,11 @@ func settingName(text string) string {
 
 // onlySetting returns the name of the setting that is all of the text, or "".
 func onlySetting(text string) string {
-	name, is := strings.CutPrefix(text, "${")
-	if name, is = strings.CutSuffix(name, "}"); !is || strings.ContainsAny(name, "${}") {
+	if !strings.HasPrefix(text, "${") || !strings.HasSuffix(text, "}") {
+		return ""
+	}
+	name := text[len("${") : len(text)-len("}")]
+	if strings.ContainsAny(name, "${}") {
 		return ""
 	}
 	return settingName(name)
