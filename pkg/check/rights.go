@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 )
@@ -38,18 +40,37 @@ func (l *lint) noteUnread(file, entry string) *unread {
 	return u
 }
 
-// reportUnread names each file that cannot be read once.
+// reportUnread names each file that cannot be read once, and of a directory
+// that nobody gets into only that.
 func (l *lint) reportUnread() {
+	for _, file := range slices.Sorted(maps.Keys(l.unread)) {
+		for dir := path.Dir(file); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			if l.unread[dir] != nil {
+				for _, entry := range l.unread[file].entries {
+					l.noteUnread(dir, entry)
+				}
+				delete(l.unread, file)
+				break
+			}
+		}
+	}
 	for file, u := range l.unread {
+		at := file
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(l.root, file)
+		}
+		info, err := os.Stat(at)
+		if u.why == "" && errors.Is(u.err, fs.ErrPermission) && err == nil && !l.daemon.may(at, info, mayRead) {
+			l.noteRights(at, info.IsDir(), "") // not even the daemon can
+		}
 		what, do, level := u.why, u.do, cmp.Or(u.level, Error)
 		if what == "" {
 			what, do = fmt.Sprintf("cannot be read: %v", cause(u.err)), "look after the disk"
 			if errors.Is(u.err, fs.ErrPermission) {
 				do = "let the daemon read it"
 				if l.daemon != nil && l.daemon.other() {
-					// Whoever checks sees less than the daemon.
-					level, do = Note, "run the check as "+l.daemon.name+" or root, to have it checked as well"
-					what += ", by whoever runs this check"
+					what = fmt.Sprintf("was not checked, since whoever runs the check cannot read it: %v", cause(u.err))
+					level, do = Note, "run the check as root, or as the daemon's user"
 				}
 			}
 		}

@@ -3,8 +3,11 @@
 package check
 
 import (
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -131,4 +134,31 @@ func TestRightsWords(t *testing.T) {
 	if want := "chgrp 64001 'install/x y.ipxe' && chmod g+r 'install/x y.ipxe'"; f.Do != want {
 		t.Errorf("%s, want %s", f.Do, want)
 	}
+}
+
+// TestRightsOfWhoeverChecks: what a person cannot read, and the daemon can, is not wrong; it is only not checked.
+func TestRightsOfWhoeverChecks(t *testing.T) {
+	r := guarded(t)
+	r.mode("install/a.ipxe", 0o640, 0, daemonID)
+	r.mode("install/b.ipxe", 0o600, 0, 0)
+	r.mode("shut/c.ipxe", 0o644, 0, 0)
+	r.must(os.Chmod(r.path("shut"), 0o750))
+	r.must(os.Chown(r.path("shut"), 0, daemonID))
+	for i, text := range []string{"install/a.ipxe", "install/b.ipxe", "shut/c.ipxe", "shut/c.ipxe"} {
+		r.link(fmt.Sprintf("static/10.0.0.%d", i), "../"+text)
+	}
+	// The rights of a file are those of the thread that asks.
+	done := make(chan []string)
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // for good: the thread ends with this function
+		_, _, e1 := syscall.RawSyscall(syscall.SYS_SETFSGID, personID, 0, 0)
+		_, _, e2 := syscall.RawSyscall(syscall.SYS_SETFSUID, personID, 0, 0)
+		if e1 != 0 || e2 != 0 {
+			t.Error(e1, e2)
+			return
+		}
+		done <- r.check(Options{})
+	}()
+	r.expect(<-done, []string{"install/a.ipxe:0 note unreadable", "install/b.ipxe:0 error unreadable", "shut:0 note unreadable"})
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -536,6 +537,10 @@ func (c *checker) file(l line, f fetcher, arg string, at Reach, handled bool) {
 		c.add(l.number, Warning, Colon, fmt.Sprintf("iPXE before 2022, as Debian 12 has it, takes %q before the colon for a scheme such as http, and fetches nothing", before),
 			"call the file by a name without colons (${net0/mac:hexhyp} is a MAC with hyphens), or write the whole address, http://SERVER:4567/…")
 	}
+	if mac := plainMAC.FindString(arg); mac != "" && !strings.HasPrefix(arg, "${") {
+		c.add(l.number, Note, Colon, fmt.Sprintf("%s has colons, and iPXE before 2022, as Debian 12 has it, takes what stands before the first for a scheme such as http", mac),
+			"write "+strings.TrimSuffix(mac, "}")+":hexhyp}, which is the MAC with hyphens, or the whole address, http://SERVER:4567/…")
+	}
 	name, _, _ := strings.Cut(arg, "#")
 	name, _, _ = strings.Cut(name, "?")
 	if c.exists == nil || name == "" || dynamic(name) || c.cut && l.number == c.lines[len(c.lines)-1].number {
@@ -563,6 +568,9 @@ func (c *checker) file(l line, f fetcher, arg string, at Reach, handled bool) {
 		c.problems[first] = p
 	}
 }
+
+// plainMAC is a MAC as iPXE writes it by itself.
+var plainMAC = regexp.MustCompile(`\$\{(net[0-9X]+/)?mac\}`)
 
 // scheme returns the scheme of an address, as iPXE since 2022 tells it from a path with a colon in it (parse_uri): letters,
 // hyphens and underscores up to the colon.

@@ -249,6 +249,10 @@ func TestColon(t *testing.T) {
 		"sanboot ib_srp:x":                             "",
 		"chain hosts/${net0/mac:hexhyp}.ipxe":          "",
 		"chain ${base}/a:b.ipxe":                       "",
+		"chain hosts/${net0/mac}.ipxe":                 "note colon",
+		"chain redirect?mac=${mac}":                    "note colon",
+		"chain http://h/${net0/mac}.ipxe":              "",
+		"chain ${base}/${net0/mac}.ipxe":               "",
 		"imgfetch --name a1:b redirect ||\nboot a1:b":  "",
 	} {
 		var got []string

@@ -2,6 +2,7 @@ package ipxe
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 )
 
@@ -9,6 +10,7 @@ import (
 func FuzzCheck(f *testing.F) {
 	for _, seed := range [][]byte{nil, Identify(), Local(), []byte("#!ipxe\r\n:a\\\r\n b && goto a || exit 0 ; \\"),
 		[]byte("#!ipxe\nkernel --name -n x %zz?y#z && imgargs -- x"), []byte("\xef\xbb\xbf#!gpxe\t\n:\n:\ngoto :"),
+		[]byte("#!ipxe\n:a\nitem ${x} y\nchoose x && goto ${x}${platform} ||\n:b\nset x:int8 b\nkernel ${platform}.x\ngoto ${${x}\n:efi chain -r b\nbo"),
 		[]byte("#!ipxe\niseq ${platform} efi && exit || exit\nimgexec --name= -"), []byte("#!ipxe\n\x00:a\x00\nchain a:b")} {
 		f.Add(seed)
 	}
@@ -18,6 +20,11 @@ func FuzzCheck(f *testing.F) {
 			lines++
 		}
 		asked := 0
+		for _, lead := range Examine(script, nil).Leads {
+			if lead.On&^Anywhere != 0 || lead.On == 0 || dynamic(lead.File) && !strings.Contains(string(script), "%") {
+				t.Errorf("%+v", lead)
+			}
+		}
 		before := 0
 		for _, p := range Check(script, func(name string) bool {
 			if name == "" {
