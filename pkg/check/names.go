@@ -124,7 +124,7 @@ func (l *lint) unclash(dir string, all []meaning) {
 		at = l.site.Orders().Dir
 	}
 	for i, m := range all {
-		if m.right == "" || m.right == m.entry || m.fault.code == "" {
+		if m.right == "" || m.right == m.entry || !strings.HasPrefix(m.fault.do, "mv ") {
 			continue
 		}
 		own, err := os.Lstat(filepath.Join(at, m.entry))

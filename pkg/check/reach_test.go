@@ -313,7 +313,7 @@ func TestReach(t *testing.T) {
 		"perhaps a name":     {map[string]string{"default": "#!ipxe\nchain ${x}.ipxe || exit 1\nexit 1\n", "x.ipxe": back}, nil},
 		"perhaps, replaced": {map[string]string{"default": "#!ipxe\nchain --replace ${x}.ipxe || exit 1\nexit 1\n", "x.ipxe": back},
 			[]string{"x.ipxe:2 note exits-well"}},
-		"a query is no name": {map[string]string{"default": "#!ipxe\nchain redirect?mac=${mac}\nexit 1\n", "x.ipxe": back}, []string{"x.ipxe:2 note exits-well"}},
+		"a query is no name": {map[string]string{"default": "#!ipxe\nchain redirect?mac=${mac:hexhyp}\nexit 1\n", "x.ipxe": back}, []string{"x.ipxe:2 note exits-well"}},
 		"beside its own": {map[string]string{"default": "#!ipxe\nchain m/a.ipxe ||\nexit 1\n", "m/a.ipxe": "#!ipxe\nchain b.ipxe\n", "m/b.ipxe": back,
 			"b.ipxe": "#!ipxe\nexit 1\n"}, nil},
 		"round and round": {map[string]string{"default": "#!ipxe\nchain a.ipxe ||\nexit 1\n", "a.ipxe": "#!ipxe\nchain b.ipxe\nexit 0\n", "b.ipxe": "#!ipxe\nchain a.ipxe\nexit 0\n"}, nil},
