@@ -34,7 +34,7 @@ type Report struct {
 
 // Lead is a command that runs another file.
 type Lead struct {
-	File    string // as the script names it, without its query; "": only the machine knows
+	File    string // as the script names it, without query and server; "": only the machine knows
 	Replace bool   // it takes the place of this script, and its exit status is for whoever runs this one
 	On      Reach  // who gets there
 	Boots   bool   // what it selects may be booted when it comes back
@@ -483,10 +483,17 @@ func (c *checker) lead(n node, name string, words, args []string) {
 		one.File = strings.ReplaceAll(text, "${platform}", platformNames[who])
 		one.File, _, _ = strings.Cut(one.File, "#")
 		one.File, _, _ = strings.Cut(one.File, "?")
+		switch scheme(one.File) {
+		case "http", "https", "tftp":
+			// Perhaps this server by its address: then the path is one of the tree.
+			_, rest, _ := strings.Cut(one.File, "://")
+			_, rest, _ = strings.Cut(rest, "/")
+			one.File = "/" + rest
+		}
 		switch {
 		case dynamic(one.File):
 			one.File = ""
-		case one.File == "" || scheme(one.File) != "":
+		case one.File == "" || one.File == "/" || scheme(one.File) != "":
 			continue
 		default:
 			one.File = unescape(one.File)
