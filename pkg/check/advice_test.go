@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pxesrv/pkg/tree"
 )
 
 // finding returns what is said of a file, and fails when that is not one thing.
@@ -183,7 +185,7 @@ func TestLookalikes(t *testing.T) {
 // TestQuote: a shell reads back what was quoted.
 func TestQuote(t *testing.T) {
 	for _, name := range []string{"static/a", "a b", "it's", `back\slash`, "$HOME", "`x`", "!!", "*", "-x", "~", "#", "", "a\nb", "\x1b[31m'\\", "\xff\xfe", "é"} {
-		word := quote(name)
+		word := tree.Quote(name)
 		out, err := exec.Command("bash", "-c", "printf %s "+word).Output()
 		if err != nil || string(out) != name || strings.ContainsAny(word, "\n\x1b") {
 			t.Errorf("%q: %s, %q, %v", name, word, out, err)

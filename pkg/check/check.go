@@ -238,14 +238,18 @@ func (l *lint) once() error {
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		l.add("once", 0, Note, NoOnce, "there is no directory for one-time orders, so none can be placed", "mkdir "+quote(dir))
+		l.add("once", 0, Note, NoOnce, "there is no directory for one-time orders, so none can be placed", "mkdir "+tree.Quote(dir))
 		return nil
 	}
 	if err == nil && info.Mode()&fs.ModeSticky != 0 {
-		l.add("once", 0, Warning, Sticky, "has the sticky bit, so the daemon cannot take away orders that others placed", "chmod -t "+quote(dir))
+		l.add("once", 0, Warning, Sticky, "has the sticky bit, so the daemon cannot take away orders that others placed", "chmod -t "+tree.Quote(dir))
 	}
 	for _, p := range l.site.Orders().JournalRights() {
-		l.add(p.Where, 0, Error, Rights, p.What, p.Do)
+		level := Warning
+		if p.Sure {
+			level = Error
+		}
+		l.add(p.Where, 0, level, Rights, p.What, p.Do)
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
@@ -260,7 +264,7 @@ func (l *lint) once() error {
 				return err
 			}
 			l.add(name, 0, Error, string(boot.NoLink), "is no symbolic link, so it is no order",
-				"move it out of once/, and let a link lead to it: pxesrv once place "+quote(e.Name())+" SCRIPT")
+				"move it out of once/, and let a link lead to it: pxesrv once place "+tree.Quote(e.Name())+" SCRIPT")
 			continue
 		}
 		if err := l.entry("once", e); err != nil {
@@ -268,11 +272,11 @@ func (l *lint) once() error {
 		}
 		if tracked[e.Name()] {
 			l.add(name, 0, Warning, Tracked, "is in Git: each checkout that puts it back gives the order again",
-				"git rm --cached "+quote(name)+", and keep orders out with a .gitignore in once/")
+				"git rm --cached "+tree.Quote(name)+", and keep orders out with a .gitignore in once/")
 		}
 		if info, err := e.Info(); err == nil && l.options.Now().Sub(info.ModTime()) > oldAfter {
 			l.add(name, 0, Warning, Old, fmt.Sprintf("waits since %s: the machine never came for it, or it is not called so",
-				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+quote(e.Name())+", or take it back: pxesrv once cancel "+quote(e.Name()))
+				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+tree.Quote(e.Name())+", or take it back: pxesrv once cancel "+tree.Quote(e.Name()))
 		}
 	}
 	return nil
@@ -344,7 +348,7 @@ func (l *lint) entry(dir string, e fs.DirEntry) error {
 			what = fmt.Sprintf("leads to %s and is skipped: %s", text, u.Why)
 		}
 		if right := l.meantFor(dir, text); right != "" {
-			do = fmt.Sprintf("%s is there: ln -sfn %s %s", right, quote(right), quote(l.place(dir)+e.Name()))
+			do = fmt.Sprintf("%s is there: ln -sfn %s %s", right, tree.Quote(right), tree.Quote(l.place(dir)+e.Name()))
 		}
 	}
 	l.add(name, 0, Error, string(u.Code), what, do)

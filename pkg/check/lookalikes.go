@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
+
+	"pxesrv/pkg/tree"
 )
 
 // lookalikes finds directories of the root that somebody made for names of
@@ -25,7 +27,7 @@ func (l *lint) lookalikes() error {
 		if err != nil || !info.IsDir() {
 			continue
 		}
-		do := fmt.Sprintf("mv %s %s", quote(name), right)
+		do := fmt.Sprintf("mv %s %s", tree.Quote(name), right)
 		if there, err := os.Stat(filepath.Join(l.root, right)); err == nil {
 			if os.SameFile(info, there) {
 				continue // a file system that knows no capitals, or a link

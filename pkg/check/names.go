@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/tree"
 )
 
 // meaning is whom the name of an entry means.
@@ -107,7 +107,7 @@ func aName(k boot.Kind) string {
 }
 
 func rename(dir, from, to string) string {
-	return fmt.Sprintf("mv %s %s", quote(dir+"/"+from), quote(dir+"/"+to))
+	return fmt.Sprintf("mv %s %s", tree.Quote(dir+"/"+from), tree.Quote(dir+"/"+to))
 }
 
 // unclash takes back the advice to rename an entry where something has that name already, or where another entry is to be
@@ -143,29 +143,6 @@ func (l *lint) unclash(dir string, all []meaning) {
 			all[i].fault.do = fmt.Sprintf("%s is meant for %s/%s as well: compare them, remove all but one, and call that so", others[0], dir, m.right)
 		}
 	}
-}
-
-// quote is a word as a shell takes it.
-func quote(name string) string {
-	switch {
-	case name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/") == "":
-		return name
-	case strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
-		// In one line, as bash, ksh and zsh read it.
-		var b strings.Builder
-		for i := range len(name) {
-			switch c := name[i]; {
-			case c == '\'' || c == '\\':
-				b.WriteString("\\" + string(c))
-			case c < ' ' || c > '~':
-				fmt.Fprintf(&b, `\x%02x`, c)
-			default:
-				b.WriteByte(c)
-			}
-		}
-		return "$'" + b.String() + "'"
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }
 
 // protect checks the names in protect/, where any spelling counts, and keeps them for the entries that they hide.

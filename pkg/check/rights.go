@@ -10,6 +10,8 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+
+	"pxesrv/pkg/tree"
 )
 
 // unread is a file or a directory that somebody cannot read.
@@ -161,9 +163,9 @@ func (l *lint) noteRights(at string, dir bool, entry string) {
 		u.level = Warning
 	}
 	if group := l.daemon.group(); group != "" && ofRoot(info) { // nobody else has it by its group
-		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", quote(group), quote(l.shown(at)), bits)
+		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", tree.Quote(group), tree.Quote(l.shown(at)), bits)
 	} else {
-		u.do = fmt.Sprintf("chmod a+%s %s", bits, quote(l.shown(at)))
+		u.do = fmt.Sprintf("chmod a+%s %s", bits, tree.Quote(l.shown(at)))
 	}
 }
 
@@ -201,9 +203,9 @@ func (l *lint) orders() error {
 	if err != nil || !info.IsDir() || l.daemon.guess() || l.daemon.may(dir, info, mayRead|mayWrite|mayEnter) {
 		return nil
 	}
-	do := "chmod u+rwx " + quote(dir)
+	do := "chmod u+rwx " + tree.Quote(dir)
 	if group := l.daemon.group(); group != "" {
-		do = fmt.Sprintf("chgrp %s %s && chmod 2775 %[2]s", quote(group), quote(dir))
+		do = fmt.Sprintf("chgrp %s %s && chmod 2775 %[2]s", tree.Quote(group), tree.Quote(dir))
 	}
 	l.add("once", 0, Error, Rights, fmt.Sprintf("%s may not take orders away here, so they wait for ever: its mode is %04o, its owner %s",
 		l.daemon.subject(), info.Mode().Perm(), owner(info)), do)

@@ -82,7 +82,7 @@ func TestRow08_OrderLeadsToNoFile(t *testing.T) {
 	}
 	for target, why := range map[string]string{
 		"../sub": "../sub is a directory", "..": ".. is a directory", ".": ": . is a directory", "../sub/fifo": "is a FIFO", "../sub/socket": "is a socket",
-		"../loop/a": "../loop/a: links that lead in a circle", "127.0.0.1": "127.0.0.1: links that lead in a circle",
+		"../loop/a": "../loop/a leads in a circle", "127.0.0.1": "127.0.0.1 leads in a circle",
 	} {
 		c.put("once/127.0.0.1", "-> "+target)
 		c.wantKept("default", "skipped", why)

@@ -290,7 +290,7 @@ func (s *Store) tidy(d *tree.Dir) {
 func remedy(err error, dir string) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Sprintf("%v; it has to belong to a group of the daemon that may write there: chgrp GROUP %s && chmod 2775 %s", err, dir, dir)
+		return fmt.Sprintf("%v; it has to belong to a group of the daemon that may write there: chgrp GROUP %s && chmod 2775 %[2]s", err, tree.Quote(dir))
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Sprintf("%v; a service of systemd may write only below ReadWritePaths=, which is looked up when it starts", err)
 	}
@@ -310,6 +310,7 @@ type Problem struct {
 	Where string // as traces call it: once/.served
 	What  string // what is wrong, and what does not work for it
 	Do    string // the command that mends it
+	Sure  bool   // whoever the daemon runs as, unless it is root
 }
 
 func (p Problem) String() string { return p.Where + ": " + p.What + ": " + p.Do }
@@ -327,10 +328,16 @@ func (s *Store) JournalRights() []Problem {
 	for _, j := range journals {
 		is, want, narrower := rightsOf(once, j.dir)
 		if narrower {
-			path := s.Dir + "/" + j.dir
-			all = append(all, Problem{s.label() + "/" + j.dir,
-				fmt.Sprintf("%s: it is %s, so fewer may write it than %s, which is %s", j.lack, is, s.Dir, want),
-				fmt.Sprintf("chown %s %s && chmod %04o %s", want.Who(), path, want.Mode&0o2777, path)})
+			p := Problem{
+				Where: s.label() + "/" + j.dir,
+				What:  fmt.Sprintf("%s: it is %s, so fewer may write it than %s, which is %s", j.lack, is, s.Dir, want),
+				Do:    fmt.Sprintf("chown %s %s && chmod %04o %[2]s", want.Who(), tree.Quote(s.Dir+"/"+j.dir), want.Mode&0o2777),
+				Sure:  true,
+			}
+			if is.Owner != 0 && is.Mode&0o200 != 0 { // perhaps the daemon made it for itself
+				p.What, p.Sure = "unless the daemon is its owner, "+p.What, false
+			}
+			all = append(all, p)
 		}
 	}
 	return all
@@ -383,7 +390,7 @@ func (s *Store) Check() []string {
 	}
 	once, claimed, err := s.open(claimedDir)
 	if absent(err) {
-		return []string{fmt.Sprintf("%s: there is no such directory, so no order can be placed: mkdir %s", s.label(), s.Dir)}
+		return []string{fmt.Sprintf("%s: there is no such directory, so no order can be placed: mkdir %s", s.label(), tree.Quote(s.Dir))}
 	} else if err != nil {
 		return []string{fmt.Sprintf("%s: orders cannot be granted, the journal %s/%s cannot be made or opened: %v", s.label(), s.Dir, claimedDir, remedy(err, s.Dir))}
 	}
@@ -399,7 +406,7 @@ func (s *Store) Check() []string {
 	c := s.newClaim("test", netip.Addr{}).String()
 	if once.Sticky() {
 		problems = append(problems, fmt.Sprintf("%s: orders that others placed cannot be granted, the sticky bit of %s forbids the daemon to take them away: chmod -t %s",
-			s.label(), s.Dir, s.Dir))
+			s.label(), s.Dir, tree.Quote(s.Dir)))
 	}
 	trial := func(err error, dir, what string) bool {
 		if err != nil {

@@ -155,7 +155,7 @@ func (p *pending) Info() boot.Info {
 
 func (p *pending) Load(ctx context.Context) (boot.Script, error) {
 	if p.entry.Link == "" {
-		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: ln -s TARGET " + p.Info().Path}
+		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv once place"}
 	}
 	return p.s.Load(ctx, p.entry.Link)
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/tree"
 )
 
 // TestJournalIsMadeForAll: a command of root, with the umask of root, makes the
@@ -79,7 +81,10 @@ func TestJournalRights(t *testing.T) {
 			if !test.narrower {
 				return
 			}
-			do := fmt.Sprintf("chmod %04o %s", test.once.mode, served)
+			if sure := test.served.owner == 0; said[0].Sure != sure {
+				t.Errorf("sure: %v", said[0].Sure)
+			}
+			do := fmt.Sprintf("chmod %04o %s", test.once.mode, tree.Quote(served))
 			if said[0].Where != "once/.served" || !strings.HasSuffix(said[0].Do, do) || !strings.Contains(said[0].What, "stay open") {
 				t.Errorf("said %q, want %q", said[0], do)
 			}

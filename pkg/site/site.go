@@ -212,12 +212,16 @@ type file struct {
 func (f file) Info() boot.Info { return f.info }
 
 func (f file) Load(ctx context.Context) (boot.Script, error) {
-	script, err := script(f.s.tree.ReadEntry(ctx, f.dir, f.entry, boot.MaxScript))
-	if u := (*boot.Unservable)(nil); f.info.Target != "" && errors.As(err, &u) && u.Code == boot.Missing {
+	text, err := f.s.tree.ReadEntry(ctx, f.dir, f.entry, boot.MaxScript)
+	if r := (*tree.Refusal)(nil); f.info.Target != "" && errors.As(err, &r) && r.Kind == tree.Missing {
 		// The entry was just seen: it is the end of its link that is missing.
-		err = &boot.Unservable{Code: u.Code, Why: f.info.Target + " is not there"}
+		why := f.info.Target + " is not there"
+		if r.Circle {
+			why = f.info.Target + " leads in a circle"
+		}
+		err = &tree.Refusal{Kind: tree.Missing, Why: why}
 	}
-	return script, err
+	return script(text, err)
 }
 
 // static is the rule of static/<name>: what this machine always boots.

@@ -840,3 +840,15 @@ func TestRow20_GitCheckoutUnderLoad(t *testing.T) {
 		}
 	}
 }
+
+// TestWhyMissing: an end of a link that is not there, and links that lead in a
+// circle, are told apart.
+func TestWhyMissing(t *testing.T) {
+	for link, why := range map[string]string{"../gone": "../gone is not there", "10.0.0.7": "10.0.0.7 leads in a circle", "../a": "../a leads in a circle"} {
+		root := lab.Files{"static/10.0.0.7": "-> " + link, "a": "-> b", "b": "-> a", "default": "#!ipxe\n"}.Grow(t, t.TempDir())
+		a, err := resolve(t, newSite(t, root), machine, address, true)
+		if err != nil || len(a.Trace.Findings) == 0 || a.Trace.Findings[0].Why != why || a.Trace.Findings[0].Code != boot.Missing {
+			t.Errorf("%s: %+v, error %v, want %q", link, a.Trace.Findings, err, why)
+		}
+	}
+}

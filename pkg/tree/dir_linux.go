@@ -626,7 +626,7 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 func (t *Tree) openError(name string, err error) error {
 	switch {
 	case err == unix.ELOOP:
-		return refuse(Missing, "%s: links that lead in a circle", name)
+		return &Refusal{Kind: Missing, Circle: true, Why: name + " leads in a circle"}
 	case absent(err):
 		return refuse(Missing, "%s is not there", name)
 	case err == unix.ENXIO || err == unix.ENODEV:

@@ -76,14 +76,15 @@ const (
 // Refusal is the error for what is there but is not given out, or is not there. All other errors of this package mean that
 // nobody can know: an I/O error, a missing right, a stale handle.
 type Refusal struct {
-	Kind Kind
-	Why  string // for the person who can mend it; names files of this machine, never show it to a client
+	Kind   Kind
+	Circle bool   // Missing because links lead in a circle
+	Why    string // for the person who can mend it; names files of this machine, never show it to a client
 }
 
 func (r *Refusal) Error() string { return r.Why }
 
 func refuse(k Kind, format string, args ...any) error {
-	return &Refusal{k, fmt.Sprintf(format, args...)}
+	return &Refusal{Kind: k, Why: fmt.Sprintf(format, args...)}
 }
 
 // IsMissing reports whether err says that nothing is there.
