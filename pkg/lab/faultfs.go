@@ -123,7 +123,7 @@ type Faults struct {
 func MountFaults(t testing.TB, source string) *Faults {
 	t.Helper()
 	never := time.Duration(0)
-	return mount(t, source, fs.Options{
+	return mount(t, source, false, fs.Options{
 		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
 		MountOptions: fuse.MountOptions{DisableReadDirPlus: true},
 	})
@@ -147,15 +147,13 @@ const (
 func MountRemembering(t testing.TB, source string, heals Heals) *Faults {
 	t.Helper()
 	hour := time.Hour
-	f := mount(t, source, fs.Options{
+	return mount(t, source, heals == BySmallListing, fs.Options{
 		EntryTimeout: &hour, AttrTimeout: &hour, NegativeTimeout: &hour,
 		MountOptions: fuse.MountOptions{DisableReadDirPlus: heals != ByListing},
 	})
-	f.small = heals == BySmallListing
-	return f
 }
 
-func mount(t testing.TB, source string, opts fs.Options) *Faults {
+func mount(t testing.TB, source string, small bool, opts fs.Options) *Faults {
 	t.Helper()
 	dir := t.TempDir() // removed after the unmount below
 	source, err := filepath.EvalSymlinks(source)
@@ -166,7 +164,7 @@ func mount(t testing.TB, source string, opts fs.Options) *Faults {
 	if err != nil {
 		t.Fatalf("open %s: %v", source, err)
 	}
-	f := &Faults{Dir: dir, source: source}
+	f := &Faults{Dir: dir, source: source, small: small}
 	f.plan.Store(newPlan(nil))
 	root := &node{faults: f, file: os.NewFile(uintptr(fd), source)}
 	var st unix.Stat_t
