@@ -120,7 +120,7 @@ lint: ## gofmt, staticcheck, and vet for Linux, macOS and Windows
 fmt: ## format the source
 	gofmt -w cmd pkg
 
-deps: ## install what the tests need (Debian), and fetch the iPXE of Debian 13 into a cache
+deps: ## install what the tests need (Debian), and fetch the iPXE of later Debians into a cache
 	@bash pkg/lab/deps.sh
 
 clean: ## remove what was built

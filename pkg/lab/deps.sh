@@ -5,7 +5,8 @@
 #   2. unpacks - does not install - ISC's DHCP servers and nginx into the cache folder: installed they would start,
 #      and answer on the network of whoever runs the tests;
 #   3. unpacks the iPXE and the GRUB of Debian 13 there, because the tests want a client of today beside the
-#      old one in QEMU's network card, and a GRUB that can start it;
+#      old one in QEMU's network card, and a GRUB that can start it; and the iPXE of Debian's testing, which
+#      will be Debian 14: iPXE 2;
 #   4. makes small root folders of Debian 12 and 13 there (as root only), on which tests install packages and run
 #      the container image's stages, see chroot.go.
 #
@@ -17,7 +18,6 @@ packages="build-essential git curl rsync make qemu-system-x86 qemu-block-extra i
 iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinux isolinux syslinux-common grub-common
 xorriso genisoimage fdisk openssl python3 mmdebstrap man-db zsh fish qemu-user-static systemd debhelper lintian rpm"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
-release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # What the root folders hold beside the essential packages: what the tests need there without a network. A changed line
@@ -104,11 +104,11 @@ servers() {
 servers dhcp-servers isc-dhcp-server kea-dhcp4-server
 servers nginx nginx libnginx-mod-stream
 
-# --- 3. iPXE and GRUB of Debian 13, 4. root folders -------------------------------------------------
+# --- 3. iPXE and GRUB of later Debians, 4. root folders ---------------------------------------------
 
 boot=
-for p in ipxe:ipxe-13 grub-efi-amd64-bin:grub-13; do
-	[ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/${p#*:}" ] || boot="$boot $p"
+for p in trixie:ipxe:ipxe-13 trixie:grub-efi-amd64-bin:grub-13 forky:ipxe:ipxe-14; do
+	[ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/${p##*:}" ] || boot="$boot $p"
 done
 made() { [ "$(cat "$cache/${1%:*}/made-of" 2>/dev/null)" = "${1#*:} $within" ]; }
 roots=
@@ -144,19 +144,23 @@ aside() {
 place() { mv -T "$aside" "$cache/$1" 2>/dev/null || [ -d "$cache/$1" ] || die "could not write $cache/$1"; }
 
 if [ -n "$boot" ]; then
-	echo "deb [signed-by=$keyring] $uri $release main" >"$work/sources.list"
+	for p in $boot; do
+		echo "deb [signed-by=$keyring] $uri ${p%%:*} main"
+	done | sort -u >"$work/sources.list"
 	newapt() {
 		ownapt -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 			-o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null "$@"
 	}
-	quietly newapt update || die "could not read $release from this machine's mirror"
+	quietly newapt update || die "could not read the package lists of later Debians from this machine's mirror"
 fi
 for p in $boot; do
-	package=${p%:*} folder=${p#*:}
-	echo "deps: fetching $package of Debian 13 into $cache/$folder"
-	(cd "$work" && quietly newapt download "$package") || die "could not fetch the package $package of $release"
+	release=${p%%:*} folder=${p##*:} package=${p#*:}
+	package=${package%:*}
+	echo "deps: fetching $package of Debian's $release into $cache/$folder"
+	mkdir "$work/$folder"
+	(cd "$work/$folder" && quietly newapt download "$package/$release") || die "could not fetch the package $package of $release"
 	aside "$folder"
-	dpkg-deb -x "$work/$package"_*.deb "$aside"
+	dpkg-deb -x "$work/$folder/$package"_*.deb "$aside"
 	chmod 755 "$aside"
 	place "$folder"
 done

@@ -380,6 +380,21 @@ func IPXE(t testing.TB, name string) string {
 	if dir == "" {
 		dir = cached(t, "ipxe-13")
 	}
+	return below(t, dir, name)
+}
+
+// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2.  The test is skipped where PXESRV_TEST_IPXE stands
+// for all of iPXE.
+func IPXE2(t testing.TB, name string) string {
+	t.Helper()
+	if os.Getenv("PXESRV_TEST_IPXE") != "" {
+		t.Skip("PXESRV_TEST_IPXE is set, so 'make deps' fetches no iPXE 2")
+	}
+	return below(t, cached(t, "ipxe-14"), name)
+}
+
+func below(t testing.TB, dir, name string) string {
+	t.Helper()
 	for _, sub := range []string{"", "usr/lib/ipxe", "boot"} {
 		if path := filepath.Join(dir, sub, name); exists(path) {
 			return path
