@@ -58,6 +58,7 @@ var reserved = []struct {
 	{"github.com/coreos/go-systemd", []string{"pkg/daemon"}, nil, "one place speaks to systemd"},
 	{"github.com/pires/go-proxyproto", []string{"pkg/httpd"}, nil, "one place reads the PROXY protocol"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
+	{"github.com/ulikunitz/xz", []string{"pkg/loader"}, nil, "one place looks into builds of iPXE"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},
 }

@@ -22,10 +22,11 @@ var names = map[string][]string{
 	"ipxe-shim.efi":    {"ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"snponly-shim.efi": {"snponly-shim.efi", "ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"shimx64.efi":      {"shimx64.efi"},
+	// What the shims of distributions start: iPXE under that name, beside the shim.
+	"grubx64.efi": {"grubx64.efi"},
 }
 
-// Shims are the loaders for machines with Secure Boot, all for x86-64, in the order in which one stands for another. The shim of iPXE
-// starts the signed program that has its own name without "-shim", and ipxe.efi when it has another name.
+// Shims are the loaders for machines with Secure Boot, all for x86-64, in the order in which one stands for another. See Build.Wants.
 var Shims = []string{"ipxe-shim.efi", "snponly-shim.efi", "shimx64.efi"}
 
 // Name returns the loader that a clean, absolute path of a request asks for: /NAME or /ipxe/NAME. "" is none.

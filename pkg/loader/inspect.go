@@ -2,6 +2,7 @@ package loader
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"regexp"
 	"strings"
@@ -20,28 +21,48 @@ type Build struct {
 	Arch string
 	// How says where the features come from, for people.
 	How string
+	// Starts is the program that a shim of Secure Boot starts, from the folder that it lies in itself: grubx64.efi. "" is no shim.
+	Starts string
 }
+
+// says is a text that every build of iPXE has.
+const says = "iPXE"
 
 // machines are the processors in the header of a PE file (Microsoft PE format, "Machine Types").
 var machines = map[uint16]string{0x014c: "i386", 0x8664: "x86_64", 0x01c2: "arm", 0xaa64: "arm64", 0x5064: "riscv64", 0x6264: "loong64"}
 
-// version is the text that iPXE prints at its start: 1.0.0+git-20190125.36a4c85-5.1, 1.21.1+ (g123), 2.0.0+.
-var version = regexp.MustCompile(`\x00([0-9]+\.[0-9]+\.[0-9]+[-+~.0-9A-Za-z() ]{0,100})\x00`)
+// version is the text that iPXE prints at its start: 1.0.0+git-20190125.36a4c85-5.1, 1.21.1+ (g123), 2.0.0+. Before it stands the
+// zero of another text, in BIOS builds perhaps with code for nothing behind it (90, which is no UTF-8).
+var version = regexp.MustCompile(`[\x00\x{fffd}]([0-9]+\.[0-9]+\.[0-9]+[-+~.0-9A-Za-z() ]{0,100})\x00`)
 
 // Inspect tells what a build of iPXE can do. It takes any bytes.
 //
-// Programs for UEFI are not compressed, so the names of commands, settings and schemes stand in them, each ended by a zero.
-// Of BIOS builds only the beginning is readable: an ipxe.lkrn has the header of a Linux kernel with the version in it
-// (Documentation/arch/x86/boot.rst), undionly.kpxe has nothing. What is known of that version is taken; of an unknown one
-// what the poorest stock build can do.
+// The names of commands, settings and schemes stand in a build, each ended by a zero: in programs for UEFI as they are, in BIOS
+// builds (ipxe.lkrn, undionly.kpxe, ROMs) packed.
 func Inspect(body []byte) Build {
-	switch {
-	case isPE(body):
+	if isPE(body) {
 		return inspectEFI(body)
-	case len(body) > 0x210 && string(body[0x202:0x206]) == "HdrS":
-		return bios(kernelVersion(body))
 	}
-	return Build{Loader: ipxe.Loader{Assumed: true, Features: poorest.Features}, How: "the file shows nothing of what it can do"}
+	kernel, known := "", len(body) > 0x210 && string(body[0x202:0x206]) == "HdrS"
+	if known { // an ipxe.lkrn has the header of a Linux kernel with the version in it (Documentation/arch/x86/boot.rst)
+		kernel = kernelVersion(body)
+	}
+	text := payload(body)
+	if text == nil && bytes.Contains(body, []byte(says)) && hasWord(body, "imgexec") {
+		text = body // a build that was not packed
+	}
+	if text == nil {
+		b := Build{IPXE: kernel != "", How: "the file shows nothing of what it can do: assumed to be as poor as a stock build can be"}
+		b.Assumed, b.Features, b.Version = true, poorest, kernel
+		if known {
+			b.Platform, b.Arch = ipxe.BIOS, "i386"
+		}
+		return b
+	}
+	b := Build{IPXE: true, Arch: "i386", How: "found in the file"}
+	b.Platform, b.Version, b.Features = ipxe.BIOS, cmp.Or(kernel, findVersion(text)), features(text)
+	b.DNS = dnsServers(b.Version)
+	return b
 }
 
 func isPE(body []byte) bool {
@@ -53,31 +74,47 @@ func isPE(body []byte) bool {
 }
 
 func inspectEFI(body []byte) Build {
-	b := Build{IPXE: bytes.Contains(body, []byte("iPXE")), How: "found in the file"}
+	b := Build{IPXE: bytes.Contains(body, []byte(says)), How: "found in the file"}
 	b.Platform = ipxe.UEFI
 	machine := binary.LittleEndian.Uint16(body[binary.LittleEndian.Uint32(body[0x3c:])+4:])
 	if b.Arch = machines[machine]; b.Arch == "" {
 		const digits = "0123456789abcdef"
 		b.Arch = "machine 0x" + string([]byte{digits[machine>>12], digits[machine>>8&15], digits[machine>>4&15], digits[machine&15]})
 	}
-	if !b.IPXE {
-		b.How = "not iPXE"
+	// The shim of iPXE names iPXE as its maker, and iPXE has its own name in UTF-16, too.
+	if !b.IPXE || managesKeys(body) {
+		b.IPXE, b.How, b.Starts = false, "not iPXE", starts(body)
 		return b
 	}
-	if v := version.FindSubmatch(body); v != nil {
-		b.Version = string(v[1])
+	b.Version, b.Features = findVersion(body), features(body)
+	b.Autoexec = readsAutoexec(body)
+	b.DNS = dnsServers(b.Version)
+	return b
+}
+
+// findVersion returns the version that a build says of itself, or "".
+func findVersion(text []byte) string {
+	if v := version.FindSubmatch(text); v != nil {
+		return string(v[1])
 	}
-	has := func(word string) bool { return bytes.Contains(body, []byte("\x00"+word+"\x00")) }
-	b.Features = ipxe.Features{
-		Autoexec: readsAutoexec(body),
+	return ""
+}
+
+// hasWord reports whether a build has a text. What stands before it is as before a version.
+func hasWord(text []byte, word string) bool {
+	return bytes.Contains(text, []byte("\x00"+word+"\x00")) || bytes.Contains(text, []byte("\x90"+word+"\x00"))
+}
+
+// features looks for what both kinds of builds have by the same names.
+func features(text []byte) ipxe.Features {
+	has := func(word string) bool { return hasWord(text, word) }
+	return ipxe.Features{
 		VLAN:     has("vcreate"),
 		IPv6:     has("gateway6") && has("len6"), // the settings come with the protocol (src/net/ipv6.c)
 		HTTPS:    has("https"),
 		LinkWait: has("iflinkwait"),
 		Replace:  has("imgexec") && has("replace"),
-		DNS:      dnsServers(b.Version),
 	}
-	return b
 }
 
 // readsAutoexec reports whether a build for UEFI fetches autoexec.ipxe by itself: the name is in it as ASCII, or as UTF-16.
@@ -101,42 +138,11 @@ func kernelVersion(body []byte) string {
 	if end < 0 {
 		return ""
 	}
-	if v := version.FindSubmatch([]byte("\x00" + string(text[:end]) + "\x00")); v != nil {
-		return string(v[1])
-	}
-	return ""
-}
-
-// known are the BIOS builds whose commands were tried in QEMU, by how their version begins.
-//
-// The build of Debian 13 has VLANs, IPv6 and HTTPS; the BIOS builds of iPXE 2 as they come from its makers have none of them.
-var known = []struct {
-	begins   string
-	features ipxe.Features
-}{
-	{"1.0.0+git-20190125.", ipxe.Features{IPv6: true, Replace: true, DNS: 1}},
-	{"1.21.1+git20250501.dad20602+dfsg-", ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}},
-	{"2.", ipxe.Features{LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}},
+	return findVersion([]byte("\x00" + string(text[:end]) + "\x00"))
 }
 
 // poorest is what every stock build can do. To ask for iflinkwait does no harm where it is missing.
-var poorest = ipxe.Loader{Features: ipxe.Features{LinkWait: true, Replace: true, DNS: 1}}
-
-// BIOS returns what is known of the BIOS build of a version, for files that do not show theirs: an ipxe.efi of the same
-// package has it.
-func BIOS(version string) Build { return bios(version) }
-
-func bios(version string) Build {
-	b := Build{IPXE: version != "", Arch: "i386", Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: version}}
-	for _, k := range known {
-		if strings.HasPrefix(version, k.begins) {
-			b.Features, b.How = k.features, "known of this version"
-			return b
-		}
-	}
-	b.Features, b.Assumed, b.How = poorest.Features, true, "unknown version: assumed to be as poor as a stock build can be"
-	return b
-}
+var poorest = ipxe.Features{LinkWait: true, Replace: true, DNS: 1}
 
 // dnsServers returns how many DNS servers a version asks. Nothing in the file shows it. iPXE of 2019 asks the first alone, that
 // of 2025 each in turn; of those between, one is what is certain.

@@ -5,10 +5,12 @@ package loader
 import (
 	"bytes"
 	"encoding/binary"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ulikunitz/xz/lzma"
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/lab"
@@ -73,55 +75,155 @@ func TestInspect(t *testing.T) {
 	check("wide", efi(0x14c, "iPXE", strings.Join(strings.Split("autoexec.ipxe", ""), "\x00")), Build{IPXE: true, Arch: "i386", Loader: uefi("", ipxe.Features{Autoexec: true, DNS: 1})})
 	check("another processor", efi(0x1234, "iPXE"), Build{IPXE: true, Arch: "machine 0x1234", Loader: uefi("", ipxe.Features{DNS: 1})})
 	check("another program", efi(0x8664, "GRUB", "https"), Build{Arch: "x86_64", Loader: uefi("", ipxe.Features{})})
-	check("cut", []byte("MZ"), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest.Features}})
-	check("PE header far away", bytes.Repeat([]byte("MZ\xff\xff"), 40), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest.Features}})
+	check("cut", []byte("MZ"), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest}})
+	check("PE header far away", bytes.Repeat([]byte("MZ\xff\xff"), 40), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest}})
 
-	check("BIOS, known", lkrn("1.0.0+git-20190125.36a4c85-5.1"), Build{IPXE: true, Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "1.0.0+git-20190125.36a4c85-5.1", Features: ipxe.Features{IPv6: true, Replace: true, DNS: 1}}})
-	check("BIOS, 2", lkrn("2.0.0+ (gabcd)"), Build{IPXE: true, Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "2.0.0+ (gabcd)", Features: ipxe.Features{LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}}})
-	check("BIOS, unknown", lkrn("1.20.1+"), Build{IPXE: true, Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "1.20.1+", Features: poorest.Features, Assumed: true}})
+	bios := func(version string, f ipxe.Features) Build {
+		return Build{IPXE: true, Arch: "i386", Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: version, Features: f}}
+	}
+	fullBIOS := full
+	fullBIOS.Autoexec = false
+	text := []byte("code\x90" + strings.Join(all, "\x00f\x90") + "\x00") // as between the texts of a BIOS build
+	packed := pack(t, text, true)
+	check("BIOS", append(lkrn("1.20.1+"), packed...), bios("1.20.1+", ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: 1}))
+	check("BIOS without a header", append(bytes.Repeat([]byte{1}, 5000), packed...), bios("2.0.0+", fullBIOS))
+	check("BIOS without a mark of the end", append(bytes.Repeat([]byte{1}, 5000), pack(t, text, false)...), bios("2.0.0+", fullBIOS))
+	check("BIOS, something behind it", append(append(bytes.Repeat([]byte{1}, 70000), packed...), bytes.Repeat([]byte{0xff}, 900)...), bios("2.0.0+", fullBIOS))
+	check("BIOS, not packed", append(lkrn("2.0.0+"), text...), bios("2.0.0+", fullBIOS))
+	check("BIOS, bare", append(lkrn("2.0.0+"), pack(t, []byte("iPXE\x002.0.0+\x00imgexec\x00replaced\x00"), true)...), bios("2.0.0+", ipxe.Features{DNS: ipxe.ManyDNS}))
+	check("BIOS, packed in another way", lkrn("2.0.0+ (gabcd)"), Build{IPXE: true, Arch: "i386",
+		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "2.0.0+ (gabcd)", Features: poorest, Assumed: true}})
 	check("a Linux kernel", lkrn("6.1.0-18-amd64 (debian-kernel@lists.debian.org) #1 SMP"), Build{Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest.Features, Assumed: true}})
+		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest, Assumed: true}})
 	check("a header that points out of the file", lkrn("")[:0x220], Build{Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest.Features, Assumed: true}})
+		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest, Assumed: true}})
 	for n := range 0x300 { // cut anywhere
 		Inspect(lkrn("2.0.0+")[:n])
 		Inspect(append(efi(0x8664, all...), make([]byte, 0x300)...)[:n])
 	}
 }
 
-// TestInspectReal looks into the files of Debian 12 and 13, whose commands were run in QEMU one by one.
+// pack packs a text as iPXE's build does.
+func pack(t testing.TB, text []byte, eos bool) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	c := lzma.WriterConfig{Properties: &lzma.Properties{LC: 2}, DictCap: 1 << 14, EOSMarker: eos, Size: int64(len(text)), SizeInHeader: !eos}
+	w, err := c.NewWriter(&b)
+	if err == nil {
+		_, err = w.Write(text)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()[lzma.HeaderLen:]
+}
+
+// TestInspectReal looks into the files of Debian 12, 13 and testing, whose commands were run in QEMU one by one.
 func TestInspectReal(t *testing.T) {
-	const old, today = "1.0.0+git-20190125.36a4c85-5.1", "1.21.1+git20250501.dad20602+dfsg-1"
+	const old, today, forky = "1.0.0+git-20190125.36a4c85-5.1", "1.21.1+git20250501.dad20602+dfsg-1", "2."
+	poor := ipxe.Features{IPv6: true, Replace: true, DNS: 1}
 	rich := ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}
-	richEFI := rich
-	richEFI.Autoexec = true
-	for file, want := range map[string]ipxe.Loader{
-		"/usr/lib/ipxe/ipxe.lkrn":       {Platform: ipxe.BIOS, Version: old, Features: ipxe.Features{IPv6: true, Replace: true, DNS: 1}},
-		"/usr/lib/ipxe/ipxe.efi":        {Platform: ipxe.UEFI, Version: old, Features: ipxe.Features{IPv6: true, Replace: true, DNS: 1}},
-		lab.IPXE(t, "ipxe.lkrn"):        {Platform: ipxe.BIOS, Version: today, Features: rich},
-		lab.IPXE(t, "ipxe.efi"):         {Platform: ipxe.UEFI, Version: today, Features: richEFI},
-		lab.IPXE(t, "ipxe-arm64.efi"):   {Platform: ipxe.UEFI, Version: today, Features: richEFI},
-		lab.IPXE(t, "snponly.efi"):      {Platform: ipxe.UEFI, Version: today, Features: richEFI},
-		"/usr/lib/ipxe/undionly.kpxe":   {Assumed: true, Features: poorest.Features},
-		lab.IPXE(t, "undionly.kpxe"):    {Assumed: true, Features: poorest.Features},
-		"/usr/lib/ipxe/snponly.efi":     {Platform: ipxe.UEFI, Version: old, Features: ipxe.Features{IPv6: true, Replace: true, DNS: 1}},
-		lab.IPXE(t, "ipxe-riscv64.efi"): {Platform: ipxe.UEFI, Version: today, Features: richEFI},
+	for _, test := range []struct {
+		version string
+		files   []string
+		find    func(name string) string
+		want    ipxe.Features // of the BIOS builds
+	}{
+		{old, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "virtio-net.rom", "ipxe.efi", "snponly.efi"},
+			func(name string) string { return "/usr/lib/ipxe/" + name }, poor},
+		{today, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
+			func(name string) string { return lab.IPXE(t, name) }, rich},
+		{forky, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
+			func(name string) string { return lab.IPXE2(t, name) }, rich},
 	} {
-		body, err := os.ReadFile(file)
-		if err != nil {
-			t.Errorf("%v (run 'make deps')", err)
-			continue
-		}
-		got := Inspect(body)
-		if strings.HasPrefix(file, "/usr/") && strings.HasPrefix(got.Version, "1.21.1+git2025") {
-			t.Logf("%s: %s: this system has the iPXE of Debian 13 itself", file, got.Version)
-			continue
-		}
-		if got.Loader != want {
-			t.Errorf("%s\ngot  %+v\nwant %+v", filepath.Base(file), got.Loader, want)
+		t.Run(test.version, func(t *testing.T) {
+			for _, name := range test.files {
+				body, err := os.ReadFile(test.find(name))
+				if err != nil {
+					t.Errorf("%v (run 'make deps')", err)
+					continue
+				}
+				want := ipxe.Loader{Platform: ipxe.BIOS, Version: test.version, Features: test.want}
+				if strings.HasSuffix(name, ".efi") {
+					want.Platform, want.Autoexec = ipxe.UEFI, test.version != old
+				}
+				got := Inspect(body)
+				if test.version == old && strings.HasPrefix(got.Version, "1.21.1+git2025") {
+					t.Logf("%s: %s: this system has the iPXE of Debian 13 itself", name, got.Version)
+					continue
+				}
+				if test.version == forky && strings.HasPrefix(got.Version, forky) {
+					want.Version = got.Version
+				}
+				if got.Loader != want || !got.IPXE || got.How != "found in the file" || got.Starts != "" {
+					t.Errorf("%s\ngot  %+v (%s)\nwant %+v", name, got.Loader, got.How, want)
+				}
+			}
+		})
+	}
+}
+
+// TestPayloadBounds: what a file can cost, whatever it has.
+func TestPayloadBounds(t *testing.T) {
+	bomb := pack(t, bytes.Repeat(append([]byte("iPXE\x00"), noise(5000)...), 900), true) // unpacks to 4.5 MB
+	if text := payload(bomb); len(text) != maxPayload {
+		t.Errorf("%d bytes were unpacked, want %d", len(text), maxPayload)
+	}
+	// Each of many places unpacks to much that is not iPXE.
+	hostile := bytes.Repeat(pack(t, bytes.Repeat(noise(5000), 900), true), 10)
+	if text := payload(hostile); text != nil {
+		t.Errorf("%d bytes were found", len(text))
+	}
+	for _, zeros := range []int{0, 1, 4, 5, 6, 100, maxPrefix, maxPrefix + 100} {
+		if text := payload(make([]byte, zeros)); text != nil {
+			t.Errorf("%d zeros: %d bytes were found", zeros, len(text))
 		}
 	}
+}
+
+// noise is n bytes that look like code.
+func noise(n int) []byte {
+	b, r := make([]byte, n), rand.New(rand.NewPCG(1, 2))
+	for i := range b {
+		b[i] = byte(r.IntN(256))
+	}
+	return b
+}
+
+// FuzzInspect: any bytes are looked into, and what is packed behind them as iPXE does it is found with what it can do, unless a zero in
+// front of it could be another start.
+func FuzzInspect(f *testing.F) {
+	f.Add([]byte("MZ"), uint8(0xff), true)
+	f.Add(lkrn("2.0.0+"), uint8(5), false)
+	f.Add(efi(0x8664, "iPXE"), uint8(0), true)
+	f.Add(pack(f, noise(9000), true), uint8(3), false)
+	words := []string{"vcreate", "gateway6", "len6", "https", "iflinkwait", "imgexec", "replace"}
+	f.Fuzz(func(t *testing.T, front []byte, which uint8, eos bool) {
+		if got := len(payload(front)); got > maxPayload {
+			t.Fatalf("%d bytes were unpacked", got)
+		}
+		if before := Inspect(front); before != Inspect(front) {
+			t.Fatal("two looks, two answers")
+		}
+		front = bytes.ReplaceAll(front, []byte{0}, []byte{1})
+		if len(front) > maxPrefix-1 || isPE(front) || len(front) > 0x210 && string(front[0x202:0x206]) == "HdrS" {
+			return
+		}
+		text := []byte("iPXE\x002.0.0+\x00")
+		has := map[string]bool{}
+		for i, w := range words {
+			if has[w] = which>>i&1 != 0; has[w] {
+				text = append(append(text, w...), 0)
+			}
+		}
+		got := Inspect(append(front, pack(t, text, eos)...))
+		want := ipxe.Features{VLAN: has["vcreate"], IPv6: has["gateway6"] && has["len6"], HTTPS: has["https"], LinkWait: has["iflinkwait"],
+			Replace: has["imgexec"] && has["replace"], DNS: ipxe.ManyDNS}
+		if got.Features != want || got.Version != "2.0.0+" || got.Platform != ipxe.BIOS || !got.IPXE || got.Assumed {
+			t.Fatalf("behind %q\ngot  %+v\nwant %+v", front, got, want)
+		}
+	})
 }
