@@ -62,7 +62,7 @@ func loaderFlags(f *pflag.FlagSet) *isoFlags {
 	fileFlag(f, &m.LKRN, "lkrn", "", "file", "ipxe.lkrn, for BIOS")
 	fileFlag(f, &m.EFI, "efi", "", "file", "ipxe.efi, for UEFI")
 	fileFlag(f, &m.EFIARM64, "efi-arm64", "", "file", "ipxe.efi for UEFI on 64-bit ARM (default: none)")
-	fileFlag(f, &m.Shim, "shim", "", "file", "shim for Secure Boot, which starts ipxe.efi (default: none)")
+	fileFlag(f, &m.Shim, "shim", "", "file", "shim for Secure Boot, which starts the signed ipxe.efi (default: none)")
 	fileFlag(f, &m.ISOLINUX, "isolinux", "", "file", "isolinux.bin")
 	fileFlag(f, &m.LDLinux, "ldlinux", "", "file", "ldlinux.c32")
 	fileFlag(f, &m.ISOHDPFX, "isohdpfx", "", "file", "isohdpfx.bin")
@@ -185,11 +185,19 @@ func isoMake(io streams) (*pflag.FlagSet, action) {
 			}
 		}
 		if m.kit, err = media.Open(loaders.Files); err != nil || !m.partial && len(m.kit.Lacking()) > 0 {
-			hint := "pxesrv iso check-loaders shows what is there; --lkrn and --efi take other files"
+			hint := "pxesrv iso check-loaders shows what is there; --lkrn, --efi and --loaders take other files"
 			if err == nil {
 				hint += "; --allow-partial makes ISOs that do not boot by it"
 			}
-			return fmt.Errorf("%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint)
+			if list { // what is wrong with its rows is said in the same run
+				rows, refused, err := readRows(cmp.Or(csv, lines), csv != "", o)
+				if err != nil {
+					return err
+				}
+				ownFiles(rows, refused)
+				refused.say(io, cmp.Or(csv, lines))
+			}
+			return fmt.Errorf("%s\n%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint, unpackHint)
 		}
 		if list {
 			return m.list(ctx, cmp.Or(csv, lines), csv != "", out, o)
@@ -197,6 +205,10 @@ func isoMake(io streams) (*pflag.FlagSet, action) {
 		return m.one(ctx, one, file, o)
 	}
 }
+
+// unpackHint is how to come to the loaders of Debian 13 on another system.
+const unpackHint = "Debian 13's package ipxe (https://packages.debian.org/trixie/all/ipxe/download) need not be installed: " +
+	"dpkg-deb -x ipxe_*_all.deb /srv/ipxe-13, then --loaders /srv/ipxe-13/usr/lib/ipxe"
 
 // isoKeys returns the keys that sign, or nil.
 func isoKeys(io streams, c config.Config, file string) (*media.Keys, error) {
@@ -261,13 +273,9 @@ func (m *maker) one(ctx context.Context, flags map[string]*string, file string, 
 
 // list makes the ISOs of a list. What is wrong with a row costs no other row.
 func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o hosts.Options) error {
-	rows, bad, err := readList(file, isCSV, o)
+	rows, refused, err := readRows(file, isCSV, o)
 	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	refused := map[int][]string{} // by line
-	for _, e := range bad {
-		refused[e.Line] = append(refused[e.Line], strings.TrimPrefix(e.Error(), fmt.Sprintf("line %d: ", e.Line)))
+		return err
 	}
 	total := len(rows) + len(refused)
 	rows = ownFiles(rows, refused)
@@ -304,18 +312,14 @@ func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o
 		done, err = media.Write(ctx, dir, images, options)
 		clear()
 	}
-	for _, line := range slices.Sorted(maps.Keys(refused)) {
-		for _, why := range refused[line] {
-			fmt.Fprintf(m.io.err, "%s:%d: %s\n", file, line, why)
-		}
-	}
+	refused.say(m.io, file)
 	if err != nil {
 		return err
 	}
 	m.say()
 	if unable > 0 {
-		fmt.Fprintf(m.io.err, "pxesrv: %s refused for what a loader cannot do: --lkrn and --efi take other loaders, --allow-partial leaves that way to boot out\n",
-			counted(unable, "host"))
+		fmt.Fprintf(m.io.err, "pxesrv: %s refused for what a loader cannot do: --lkrn, --efi and --loaders take other loaders, --allow-partial leaves that way to boot out\n%s\n",
+			counted(unable, "host"), unpackHint)
 	}
 	fmt.Fprintf(m.io.err, "pxesrv: %s: %s, %d new, %d changed, %d unchanged", dir, counted(done.Total(), "ISO"), done.New, done.Changed, done.Unchanged)
 	if len(refused) == 0 {
@@ -324,6 +328,30 @@ func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o
 	}
 	fmt.Fprintf(m.io.err, "; %d of %s refused\n", len(refused), counted(total, "row"))
 	return errQuiet
+}
+
+// refusals are what is wrong with the rows of a list, by line.
+type refusals map[int][]string
+
+func (r refusals) say(io streams, file string) {
+	for _, line := range slices.Sorted(maps.Keys(r)) {
+		for _, why := range r[line] {
+			fmt.Fprintf(io.err, "%s:%d: %s\n", file, line, why)
+		}
+	}
+}
+
+// readRows reads a list of hosts, and what is wrong with its rows.
+func readRows(file string, isCSV bool, o hosts.Options) ([]hosts.Row, refusals, error) {
+	rows, bad, err := readList(file, isCSV, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	refused := refusals{}
+	for _, e := range bad {
+		refused[e.Line] = append(refused[e.Line], strings.TrimPrefix(e.Error(), fmt.Sprintf("line %d: ", e.Line)))
+	}
+	return rows, refused, nil
 }
 
 // readList reads a list of hosts; - is standard input.
@@ -344,7 +372,7 @@ func readList(file string, isCSV bool, o hosts.Options) ([]hosts.Row, []*hosts.R
 }
 
 // ownFiles returns the rows whose files are of no other host: a:b and a-b are two names and would be one file.
-func ownFiles(rows []hosts.Row, refused map[int][]string) []hosts.Row {
+func ownFiles(rows []hosts.Row, refused refusals) []hosts.Row {
 	of := map[string][]hosts.Row{}
 	for _, r := range rows {
 		name := strings.ToLower(media.FileName(r.Host.Name))
@@ -380,7 +408,7 @@ func (m *maker) hint(err error) string {
 	if m.partial || !strings.Contains(err.Error(), "no boot by ") {
 		return ""
 	}
-	return "\n--lkrn and --efi take other loaders, --allow-partial leaves that way to boot out"
+	return "\n--lkrn, --efi and --loaders take other loaders, --allow-partial leaves that way to boot out\n" + unpackHint
 }
 
 // say says the notes, each once.

@@ -22,6 +22,7 @@ import (
 var (
 	saysHost   = regexp.MustCompile(`(?m)^set q \$\{q\}&host=(\S+)$`)
 	saysPlace  = regexp.MustCompile(`(?m)^echo Host (.*)$`)
+	saysSigned = regexp.MustCompile(`(?m)^set q \$\{q\}&.*hostsig=[0-9a-f]`)
 	saysServer = regexp.MustCompile(`(?m)^set srv[0-9]+ (\S+)$`)
 )
 
@@ -84,6 +85,12 @@ func inspectFile(io streams, path string, script bool) error {
 	for _, m := range saysServer.FindAllSubmatch(first, -1) {
 		fmt.Fprintf(t, "asks\t%s\n", m[1])
 	}
+	if signed := "no: whoever asks in the name of this host gets what it gets"; saysHost.Match(first) {
+		if saysSigned.Match(first) {
+			signed = "yes, by a key of iso keygen"
+		}
+		fmt.Fprintf(t, "signed\t%s\n", signed)
+	}
 	fmt.Fprintf(t, "BIOS\t%s\n", bootsFrom(info.BIOS, info.BIOSStick))
 	fmt.Fprintf(t, "UEFI\t%s\n", bootsFrom(info.UEFI, info.UEFIStick))
 	for _, l := range info.Loaders {
@@ -97,8 +104,10 @@ func inspectFile(io streams, path string, script bool) error {
 			what = media.SYSLINUX(body)
 		case b.IPXE:
 			what = b.Loader.String() + on(b) + ", " + abilities(b)
+		case b.Starts != "":
+			what = shim(b)
 		case b.Platform == ipxe.UEFI:
-			what = "not iPXE: a shim" + on(b)
+			what = "not iPXE" + on(b)
 		}
 		if what != "" {
 			what = ": " + what
@@ -146,6 +155,11 @@ func bootsFrom(cd, stick bool) string {
 		return "boots from USB stick, not from CD"
 	}
 	return "does not boot"
+}
+
+// shim says what a shim starts.
+func shim(b loader.Build) string {
+	return "a shim" + on(b) + ", which starts " + b.Starts + " beside itself"
 }
 
 // on names the processor of a build for UEFI.
@@ -198,6 +212,8 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 				fmt.Fprintf(t, "%s\tnot found\n", l.Name)
 			case l.Build.IPXE:
 				fmt.Fprintf(t, "%s\t%s: %v%s\n\t%s\n", l.Name, l.Path, l.Build.Loader, on(l.Build), abilities(l.Build))
+			case l.Build.Starts != "":
+				fmt.Fprintf(t, "%s\t%s: %s\n\tin ISOs that is the name of iPXE\n", l.Name, l.Path, shim(l.Build))
 			case l.SYSLINUX != "":
 				fmt.Fprintf(t, "%s\t%s: %s\n", l.Name, l.Path, l.SYSLINUX)
 			default:

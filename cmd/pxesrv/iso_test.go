@@ -21,8 +21,12 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// iPXE of today, for stories.
+// iPXE of today and of version 2, and a shim, for stories.
 func init() {
+	for variable, name := range map[string]string{"LKRN2": "ipxe.lkrn", "EFI2": "ipxe.efi"} {
+		scriptVariables[variable] = func(t testing.TB) string { return lab.IPXE2(t, name) }
+	}
+	scriptVariables["SHIM"] = func(testing.TB) string { return "/usr/lib/shim/shimx64.efi" }
 	for variable, name := range map[string]string{"LKRN": "ipxe.lkrn", "EFI": "ipxe.efi", "EFIARM64": "ipxe-arm64.efi"} {
 		scriptVariables[variable] = func(t testing.TB) string { return lab.IPXE(t, name) }
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -169,7 +170,7 @@ func (i *Info) lookUEFI(m *medium, esp extent, boot uint32, mbr []byte) error {
 			return fmt.Errorf("ESP.IMG: %w", err)
 		}
 	}
-	for _, name := range []string{"BOOTX64.EFI", "BOOTAA64.EFI", "IPXE.EFI"} {
+	for _, name := range efiPrograms(folder) {
 		e, found, err := f.find(folder, name)
 		if err != nil {
 			return fmt.Errorf("ESP.IMG: EFI/BOOT/%s: %w", name, err)
@@ -423,6 +424,17 @@ func (f *fat) entry(dir []byte, name string, directory bool) (first int, size in
 		}
 	}
 	return 0, 0, false
+}
+
+// efiPrograms returns the names of the programs in a directory: what firmware looks for, and what a shim does.
+func efiPrograms(dir []byte) (names []string) {
+	for e := dir; len(e) >= entrySize && e[0] != 0; e = e[entrySize:] {
+		if name := strings.TrimRight(string(e[:8]), " ") + ".EFI"; string(e[8:11]) == "EFI" && e[11]&(attrVolume|attrDirectory) == 0 &&
+			goodShort.MatchString(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // find returns the file with this name in a directory.

@@ -2,6 +2,7 @@ package iso_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -47,10 +48,10 @@ func TestInspect(t *testing.T) {
 		want := map[string][]byte{"isolinux.bin": l.ISOLINUX, "ldlinux.c32": l.LDLinux, "ipxe.lkrn": l.LKRN, "isohdpfx.bin": l.ISOHDPFX,
 			"BOOTX64.EFI": l.EFI, "BOOTAA64.EFI": l.EFIARM64}
 		if l.Shim != nil {
-			want["BOOTX64.EFI"], want["IPXE.EFI"] = l.Shim, l.EFI
+			want["BOOTX64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimStarts), "IPXE.EFI")] = l.Shim, l.EFI
 		}
 		if l.ShimARM64 != nil {
-			want["BOOTAA64.EFI"], want["IPXE.EFI"] = l.ShimARM64, l.EFIARM64
+			want["BOOTAA64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimARM64Starts), "IPXE.EFI")] = l.ShimARM64, l.EFIARM64
 		}
 		for _, loader := range info.Loaders {
 			content := want[loader.Name]

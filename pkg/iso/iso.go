@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"regexp"
+	"strings"
 )
 
 // Loaders are the contents of the files that boot. Each way to boot is optional, but not all of them, and a way needs all of
@@ -38,10 +40,11 @@ type Loaders struct {
 	EFI      []byte // ipxe.efi for x86-64
 	EFIARM64 []byte // ipxe.efi for 64-bit ARM
 
-	// Secure Boot: the firmware starts the shim, and that the iPXE beside it under the name IPXE.EFI. As both shims look for
-	// that name, an image has one of them only.
-	Shim      []byte // for x86-64
-	ShimARM64 []byte // for 64-bit ARM
+	// Secure Boot: the firmware starts the shim, and that the iPXE beside it, under the name that it looks for.
+	Shim            []byte // for x86-64
+	ShimStarts      string // "" is ipxe.efi
+	ShimARM64       []byte // for 64-bit ARM
+	ShimARM64Starts string
 }
 
 func (l *Loaders) bios() bool { return l.LKRN != nil }
@@ -185,17 +188,29 @@ type efiFile struct {
 // specification, 3.5.1.1).
 func (l *Loaders) efiFiles() []efiFile {
 	var files []efiFile
-	add := func(boot string, ipxe, shim []byte) {
+	add := func(boot string, ipxe, shim []byte, starts string) {
 		switch {
 		case shim != nil:
-			files = append(files, efiFile{boot, shim}, efiFile{"IPXE    EFI", ipxe})
+			files = append(files, efiFile{boot, shim}, efiFile{shortName(or(starts, "ipxe.efi")), ipxe})
 		case ipxe != nil:
 			files = append(files, efiFile{boot, ipxe})
 		}
 	}
-	add("BOOTX64 EFI", l.EFI, l.Shim)
-	add("BOOTAA64EFI", l.EFIARM64, l.ShimARM64)
+	add("BOOTX64 EFI", l.EFI, l.Shim, l.ShimStarts)
+	add("BOOTAA64EFI", l.EFIARM64, l.ShimARM64, l.ShimARM64Starts)
 	return files
+}
+
+// goodShort are the names that a FAT file system has room for without a second, long one.
+var goodShort = regexp.MustCompile(`^[A-Z0-9_-]{1,8}\.EFI$`)
+
+// shortName returns a name such as grubx64.efi as FAT has it, 8+3 characters, or "".
+func shortName(name string) string {
+	name = strings.ToUpper(name)
+	if !goodShort.MatchString(name) {
+		return ""
+	}
+	return fmt.Sprintf("%-8sEFI", strings.TrimSuffix(name, ".EFI"))
 }
 
 // check says what keeps these files from making an image that boots.
@@ -233,8 +248,17 @@ func (l *Loaders) check() error {
 	if !l.bios() && !l.uefi() {
 		return errors.New("no loaders: nothing would boot; a BIOS needs isolinux.bin, ldlinux.c32 and ipxe.lkrn, UEFI needs ipxe.efi")
 	}
-	if l.Shim != nil && l.ShimARM64 != nil {
-		return errors.New("two shims: both start EFI/BOOT/IPXE.EFI, so an image has room for one of them")
+	for _, name := range []string{l.ShimStarts, l.ShimARM64Starts} {
+		if name != "" && shortName(name) == "" {
+			return fmt.Errorf("the shim starts %q, and an image has room for names of 8 characters and .efi only", name)
+		}
+	}
+	taken := map[string]bool{}
+	for _, f := range l.efiFiles() {
+		if taken[f.name] {
+			return fmt.Errorf("two shims, or a shim that starts its own name: EFI/BOOT/%s.EFI would be two files", strings.TrimRight(f.name[:8], " "))
+		}
+		taken[f.name] = true
 	}
 	return nil
 }

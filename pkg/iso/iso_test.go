@@ -124,6 +124,8 @@ func ways() map[string]iso.Loaders {
 		"UEFI on both":               {EFI: all.EFI, EFIARM64: all.EFIARM64},
 		"UEFI with shim":             {EFI: all.EFI, Shim: all.Shim},
 		"UEFI on ARM with shim":      {EFIARM64: all.EFIARM64, ShimARM64: fakeEFI(0xaa64, 5000)},
+		"UEFI with shims": {EFI: all.EFI, Shim: all.Shim, ShimStarts: "grubx64.efi",
+			EFIARM64: all.EFIARM64, ShimARM64: fakeEFI(0xaa64, 5000), ShimARM64Starts: "GRUB.EFI"},
 	}
 }
 
@@ -143,7 +145,14 @@ func TestRefused(t *testing.T) {
 		{"shim alone", func(l *iso.Loaders) { l.EFI = nil }, "the shim boots nothing without ipxe.efi"},
 		{"shim for ARM alone", func(l *iso.Loaders) { *l = iso.Loaders{EFI: l.EFI, ShimARM64: l.EFIARM64} },
 			"the shim for ARM boots nothing without ipxe.efi for ARM"},
-		{"two shims", func(l *iso.Loaders) { l.ShimARM64 = l.EFIARM64 }, "two shims"},
+		{"two shims", func(l *iso.Loaders) { l.ShimARM64 = l.EFIARM64 }, "two shims, or a shim that starts its own name: EFI/BOOT/IPXE.EFI would"},
+		{"two shims, one name", func(l *iso.Loaders) {
+			l.ShimStarts, l.ShimARM64, l.ShimARM64Starts = "grub.efi", l.EFIARM64, "GRUB.efi"
+		}, "EFI/BOOT/GRUB.EFI would be two files"},
+		{"a shim that starts itself", func(l *iso.Loaders) { l.ShimStarts = "bootx64.efi" }, "EFI/BOOT/BOOTX64.EFI would be two files"},
+		{"a long name", func(l *iso.Loaders) { l.ShimStarts = "systemd-bootx64.efi" }, `the shim starts "systemd-bootx64.efi", and an image has room`},
+		{"a name with a folder", func(l *iso.Loaders) { l.ShimStarts = `x\grub.efi` }, `the shim starts "x\\grub.efi", and an image has room`},
+		{"no program", func(l *iso.Loaders) { l.ShimStarts = "grubx64" }, `the shim starts "grubx64", and an image has room`},
 
 		{"empty isolinux", func(l *iso.Loaders) { l.ISOLINUX = []byte{} }, "isolinux.bin: is no isolinux.bin"},
 		{"isolinux without signature", func(l *iso.Loaders) { l.ISOLINUX[64]++ }, "isolinux.bin: is no isolinux.bin: its signature"},

@@ -383,14 +383,14 @@ func IPXE(t testing.TB, name string) string {
 	return below(t, dir, name)
 }
 
-// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2.  The test is skipped where PXESRV_TEST_IPXE stands
-// for all of iPXE.
+// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2.  PXESRV_TEST_IPXE stands for that one, too.
 func IPXE2(t testing.TB, name string) string {
 	t.Helper()
-	if os.Getenv("PXESRV_TEST_IPXE") != "" {
-		t.Skip("PXESRV_TEST_IPXE is set, so 'make deps' fetches no iPXE 2")
+	dir := os.Getenv("PXESRV_TEST_IPXE")
+	if dir == "" {
+		dir = cached(t, "ipxe-14")
 	}
-	return below(t, cached(t, "ipxe-14"), name)
+	return below(t, dir, name)
 }
 
 func below(t testing.TB, dir, name string) string {

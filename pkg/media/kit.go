@@ -46,7 +46,7 @@ var (
 type File struct {
 	Name     string       // isolinux.bin, ldlinux.c32, isohdpfx.bin, ipxe.lkrn, ipxe.efi, ipxe.efi for ARM, shim
 	Path     string       // where it is; "" when it is nowhere
-	Build    loader.Build // what it is, when it is iPXE
+	Build    loader.Build // what it is, when it is iPXE or a shim
 	SYSLINUX string       // as SYSLINUX says
 	Why      string       // what keeps it out of an image, or ""
 
@@ -90,19 +90,19 @@ func Open(f Files) (*Kit, error) {
 		switch {
 		case file.Name != "shim":
 			arm, l.EFIARM64 = append(arm, file), file.body
-		case loader.Inspect(file.body).Arch == "arm64":
-			arm, l.ShimARM64 = append(arm, file), file.body
+		case file.Build.Arch == "arm64":
+			arm, l.ShimARM64, l.ShimARM64Starts = append(arm, file), file.body, file.Build.Starts
 		default:
-			shim, l.Shim = file, file.body
+			shim, l.Shim, l.ShimStarts = file, file.body, file.Build.Starts
 		}
 	}
 	x86 := []*File{efi}
 	if shim != nil {
 		x86 = append(x86, shim)
 	}
-	k.add("UEFI", iso.Loaders{EFI: l.EFI, Shim: l.Shim}, x86...)
+	k.add("UEFI", iso.Loaders{EFI: l.EFI, Shim: l.Shim, ShimStarts: l.ShimStarts}, x86...)
 	if len(arm) > 0 {
-		k.add("UEFI on ARM", iso.Loaders{EFIARM64: l.EFIARM64, ShimARM64: l.ShimARM64}, arm...)
+		k.add("UEFI on ARM", iso.Loaders{EFIARM64: l.EFIARM64, ShimARM64: l.ShimARM64, ShimARM64Starts: l.ShimARM64Starts}, arm...)
 	}
 	var none []error
 	for _, w := range k.ways {
@@ -211,7 +211,7 @@ func (f *File) read() {
 		f.Why = fmt.Sprintf("%s is no loader: it has more than %d bytes", f.Path, maxFile)
 		return
 	}
-	if !strings.HasPrefix(f.Name, "ipxe.") {
+	if f.Name != "shim" && !strings.HasPrefix(f.Name, "ipxe.") {
 		f.SYSLINUX = SYSLINUX(f.body)
 		return
 	}
@@ -220,15 +220,23 @@ func (f *File) read() {
 		return // iso knows what one is
 	}
 	switch {
+	case f.Name == "shim" && f.Build.IPXE:
+		f.Why = fmt.Sprintf("%s is iPXE itself; a shim is what starts it", f.Path)
+	case f.Name == "shim" && f.Build.Starts == "":
+		f.Why = fmt.Sprintf("%s is no shim that an image can have: which program it starts does not stand in it", f.Path)
+	case f.Name == "shim":
 	case !f.Build.IPXE:
 		f.Why = fmt.Sprintf("%s is no iPXE for UEFI", f.Path)
 	case isSNPOnly(f.body):
 		f.Why = fmt.Sprintf("%s is snponly.efi: it knows only the card that it was loaded by, and from a CD or a stick that is none; take ipxe.efi", f.Path)
 	case !f.Build.Autoexec:
-		f.Why = fmt.Sprintf("%s is %v, which does not read autoexec.ipxe and would ask DHCP instead; take one of 2021 or later",
-			f.Path, f.Build.Loader)
+		f.Why = fmt.Sprintf("%s is %v, which does not read autoexec.ipxe and would ask DHCP instead; %s",
+			f.Path, f.Build.Loader, newer)
 	}
 }
+
+// newer is where to find a loader that can do all that a host may need.
+const newer = "take that of Debian 13's package ipxe"
 
 // saysSYSLINUX is what ISOLINUX prints at its start.
 var saysSYSLINUX = regexp.MustCompile(`ISOLINUX [0-9]+\.[0-9.]+[-0-9A-Za-z]*( [0-9]{8})?`)
@@ -283,7 +291,7 @@ func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, er
 		why := w.Why
 		if why == "" {
 			for _, e := range h.Needs(w.Loader) {
-				why = strings.TrimPrefix(e.Error(), fmt.Sprintf("%s: no boot by %v: ", e.Host, e.Loader.Platform))
+				why = strings.TrimPrefix(e.Error(), fmt.Sprintf("%s: no boot by %v: ", e.Host, e.Loader.Platform)) + "; " + newer
 			}
 		}
 		if why == "" {
@@ -328,9 +336,9 @@ func (k *Kit) template(set uint) (*iso.Template, error) {
 		case "BIOS":
 			l.ISOLINUX, l.LDLinux, l.ISOHDPFX, l.LKRN = k.loaders.ISOLINUX, k.loaders.LDLinux, k.loaders.ISOHDPFX, k.loaders.LKRN
 		case "UEFI":
-			l.EFI, l.Shim = k.loaders.EFI, k.loaders.Shim
+			l.EFI, l.Shim, l.ShimStarts = k.loaders.EFI, k.loaders.Shim, k.loaders.ShimStarts
 		default:
-			l.EFIARM64, l.ShimARM64 = k.loaders.EFIARM64, k.loaders.ShimARM64
+			l.EFIARM64, l.ShimARM64, l.ShimARM64Starts = k.loaders.EFIARM64, k.loaders.ShimARM64, k.loaders.ShimARM64Starts
 		}
 	}
 	t, err := iso.NewTemplate(l)

@@ -3,6 +3,7 @@
 package media_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/iso"
@@ -42,6 +44,28 @@ func host(name string, n int) ipxe.Host {
 	}
 }
 
+// debianShim is a real one, not signed.
+const debianShim = "/usr/lib/shim/shimx64.efi"
+
+// fakeShim makes a program out of an iPXE that looks like a shim which starts another program.
+func fakeShim(t *testing.T, name, from, starts string) (file string) {
+	t.Helper()
+	body, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = bytes.ReplaceAll(body, []byte("iPXE"), []byte("SHIM"))
+	body = bytes.ReplaceAll(body, []byte("i\x00p\x00x\x00e\x00.\x00"), []byte("s\x00h\x00i\x00m\x00.\x00")) // its own name
+	for _, c := range utf16.Encode([]rune("\x00" + starts + "\x00")) {
+		body = append(body, byte(c), byte(c>>8))
+	}
+	file = filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // TestKit: which files make which ways to boot, and what is said of those that do not.
 func TestKit(t *testing.T) {
 	const old = "/usr/lib/ipxe/ipxe.efi"
@@ -51,6 +75,9 @@ func TestKit(t *testing.T) {
 	if err := os.WriteFile(damaged, []byte("no kernel"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	armShim := fakeShim(t, "shimaa64.efi", arm, `\\grubaa64.efi`)
+	silent := fakeShim(t, "silent.efi", lab.IPXE(t, "ipxe.efi"), "nothing")
+	long := fakeShim(t, "long.efi", lab.IPXE(t, "ipxe.efi"), `\systemd-bootx64.efi`)
 	for _, test := range []struct {
 		name    string
 		change  func(f *media.Files)
@@ -58,7 +85,7 @@ func TestKit(t *testing.T) {
 	}{
 		{"all", func(f *media.Files) {}, nil},
 		{"iPXE of 2019", func(f *media.Files) { f.EFI = old },
-			[]string{`^no boot by UEFI: /usr/lib/ipxe/ipxe.efi is iPXE 1\.0\.0\S* for UEFI, which does not read autoexec.ipxe and would ask DHCP`}},
+			[]string{`^no boot by UEFI: /usr/lib/ipxe/ipxe.efi is iPXE 1\.0\.0\S* for UEFI, which does not read autoexec.ipxe and would ask DHCP instead; take that of Debian 13's package ipxe$`}},
 		{"snponly.efi of 2019", func(f *media.Files) { f.EFI = "/usr/lib/ipxe/snponly.efi" }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
 		{"snponly.efi of today", func(f *media.Files) { f.EFI = lab.IPXE(t, "snponly.efi") }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
 		{"no iPXE", func(f *media.Files) { f.EFI = "/usr/lib/ISOLINUX/isolinux.bin" }, []string{`^no boot by UEFI: .*isolinux.bin is no iPXE for UEFI$`}},
@@ -69,8 +96,13 @@ func TestKit(t *testing.T) {
 		{"a missing one", func(f *media.Files) { f.LKRN = missing }, []string{`^no boot by BIOS: ipxe.lkrn cannot be read: .*missing`}},
 		{"two missing ones", func(f *media.Files) { f.ISOLINUX, f.ISOHDPFX = missing, missing }, []string{`^no boot by BIOS: isolinux.bin cannot .*; isohdpfx.bin cannot`}},
 		{"nothing", func(f *media.Files) { f.LKRN, f.EFI = missing, missing }, []string{`^no boot by BIOS`, `^no boot by UEFI`}},
-		{"a shim", func(f *media.Files) { f.Shim = f.EFI }, nil}, // any program can stand there
-		{"a shim for ARM", func(f *media.Files) { f.Shim, f.EFIARM64 = arm, arm }, nil},
+		{"a shim", func(f *media.Files) { f.Shim = debianShim }, nil},
+		{"a shim for ARM", func(f *media.Files) { f.Shim, f.EFIARM64 = armShim, arm }, nil},
+		{"a shim for ARM, and no iPXE for ARM", func(f *media.Files) { f.Shim = armShim }, []string{`^no boot by UEFI on ARM: the shim for ARM boots nothing without ipxe.efi for ARM`}},
+		{"iPXE as shim", func(f *media.Files) { f.Shim = f.EFI }, []string{`^no boot by UEFI: \S+/ipxe.efi is iPXE itself; a shim is what starts it$`}},
+		{"a shim that starts nothing that can be told", func(f *media.Files) { f.Shim = silent },
+			[]string{`^no boot by UEFI: .*silent.efi is no shim that an image can have: which program it starts does not stand in it$`}},
+		{"a shim that starts a long name", func(f *media.Files) { f.Shim = long }, []string{`^no boot by UEFI: the shim starts "systemd-bootx64.efi", and an image has room`}},
 		{"no shim", func(f *media.Files) { f.Shim = missing }, []string{`^no boot by UEFI: shim cannot be read`}},
 	} {
 		f := today(t)
@@ -148,7 +180,7 @@ func TestKitHost(t *testing.T) {
 		t.Errorf("a plain host: %v", err)
 	}
 	h.VLAN = 5
-	const want = "no boot by BIOS: iPXE 1.0.0+git-20190125.36a4c85-5.1 for BIOS knows no VLANs, and the host is in VLAN 5"
+	const want = "no boot by BIOS: iPXE 1.0.0+git-20190125.36a4c85-5.1 for BIOS knows no VLANs, and the host is in VLAN 5; take that of Debian 13's package ipxe"
 	if _, _, err := k.Image(h, false); err == nil || err.Error() != want {
 		t.Errorf("a VLAN: %v, want %s", err, want)
 	}
