@@ -65,6 +65,7 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 				o.Shims = append(o.Shims, name)
 			}
 		}
+		o.ShimNotes = shimNotes(loaders)
 		o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, words...))
 		o.Missing, o.Where = missingLoaders(o.Files(), loaders, c)
 		text, err := dhcp.Print(f.Arg(0), o)
@@ -77,6 +78,19 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		_, err = io.out.Write(text)
 		return err
 	}
+}
+
+// shimNotes says what the shims in a folder start, as far as their files tell.
+func shimNotes(dir string) map[string]string {
+	notes := map[string]string{}
+	for _, name := range loader.Shims {
+		if body, err := os.ReadFile(filepath.Join(dir, name)); err == nil && dir != "" {
+			if b := loader.Inspect(body); b.Starts != "" {
+				notes[name] = b.ShimNote(name)
+			}
+		}
+	}
+	return notes
 }
 
 // shellLine writes words as one line that a shell would read as these words.

@@ -181,6 +181,9 @@ func (l *lint) loaders() error {
 				continue
 			}
 			found := loader.Inspect(body)
+			if found.Starts != "" {
+				l.shim(dir, e.Name(), found)
+			}
 			if !found.IPXE {
 				continue
 			}

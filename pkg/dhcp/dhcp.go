@@ -31,6 +31,8 @@ type Options struct {
 
 	// The shims of Secure Boot that are there: X-shim.efi is handed out instead of X.efi, and the first one where there is none for it.
 	Shims []string
+	// What the files of shims say of themselves, by their names; one line each.
+	ShimNotes map[string]string
 
 	// Missing are the loaders that were looked for where pxesrv takes them from, and are not there. Where says where that was. What
 	// nobody looked for is not missing.
@@ -245,13 +247,24 @@ func (o Options) shim(iPXE string) string {
 
 // shimNote says what to know of the shims that are handed out.
 func (o Options) shimNote() string {
-	switch name := o.shim("snponly"); {
-	case len(o.Shims) == 0:
+	if len(o.Shims) == 0 {
 		return ""
-	case !strings.HasSuffix(name, ofItsName):
-		return name + " has to be the shim of iPXE, which loads ipxe.efi; that of a distribution loads its GRUB."
 	}
-	return "The shims load the iPXE of their name, and do so with Secure Boot off, too."
+	handed, notes := []string{o.shim("snponly"), o.shim("ipxe")}, []string{}
+	for _, name := range slices.Compact(handed) {
+		note := o.ShimNotes[name]
+		switch {
+		case note != "":
+		case strings.HasSuffix(name, ofItsName):
+			note = "The shims load the iPXE of their name, on some firmware ipxe.efi: put both, signed, beside them."
+		default:
+			note = name + " has to be the shim of iPXE, which loads ipxe.efi; that of a distribution loads grubx64.efi."
+		}
+		if !slices.Contains(notes, note) {
+			notes = append(notes, note)
+		}
+	}
+	return strings.Join(append(notes, "A shim does so with Secure Boot off, too."), " ")
 }
 
 // parseURL returns the URL without a slash at its end, written anew from its checked parts, and its host.

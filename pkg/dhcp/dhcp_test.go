@@ -307,6 +307,19 @@ func TestOneShim(t *testing.T) {
 	}
 }
 
+// What the file of a shim says goes before what its name lets expect.
+func TestShimNotes(t *testing.T) {
+	o := Options{Shims: []string{"shimx64.efi"}, ShimNotes: map[string]string{"shimx64.efi": "It starts grubx64.efi.", "ipxe-shim.efi": "Not handed out."}}
+	if note := o.shimNote(); note != "It starts grubx64.efi. A shim does so with Secure Boot off, too." {
+		t.Errorf("%q", note)
+	}
+	o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
+	o.ShimNotes["ipxe-shim.efi"] = "This starts ipxe.efi."
+	if note := o.shimNote(); !strings.HasPrefix(note, "The shims load the iPXE of their name, on some firmware ipxe.efi: ") || !strings.Contains(note, "beside them. This starts ipxe.efi. A shim") {
+		t.Errorf("%q", note)
+	}
+}
+
 // examples/dhcp holds what the commands in the heads of its files print. PXESRV_TEST_UPDATE=1 writes the files anew.
 func TestExamples(t *testing.T) {
 	for kind, name := range map[string]string{"isc": "dhcpd.conf", "kea": "kea-dhcp4.conf", "dnsmasq": "dnsmasq.conf", "dnsmasq-proxy": "dnsmasq-proxy.conf"} {

@@ -23,6 +23,8 @@ type Build struct {
 	How string
 	// Starts is the program that a shim of Secure Boot starts, from the folder that it lies in itself: grubx64.efi. "" is no shim.
 	Starts string
+	// Signed: a program for UEFI has a signature, whosever it is. Without one a shim and Secure Boot start nothing.
+	Signed bool
 }
 
 // says is a text that every build of iPXE has.
@@ -81,6 +83,7 @@ func inspectEFI(body []byte) Build {
 		const digits = "0123456789abcdef"
 		b.Arch = "machine 0x" + string([]byte{digits[machine>>12], digits[machine>>8&15], digits[machine>>4&15], digits[machine&15]})
 	}
+	b.Signed = isSigned(body)
 	// The shim of iPXE names iPXE as its maker, and iPXE has its own name in UTF-16, too.
 	if !b.IPXE || managesKeys(body) {
 		b.IPXE, b.How, b.Starts = false, "not iPXE", starts(body)
@@ -90,6 +93,16 @@ func inspectEFI(body []byte) Build {
 	b.Autoexec = readsAutoexec(body)
 	b.DNS = dnsServers(b.Version)
 	return b
+}
+
+// isSigned reports whether a PE32+ file has a table of certificates (Microsoft PE format, "Optional Header Data Directories").
+func isSigned(body []byte) bool {
+	optional := int64(binary.LittleEndian.Uint32(body[0x3c:])) + 24
+	const certificates = 112 + 4*8 // the fifth of the directories, each an address and a size
+	if optional+certificates+8 > int64(len(body)) || binary.LittleEndian.Uint16(body[optional:]) != 0x20b {
+		return false
+	}
+	return binary.LittleEndian.Uint32(body[optional+certificates+4:]) != 0
 }
 
 // findVersion returns the version that a build says of itself, or "".

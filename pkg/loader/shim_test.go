@@ -61,6 +61,24 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+// TestSigned: a signature is seen in the table of a PE32+ file.
+func TestSigned(t *testing.T) {
+	body := append(efi(0x8664, "iPXE"), make([]byte, 300)...)
+	table := body[0x40+24:]
+	table[0], table[1] = 0x0b, 2
+	if Inspect(body).Signed {
+		t.Error("without a table it is signed")
+	}
+	table[112+4*8+4] = 1
+	if !Inspect(body).Signed {
+		t.Error("with a table it is not signed")
+	}
+	table[1] = 1 // for 32 bits the table is elsewhere
+	if Inspect(body).Signed || Inspect(body[:0x40+24+112]).Signed {
+		t.Error("what is no table is one")
+	}
+}
+
 // TestWants: what a shim asks for that came from the network, by its own name (src/shim.c of iPXE's shim, automatic_next_path).
 func TestWants(t *testing.T) {
 	for _, test := range []struct {
