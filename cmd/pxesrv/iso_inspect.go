@@ -224,6 +224,9 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 		for _, w := range k.Ways() {
 			if w.Why == "" {
 				fmt.Fprintf(t, "%s\tISOs boot from CD and from USB stick\n", w.Name)
+				if w.Note != "" {
+					fmt.Fprintf(t, "\t%s\n", w.Note)
+				}
 			} else {
 				fmt.Fprintf(t, "%s\tISOs do not boot: %s\n", w.Name, w.Why)
 			}

@@ -60,6 +60,7 @@ type Way struct {
 	Name   string // BIOS, UEFI, UEFI on ARM
 	Loader ipxe.Loader
 	Why    string // why no image boots by it, whatever host it is for; or ""
+	Note   string // what people should know although images boot by it; or ""
 }
 
 // Kit is the loader files of this machine, read once. It may be used by many at once.
@@ -134,6 +135,10 @@ func (k *Kit) add(name string, l iso.Loaders, files ...*File) {
 		}
 	}
 	w.Why = strings.Join(whys, "; ")
+	if unsigned := slices.DeleteFunc(slices.Clone(files), func(f *File) bool { return f.Build.Signed }); len(unsigned) > 0 && w.Why == "" &&
+		slices.ContainsFunc(files, func(f *File) bool { return f.Name == "shim" }) {
+		w.Note = fmt.Sprintf("with Secure Boot on it is refused: %s is not signed", unsigned[0].Path)
+	}
 	k.ways = append(k.ways, w)
 }
 
@@ -286,6 +291,7 @@ func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, er
 		errs = append(errs, e)
 	}
 	var use []ipxe.Loader
+	var known []string // of the ways that are used
 	set := uint(0)
 	for i, w := range k.ways {
 		why := w.Why
@@ -296,6 +302,9 @@ func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, er
 		}
 		if why == "" {
 			use, set = append(use, w.Loader), set|1<<i
+			if w.Note != "" {
+				known = append(known, fmt.Sprintf("boot by %s: %s", w.Name, w.Note))
+			}
 			continue
 		}
 		notes = append(notes, fmt.Sprintf("no boot by %s: %s", w.Name, why))
@@ -317,7 +326,7 @@ func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, er
 		return nil, nil, err
 	}
 	m, err = t.Image(script)
-	return m, append(notes, h.Notes(use...)...), err
+	return m, slices.Concat(notes, known, h.Notes(use...)), err
 }
 
 // template returns the template with a set of ways.
