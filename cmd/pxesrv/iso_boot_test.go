@@ -28,18 +28,24 @@ gone1,,net1,10.0.2.16/24,10.0.2.2,,http://10.0.2.77:4567
 card1,52:54:00:00:00:03,,10.0.2.17/24,10.0.2.2,,
 `
 
-// isos makes the images of a list of hosts, by the distribution's iPXE of 2019 or by that of 2025, and returns their folder.
-func (r *room) isos(csv string, old bool) string {
+// isoLoaders are the flags that name a build of iPXE, none for that of the distribution, which is of 2019.
+func isoLoaders(t testing.TB, build string) []string {
+	find := map[string]func(testing.TB, string) string{"2025": lab.IPXE, "2.0": lab.IPXE2}[build]
+	if find == nil {
+		return nil
+	}
+	return []string{"--lkrn", find(t, "ipxe.lkrn"), "--efi", find(t, "ipxe.efi")}
+}
+
+// isos makes the images of a list of hosts, by iPXE of 2019, of 2025 or 2.0, and returns their folder.
+func (r *room) isos(csv, build string) string {
 	r.t.Helper()
 	dir := r.t.TempDir()
 	list, out := filepath.Join(dir, "hosts.csv"), filepath.Join(dir, "isos")
 	if err := os.WriteFile(list, []byte(csv), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	args := []string{"iso", "--csv", list, "--out", out, "--server", r.seen(), "--allow-partial"}
-	if !old {
-		args = append(args, "--lkrn", lab.IPXE(r.t, "ipxe.lkrn"), "--efi", lab.IPXE(r.t, "ipxe.efi"))
-	}
+	args := append([]string{"iso", "--csv", list, "--out", out, "--server", r.seen(), "--allow-partial"}, isoLoaders(r.t, build)...)
 	if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
 		r.t.Fatalf("%v\n%s", err, said)
 	}
@@ -118,24 +124,47 @@ func (r *room) logged(pattern string) {
 
 const bootedLocal = lab.BootedBIOS + "|" + lab.BootedUEFI
 
+// isoBoot is a machine that always boots from its image: its iPXE, its firmware and its medium.
+type isoBoot struct {
+	build    string
+	uefi     bool
+	medium   string
+	ordinary string // how the script of ordinary days ends
+	lost     string // why there is no script in the end
+}
+
+const endsByDisk = "chain --replace --autofree local.ipxe"
+
 // TestISOBoots takes a machine that always boots from its image through an order, through ordinary days and through a day
-// without a boot script, by each firmware and medium, with iPXE of 2019 and of 2025.
+// without a boot script, by each firmware and medium, with iPXE of 2019, of 2025 and 2.0. TestSoakISOBoots has the rest.
 func TestISOBoots(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		old, uefi bool
-		medium    string
-		ordinary  string // how the script of ordinary days ends
-		lost      string // why there is no script in the end
-	}{
-		{"BIOS 2019 CD", true, false, "CD", "exit", "server down"},
-		{"BIOS 2019 USB", true, false, "USB", "chain --replace --autofree local.ipxe", "404"},
-		{"BIOS 2025 CD over HTTP, signed", false, false, "signed", "chain --replace --autofree local.ipxe", "404"},
-		{"BIOS 2025 USB", false, false, "USB", "exit", "server down"},
-		{"UEFI 2025 CD over HTTP", false, true, "HTTP", "chain --replace --autofree local.ipxe", "404"},
-		{"UEFI 2025 USB", false, true, "USB", "exit", "server down"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	bootISOs(t, []isoBoot{
+		{"2019", false, "CD", "exit", "server down"},
+		{"2019", false, "USB", endsByDisk, "404"},
+		{"2025", false, "CD over HTTP, signed", endsByDisk, "404"},
+		{"2.0", false, "USB", "exit", "server down"},
+		{"2025", true, "CD over HTTP", endsByDisk, "404"},
+		{"2.0", true, "USB", "exit", "server down"},
+	})
+}
+
+func TestSoakISOBoots(t *testing.T) {
+	if os.Getenv("PXESRV_TEST_SOAK") == "" {
+		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
+	}
+	var all []isoBoot
+	for _, build := range []string{"2025", "2.0"} {
+		for _, uefi := range []bool{false, true} {
+			all = append(all, isoBoot{build, uefi, "CD", endsByDisk, "server down"}, isoBoot{build, uefi, "USB", "exit", "404"})
+		}
+	}
+	bootISOs(t, all)
+}
+
+func bootISOs(t *testing.T, all []isoBoot) {
+	for _, c := range all {
+		name := map[bool]string{false: "BIOS ", true: "UEFI "}[c.uefi] + c.build + " " + c.medium
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
 			r.write("default", "#!ipxe\necho AN-ORDINARY-DAY OF ${${dev}/ip} ${${dev}/netmask} ${${dev}/gateway} ${${dev}/dns}\n"+c.ordinary+"\n")
@@ -147,11 +176,11 @@ func TestISOBoots(t *testing.T) {
 				Args: []string{"-action", "reboot=reset"}}
 			switch c.medium {
 			case "CD":
-				vm.CD = filepath.Join(r.isos(isoCSV, c.old), "web1.iso")
+				vm.CD = filepath.Join(r.isos(isoCSV, c.build), "web1.iso")
 			case "USB":
-				vm.USB = filepath.Join(r.isos(isoCSV, c.old), "web1.iso")
+				vm.USB = filepath.Join(r.isos(isoCSV, c.build), "web1.iso")
 			default:
-				vm.CD = r.streams(isoCSV, "web1", c.medium == "signed")
+				vm.CD = r.streams(isoCSV, "web1", strings.HasSuffix(c.medium, "signed"))
 			}
 			m := lab.Start(t, vm)
 			defer m.Stop()
@@ -175,7 +204,7 @@ func TestISOBoots(t *testing.T) {
 				r.stop(syscall.SIGTERM)
 			}
 			m.Reset()
-			r.fallsBack(m, "web1", c.name+", "+c.lost, `no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x`)
+			r.fallsBack(m, "web1", name+", "+c.lost, `no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x`)
 			if strings.Count(m.Console(), "INSTALLS-web1") != 1 {
 				t.Error("the order was not run once")
 			}
@@ -199,19 +228,126 @@ func (r *room) fallsBack(m *lab.Machine, name, what, shows string) {
 func TestISOFallsBack(t *testing.T) {
 	for _, c := range []struct {
 		name, host string
-		old        bool
+		build      string
 		shows      string
 	}{
-		{"BIOS 2019 USB, dead address", "gone1", true, `no script from a boot server\nhttp://10.0.2.77:4567: error 0x`},
-		{"BIOS 2025 USB, wrong MAC", "card1", false, "no card 52:54:00:00:00:03 in this machine"},
+		{"BIOS 2019 USB, dead address", "gone1", "2019", `no script from a boot server\nhttp://10.0.2.77:4567: error 0x`},
+		{"BIOS 2025 USB, wrong MAC", "card1", "2025", "no card 52:54:00:00:00:03 in this machine"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
 			m := lab.Start(t, lab.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: lab.Disk(t),
-				USB: filepath.Join(r.isos(isoCSV, c.old), c.host+".iso")})
+				USB: filepath.Join(r.isos(isoCSV, c.build), c.host+".iso")})
 			defer m.Stop()
 			r.fallsBack(m, c.host, c.name, c.shows)
 		})
 	}
+}
+
+// isoNeeds are hosts that need of iPXE what the BIOS builds of 2019 have not: a VLAN, HTTPS, and IPv6 alone. all1 needs the three.
+const isoNeeds = `name,address,vlan,server
+all1,fd77::11/64,5,https://[fd77::1]:4568 http://[fd77::1]:4567
+vlan1,10.77.0.12/24,5,http://10.77.0.1:4567
+https1,10.77.0.13/24,,https://10.77.0.1:4568 http://10.77.0.1:4567
+six1,fd77::14/64,,http://[fd77::1]:4567
+`
+
+// TestISONeeds boots a host in a VLAN that has IPv6 alone and asks by HTTPS, by the BIOS builds of Debian 13 and of iPXE 2.0. A BIOS build
+// trusts no CA of ours, and nobody can give it one: so the first server shows that it speaks TLS, and the second, by HTTP, has the script.
+func TestISONeeds(t *testing.T) {
+	bootNeeds(t, []string{"2025", "2.0"}, []string{"all1"}, []bool{false})
+}
+
+// TestSoakISONeeds has each need alone, by each firmware.
+func TestSoakISONeeds(t *testing.T) {
+	if os.Getenv("PXESRV_TEST_SOAK") == "" {
+		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
+	}
+	bootNeeds(t, []string{"2025", "2.0"}, []string{"vlan1", "https1", "six1"}, []bool{false, true})
+}
+
+func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for a network of its own")
+	}
+	dir := t.TempDir()
+	list := filepath.Join(dir, "hosts.csv")
+	if err := os.WriteFile(list, []byte(isoNeeds), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := lab.NewCA(t, "site CA").Files(lab.Certificate{Hosts: []string{lab.NetworkAddr6, lab.NetworkAddr}})
+	for _, build := range builds {
+		isos := filepath.Join(dir, build)
+		args := append([]string{"iso", "--csv", list, "--out", isos, "--tries", "1"}, isoLoaders(t, build)...)
+		if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		for _, name := range names {
+			for _, uefi := range firmware {
+				t.Run(map[bool]string{false: "BIOS ", true: "UEFI "}[uefi]+build+" "+name, func(t *testing.T) {
+					t.Parallel()
+					n := lab.NewNetwork(t)
+					root := bootTree(t, map[string]string{"once/.gitignore": "", "default": "#!ipxe\necho AN-ORDINARY-DAY\nexit\n",
+						"scripts/install": "#!ipxe\necho INSTALLS-" + name + "\nsleep 1\nreboot\n"})
+					if err := os.Symlink("../scripts/install", filepath.Join(root, "once", name)); err != nil {
+						t.Fatal(err)
+					}
+					daemon := n.Start("pxesrv", "serve", "--root", root, "--listen", ":4567", "--tls-listen", ":4568", "--tls-cert", cert, "--tls-key", key)
+					daemon.Expect(`msg=listening .* speaks=https`, patience)
+					m := lab.Start(t, lab.VM{UEFI: uefi, Network: n, VLAN: map[string]int{"all1": 5, "vlan1": 5}[name],
+						CD: filepath.Join(isos, name+".iso"), Disk: lab.Disk(t), Args: []string{"-action", "reboot=reset"}})
+					defer m.Stop()
+					if name == "all1" || name == "https1" {
+						m.Expect(name+": asking https://", patience)
+						m.Expect(`Permission denied \(https?://ipxe.org/0216eb`, patience)
+						daemon.Expect(`reason=closed-in-handshake`, patience)
+					}
+					m.Expect(name+": asking http://", patience)
+					m.Expect("INSTALLS-"+name, patience)
+					peer := map[string]string{"all1": "fd77::11", "vlan1": "10.77.0.12", "https1": "10.77.0.13", "six1": "fd77::14"}[name]
+					daemon.Expect(`msg=redirect .*peer=`+peer+` .* entry=once/`+name+` `, patience)
+					m.Expect("AN-ORDINARY-DAY", patience)
+					m.Expect(bootedLocal, patience)
+				})
+			}
+		}
+	}
+}
+
+// TestISOSecureBoot: with Secure Boot on, Debian's shim starts the iPXE beside it when both are signed. The firmware here has a key of
+// tests, which signs the shim as well. TestSoakISOSecureBoot has what is refused.
+func TestISOSecureBoot(t *testing.T) {
+	bootSecure(t, "shim and iPXE signed", true, true, `SECURELY-BOOTED`)
+}
+
+func TestSoakISOSecureBoot(t *testing.T) {
+	if os.Getenv("PXESRV_TEST_SOAK") == "" {
+		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
+	}
+	bootSecure(t, "iPXE signed, no shim", false, true, `SECURELY-BOOTED`)
+	bootSecure(t, "iPXE not signed", false, false, `Access Denied`)
+}
+
+func bootSecure(t *testing.T, name string, withShim, signed bool, shows string) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		r := newRoom(t)
+		r.write("default", "#!ipxe\necho SECURELY-BOOTED\nexit 1\n")
+		efi := lab.IPXE2(t, "ipxe.efi")
+		if signed {
+			efi = lab.Sign(t, efi)
+		}
+		iso := filepath.Join(t.TempDir(), "web1.iso")
+		args := []string{"iso", "--name", "web1", "--address", "10.0.2.15/24", "--server", r.seen(), "--efi", efi, "--lkrn", lab.IPXE2(t, "ipxe.lkrn"), "-o", iso}
+		if withShim {
+			args = append(args, "--shim", lab.Sign(t, "/usr/lib/shim/shimx64.efi"))
+		}
+		if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		m := lab.Start(t, lab.VM{UEFI: true, SecureBoot: true, CD: iso})
+		defer m.Stop()
+		m.Expect(shows, patience)
+	})
 }

@@ -28,7 +28,7 @@ func TestPictures(t *testing.T) {
 	}
 	r := newRoom(t)
 	r.addr = "127.0.0.1:4567"
-	dir := r.isos("name,mac,address,gateway,server\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,http://10.0.0.5:4567\n", false)
+	dir := r.isos("name,mac,address,gateway,server\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,http://10.0.0.5:4567\n", "2025")
 	vm := lab.VM{CD: filepath.Join(dir, "web1.iso"), MAC: "52:54:00:12:34:55", Disk: lab.Disk(t), Args: []string{"-vga", "std",
 		"-netdev", "user,id=office,net=10.0.0.0/24,host=10.0.0.5", "-device", "e1000,netdev=office,mac=52:54:00:12:34:56,addr=9,romfile="}}
 	const script = "#!ipxe\necho\necho Installing Debian 12 on web1, which erases its disk\n" +

@@ -27,9 +27,11 @@ const Gateway = "10.0.2.2"
 // VM describes a client.  The zero value is a BIOS machine with one network card and nothing to boot.
 // Boot order: Kernel, CD or Stick or USB, network card, Disk.
 type VM struct {
-	UEFI bool // OVMF instead of SeaBIOS
+	UEFI       bool // OVMF instead of SeaBIOS
+	SecureBoot bool // UEFI only: what it starts has to be signed, as Sign does it
 
 	Network *Network // where its first card is plugged in; a network of its own when nil
+	VLAN    int      // with Network: the plug takes and gives only frames with this tag
 
 	BootFile string // URL that DHCP hands out; not with Network, which has DHCP servers of the test
 	NICROM   bool   // boot by the iPXE of 2019 in QEMU's network card; otherwise the cards have no ROM
@@ -272,9 +274,13 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control"}
 
 	if vm.UEFI {
-		code, vars, err := ovmf(t.TempDir())
+		code, vars, err := ovmf(t.TempDir(), vm.SecureBoot)
 		if err != nil {
 			return nil, err
+		}
+		if vm.SecureBoot { // the firmware keeps its keys in memory that only it can write, which takes another chip set
+			a[1] = "q35,graphics=off,smm=on"
+			a = append(a, "-m", "1024", "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
 		}
 		a = append(a, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+comma(code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+comma(vars))
@@ -289,7 +295,9 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 			continue
 		}
 		netdev := fmt.Sprintf("user,id=net%d", i)
-		if vm.Network != nil && i == 0 {
+		if vm.Network != nil && i == 0 && vm.VLAN != 0 {
+			netdev = "stream,id=net0,server=off,addr.type=unix,addr.path=" + comma(vm.Network.trunk(vm.VLAN))
+		} else if vm.Network != nil && i == 0 {
 			netdev = "tap,id=net0,script=no,downscript=no,ifname=" + vm.Network.tap()
 		} else if vm.BootFile != "" {
 			netdev += ",bootfile=" + comma(vm.BootFile)
@@ -359,10 +367,14 @@ func or(s, def string) string {
 }
 
 // ovmf returns the UEFI firmware and a copy of its variable store in dir.
-func ovmf(dir string) (code, vars string, err error) {
-	for _, suffix := range []string{"_4M.fd", ".fd"} {
-		code = "/usr/share/OVMF/OVMF_CODE" + suffix
-		store, err := os.ReadFile("/usr/share/OVMF/OVMF_VARS" + suffix)
+func ovmf(dir string, secure bool) (code, vars string, err error) {
+	kind, keys := "", ""
+	if secure {
+		kind, keys = ".secboot", ".snakeoil"
+	}
+	for _, size := range []string{"_4M", ""} {
+		code = "/usr/share/OVMF/OVMF_CODE" + size + kind + ".fd"
+		store, err := os.ReadFile("/usr/share/OVMF/OVMF_VARS" + size + keys + ".fd")
 		if err != nil {
 			continue
 		}
