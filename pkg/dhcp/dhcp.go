@@ -101,7 +101,7 @@ type page struct {
 	Redirect string   // what iPXE boots
 	TFTP     netip.Addr
 	Loaders  []loader
-	Shim     string // what to know of the shims that are handed out; empty: none are
+	Shims    []string // what to know of the shims that are handed out, in lines
 	Net      network
 	Example  string // begins each line of the network: empty, or a comment sign when nobody gave a network
 	DotLess  bool   // the host of the URL has no dot
@@ -178,7 +178,7 @@ func Print(kind string, o Options) ([]byte, error) {
 	if strings.ContainsFunc(o.Where, control) {
 		return nil, fmt.Errorf("the folders of the loaders %q are more than one line", o.Where)
 	}
-	p.Loaders, p.Shim = o.loaders(base), o.shimNote()
+	p.Loaders, p.Shims = o.loaders(base), o.shimNotes()
 	for _, l := range p.Loaders {
 		// A DHCP packet has 128 bytes for the name, and a zero at its end (RFC 2131, 2).
 		if len(l.File) > 127 {
@@ -245,10 +245,10 @@ func (o Options) shim(iPXE string) string {
 	return o.Shims[0]
 }
 
-// shimNote says what to know of the shims that are handed out.
-func (o Options) shimNote() string {
+// shimNotes says what to know of the shims that are handed out, a line each.
+func (o Options) shimNotes() []string {
 	if len(o.Shims) == 0 {
-		return ""
+		return nil
 	}
 	handed, notes := []string{o.shim("snponly"), o.shim("ipxe")}, []string{}
 	for _, name := range slices.Compact(handed) {
@@ -264,7 +264,7 @@ func (o Options) shimNote() string {
 			notes = append(notes, note)
 		}
 	}
-	return strings.Join(append(notes, "A shim does so with Secure Boot off, too."), " ")
+	return append(notes, "A shim does so with Secure Boot off, too.")
 }
 
 // parseURL returns the URL without a slash at its end, written anew from its checked parts, and its host.

@@ -296,7 +296,7 @@ func TestOneShim(t *testing.T) {
 		{[]string{"shimx64.efi"}, "shimx64.efi", "/shimx64.efi", "shimx64.efi has to be the shim of iPXE"},
 	} {
 		o := Options{Shims: test.shims}
-		if note := o.shimNote(); !strings.Contains(note, test.note) || (note == "") != (test.note == "") {
+		if note := strings.Join(o.shimNotes(), " "); !strings.Contains(note, test.note) || (note == "") != (test.note == "") {
 			t.Errorf("%q: %q is said", test.shims, note)
 		}
 		for _, l := range o.loaders("") {
@@ -310,13 +310,13 @@ func TestOneShim(t *testing.T) {
 // What the file of a shim says goes before what its name lets expect.
 func TestShimNotes(t *testing.T) {
 	o := Options{Shims: []string{"shimx64.efi"}, ShimNotes: map[string]string{"shimx64.efi": "It starts grubx64.efi.", "ipxe-shim.efi": "Not handed out."}}
-	if note := o.shimNote(); note != "It starts grubx64.efi. A shim does so with Secure Boot off, too." {
-		t.Errorf("%q", note)
+	if notes := o.shimNotes(); !slices.Equal(notes, []string{"It starts grubx64.efi.", "A shim does so with Secure Boot off, too."}) {
+		t.Errorf("%q", notes)
 	}
 	o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
 	o.ShimNotes["ipxe-shim.efi"] = "This starts ipxe.efi."
-	if note := o.shimNote(); !strings.HasPrefix(note, "The shims load the iPXE of their name, on some firmware ipxe.efi: ") || !strings.Contains(note, "beside them. This starts ipxe.efi. A shim") {
-		t.Errorf("%q", note)
+	if notes := o.shimNotes(); len(notes) != 3 || !strings.HasPrefix(notes[0], "The shims load the iPXE of their name, on some firmware ipxe.efi: ") || notes[1] != "This starts ipxe.efi." {
+		t.Errorf("%q", notes)
 	}
 }
 

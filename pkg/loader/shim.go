@@ -104,8 +104,8 @@ func (b Build) ShimNote(name string) string {
 	case 0:
 		return name + " is no shim: the name of no program that it starts stands in it."
 	case 1:
-		return name + " starts " + wants[0] + " from the folder it came from: put the signed iPXE there under that name."
+		return name + " starts " + wants[0] + " from its own folder: put the signed iPXE there under that name."
 	default:
-		return name + " starts " + wants[0] + ", on some firmware " + wants[1] + ", from the folder it came from: put the signed iPXE there under both names."
+		return name + " starts " + wants[0] + ", on some firmware " + wants[1] + ", from its own folder: put the signed iPXE there under both."
 	}
 }

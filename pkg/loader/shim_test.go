@@ -88,7 +88,7 @@ func TestWants(t *testing.T) {
 	}{
 		{"ipxe.efi", "snponly-shim.efi", []string{"snponly.efi", "ipxe.efi"}, "starts snponly.efi, on some firmware ipxe.efi,"},
 		{"ipxe.efi", "snponly-shimx64.efi", []string{"snponly.efi", "ipxe.efi"}, "under both names"},
-		{"ipxe.efi", "ipxe-shim.efi", []string{"ipxe.efi"}, "ipxe-shim.efi starts ipxe.efi from the folder it came from"},
+		{"ipxe.efi", "ipxe-shim.efi", []string{"ipxe.efi"}, "ipxe-shim.efi starts ipxe.efi from its own folder"},
 		{"ipxe.efi", "shimx64.efi", []string{"ipxe.efi"}, "under that name"},
 		{"ipxe.efi", "x-shim-of-mine.efi", []string{"ipxe.efi"}, ""},
 		{"ipxe.efi", "x-shim-a.efi", []string{"ipxe.efi"}, ""},
