@@ -87,7 +87,7 @@ func TestWants(t *testing.T) {
 		note         string
 	}{
 		{"ipxe.efi", "snponly-shim.efi", []string{"snponly.efi", "ipxe.efi"}, "starts snponly.efi, on some firmware ipxe.efi,"},
-		{"ipxe.efi", "snponly-shimx64.efi", []string{"snponly.efi", "ipxe.efi"}, "under both names"},
+		{"ipxe.efi", "snponly-shimx64.efi", []string{"snponly.efi", "ipxe.efi"}, "under both."},
 		{"ipxe.efi", "ipxe-shim.efi", []string{"ipxe.efi"}, "ipxe-shim.efi starts ipxe.efi from its own folder"},
 		{"ipxe.efi", "shimx64.efi", []string{"ipxe.efi"}, "under that name"},
 		{"ipxe.efi", "x-shim-of-mine.efi", []string{"ipxe.efi"}, ""},
