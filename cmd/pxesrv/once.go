@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,7 +224,7 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", state, c.Name, c.Target, stamp(c.Time), to)
 	}
 	for _, c := range l.Open {
-		row("open", c)
+		row(cmp.Or(string(c.End), "open"), c)
 	}
 	for _, c := range l.Served {
 		state := "served"
