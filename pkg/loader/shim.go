@@ -2,27 +2,34 @@ package loader
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
 // iPXEs is what the shim of iPXE starts.
 const iPXEs = "ipxe.efi"
 
-// starts returns the program that a shim starts from its own folder: its file has the name as a string in UTF-16, perhaps behind
-// backslashes (shim's DEFAULT_LOADER). "" is when there is none, or more than one that could be it.
-func starts(body []byte) (name string) {
-	slash := false
+// starts returns the program that a shim starts from its own folder: its file has the name as a string in UTF-16, behind one or two
+// backslashes or none (shim's DEFAULT_LOADER). "" is when there is none, or more than one that could be it.
+func starts(body []byte) string {
+	var slashed, bare []string
 	for _, n := range wideNames(body) {
-		base := strings.TrimLeft(n, `\`)
-		switch low := strings.ToLower(base); {
-		case strings.Contains(base, `\`), helper(low):
-		case name == "" || !slash && base != n:
-			name, slash = low, base != n
-		case low != name && slash == (base != n):
-			return ""
+		name := strings.ToLower(strings.TrimLeft(n, `\`))
+		switch {
+		case strings.Contains(name, `\`) || helper(name) || name == ".efi": // in a folder, or one of the shim's own
+		case n[0] == '\\' && !slices.Contains(slashed, name):
+			slashed = append(slashed, name)
+		case n[0] != '\\' && !slices.Contains(bare, name):
+			bare = append(bare, name)
 		}
 	}
-	return name
+	if len(slashed) == 0 {
+		slashed = bare
+	}
+	if len(slashed) != 1 {
+		return ""
+	}
+	return slashed[0]
 }
 
 // helper reports whether a name is that of a program or file that a shim uses itself: MokManager, the fallback program, lists of

@@ -42,6 +42,7 @@ func TestStarts(t *testing.T) {
 		"nothing else is known":          {wide(`\grubx64.efi`), "grubx64.efi", false},
 		"two could be it":                {wide(append(ofShims, `\grubx64.efi`, `\other.efi`)...), "", false},
 		"the one with a backslash is":    {wide(append(ofShims, `\grubx64.efi`, `other.efi`)...), "grubx64.efi", false},
+		"and others have none":           {wide(append(ofShims, "a.efi", "b.efi", `\grubx64.efi`)...), "grubx64.efi", false},
 		"in a folder":                    {wide(append(ofShims, `\EFI\x\grubx64.efi`)...), "", false},
 		"the beginning of a sentence":    {wide(append(ofShims, `\grubx64.efi was not found`)...), "", false},
 		"not in UTF-16":                  {"\x00\\grubx64.efi\x00", "", false},
