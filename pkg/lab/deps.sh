@@ -19,6 +19,7 @@ iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinu
 xorriso genisoimage fdisk openssl python3 mmdebstrap man-db zsh fish qemu-user-static systemd debhelper lintian rpm
 shim-unsigned sbsigntool"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
+release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # What the root folders hold beside the essential packages: what the tests need there without a network. A changed line
@@ -108,7 +109,7 @@ servers nginx nginx libnginx-mod-stream
 # --- 3. iPXE and GRUB of later Debians, 4. root folders ---------------------------------------------
 
 boot=
-for p in trixie:ipxe:ipxe-13 trixie:grub-efi-amd64-bin:grub-13 forky:ipxe:ipxe-14; do
+for p in $release:ipxe:ipxe-13 $release:grub-efi-amd64-bin:grub-13 forky:ipxe:ipxe-14; do
 	[ -n "${PXESRV_TEST_IPXE:-}" ] || [ -d "$cache/${p##*:}" ] || boot="$boot $p"
 done
 made() { [ "$(cat "$cache/${1%:*}/made-of" 2>/dev/null)" = "${1#*:} $within" ]; }
@@ -155,11 +156,11 @@ if [ -n "$boot" ]; then
 	quietly newapt update || die "could not read the package lists of later Debians from this machine's mirror"
 fi
 for p in $boot; do
-	release=${p%%:*} folder=${p##*:} package=${p#*:}
+	suite=${p%%:*} folder=${p##*:} package=${p#*:}
 	package=${package%:*}
-	echo "deps: fetching $package of Debian's $release into $cache/$folder"
+	echo "deps: fetching $package of Debian's $suite into $cache/$folder"
 	mkdir "$work/$folder"
-	(cd "$work/$folder" && quietly newapt download "$package/$release") || die "could not fetch the package $package of $release"
+	(cd "$work/$folder" && quietly newapt download "$package/$suite") || die "could not fetch the package $package of $suite"
 	aside "$folder"
 	dpkg-deb -x "$work/$folder/$package"_*.deb "$aside"
 	chmod 755 "$aside"
