@@ -119,7 +119,12 @@ func readlinkat(dir int, name string) (string, error) {
 	var room [256]byte
 	for buf := room[:]; ; {
 		n := 0
-		err := retry(func() (err error) { n, err = unix.Readlinkat(dir, name, buf); return err })
+		err := retry(func() (err error) {
+			if n, err = unix.Readlinkat(dir, name, buf); err == unix.EISDIR {
+				err = unix.ESTALE // NFS: what was a link is a directory on the server
+			}
+			return err
+		})
 		switch {
 		case err != nil:
 			return "", err
