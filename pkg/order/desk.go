@@ -276,11 +276,14 @@ func (s *Store) Sweep() (Stats, error) {
 func (s *Store) tidy(d *tree.Dir) {
 	names, _ := d.Names()
 	for _, n := range names {
-		if c, ok := ParseClaim(strings.TrimPrefix(n, tree.Aside)); ok && strings.HasPrefix(n, tree.Aside) && s.now().Sub(c.Time) > openAfter {
+		entry, isAside := strings.CutPrefix(n, tree.Aside)
+		rest, isTemporary := strings.CutPrefix(entry, temporary)
+		c, ok := ParseClaim(rest)
+		switch age := s.now().Sub(c.Time); {
+		case !ok:
+		case isAside && age > openAfter:
 			d.Return(n)
-		}
-		rest, isTemporary := strings.CutPrefix(n, temporary)
-		if c, ok := ParseClaim(rest); isTemporary && ok && s.now().Sub(c.Time) > time.Hour {
+		case !isAside && isTemporary && age > time.Hour:
 			d.Remove(n)
 		}
 	}

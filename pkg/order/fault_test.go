@@ -4,6 +4,7 @@ package order
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -630,6 +631,54 @@ func TestKilledAside(t *testing.T) {
 	if _, err := os.Lstat(folder); err == nil {
 		t.Error("its folder is left behind")
 	}
+}
+
+// TestEmptyAside: a claim was moved on by others before it could be looked at
+// alone, or was moved back before the folder was taken away. The next sweep
+// takes it away.
+func TestEmptyAside(t *testing.T) {
+	dir := t.TempDir()
+	s, clock := newStore(dir)
+	place1(t, s, "m1", "../m1")
+	g := asks(t, s, client("10.0.0.1", 0, "m1"), "../m1").Grant
+	folder := filepath.Join(dir, claimedDir, tree.Aside+g.Trace())
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g.Settle(true)
+	clock.add(2 * openAfter)
+	if _, err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	wantPlaces(t, dir, "../m1 served")
+	if _, err := os.Lstat(folder); err == nil {
+		t.Error("its folder is left behind")
+	}
+}
+
+// TestSettledWhileAside: while another daemon looks at a claim alone, it cannot
+// be moved to the served ones, and nobody says that it was.
+func TestSettledWhileAside(t *testing.T) {
+	dir := t.TempDir()
+	s, clock := newStore(dir)
+	var last What
+	s.Event = func(e Event) { last = e.What }
+	place1(t, s, "m1", "../m1")
+	g := asks(t, s, client("10.0.0.1", 0, "m1"), "../m1").Grant
+	claimed := filepath.Join(dir, claimedDir)
+	folder := filepath.Join(claimed, tree.Aside+g.Trace())
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Rename(filepath.Join(claimed, g.Trace()), filepath.Join(folder, g.Trace()))); err != nil {
+		t.Fatal(err)
+	}
+	g.Settle(true)
+	if last != Lost {
+		t.Errorf("said %q", last)
+	}
+	clock.add(2 * openAfter)
+	if _, err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	wantPlaces(t, dir, "../m1 open")
 }
 
 // TestResendOfARememberedLink: a daemon was killed between the rename and the

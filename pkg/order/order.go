@@ -364,9 +364,20 @@ func (s *Store) finish(file string, c Claim, end End) error {
 	}
 	defer served.Close()
 	to := c.as(end)
-	err = move(claimed, file, served, to)
-	if absent(err) && end == Arrived {
-		err = move(claimed, c.as(Resent), served, to) // a retry was sent it, too
+	for try := range 5 {
+		err = move(claimed, file, served, to)
+		if absent(err) && end == Arrived {
+			err = move(claimed, c.as(Resent), served, to) // a retry was sent it, too
+		}
+		if !absent(err) {
+			return err
+		}
+		// Another daemon may be looking at it alone, for a retry, or have just done so.
+		if aside, look := claimed.Holds(tree.Aside + file); look == nil && !aside && try > 0 {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+		err = fmt.Errorf("it may be in %s/%s, and comes back to the journal by itself", claimedDir, tree.Aside+file)
 	}
 	return err
 }

@@ -67,8 +67,9 @@ const Aside = ".aside~"
 // seen to list a directory with a thousand names, and to go on to show another
 // link than it had listed; where it lists few names it asks for what they are.
 func (d *Dir) proveAside(name string) (text string, err error) {
-	if err := unix.Mkdirat(d.fd, Aside+name, 0o775); err != nil {
-		return "", d.err("mkdir", Aside+name, err)
+	// Another daemon, of another user, may have to take it away.
+	if err := d.Mkdir(Aside + name); err != nil {
+		return "", err
 	}
 	sub, err := d.Sub(Aside + name)
 	if err == nil {
@@ -88,12 +89,13 @@ func (d *Dir) Return(folder string) error {
 		return err
 	}
 	defer sub.Close()
-	if err := sub.Rename(name, d, name); err != nil {
-		if there, look := d.Holds(name); look != nil || !there {
-			return err
-		}
+	moved := sub.Rename(name, d, name)
+	// Only an empty one goes, so that it tells whether something is left in it:
+	// the entry may have come back before, or never have got there.
+	if err := unix.Unlinkat(d.fd, folder, unix.AT_REMOVEDIR); err != nil && !absent(err) {
+		return errors.Join(moved, d.err("rmdir", folder, err))
 	}
-	return d.err("rmdir", folder, unix.Unlinkat(d.fd, folder, unix.AT_REMOVEDIR))
+	return nil
 }
 
 func (d *Dir) prove(name string, local bool) (string, error) {
