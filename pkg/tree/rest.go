@@ -13,8 +13,8 @@ import (
 // file server may be off by hours, and is compared with nothing. The zero
 // value has seen nothing.
 type rests struct {
-	mu   sync.Mutex
-	seen map[string]sighting
+	mu        sync.Mutex
+	seen, old map[string]sighting // old is what was in seen before it was full
 }
 
 type sighting struct {
@@ -22,8 +22,9 @@ type sighting struct {
 	since time.Time
 }
 
-// maxRests is how many states are remembered. Whoever is forgotten counts as
-// seen for the first time.
+// maxRests is how many states are remembered, and as many more that were not
+// looked at since. What is looked at again and again, as directories are, is
+// never forgotten; whoever is counts as seen for the first time.
 const maxRests = 4096
 
 // age is how long what has the name has been as it is now, at least. local
@@ -44,14 +45,17 @@ func (r *rests) own(name string, now state) time.Duration {
 	if ok && s.of == now {
 		return time.Since(s.since)
 	}
-	if len(r.seen) >= maxRests {
-		clear(r.seen)
+	if !ok {
+		s, ok = r.old[name]
 	}
-	if r.seen == nil {
-		r.seen = map[string]sighting{}
+	if !ok || s.of != now {
+		s = sighting{now, time.Now()}
 	}
-	r.seen[name] = sighting{now, time.Now()}
-	return 0
+	if r.seen == nil || len(r.seen) >= maxRests {
+		r.seen, r.old = map[string]sighting{}, r.seen
+	}
+	r.seen[name] = s
+	return time.Since(s.since)
 }
 
 // changed is the newest of the time stamps.
