@@ -329,6 +329,13 @@ func (s *Store) JournalRights() []Problem {
 	defer once.Close()
 	var all []Problem
 	for _, j := range journals {
+		if sub, err := once.Sub(j.dir); err == nil {
+			sub.Close()
+		} else if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+			all = append(all, Problem{s.label() + "/" + j.dir, j.lack + ": it is a file or a link, and has to be a directory of its own",
+				"look at it and move it away, then the daemon makes the directory", true})
+			continue
+		}
 		is, want, narrower := rightsOf(once, j.dir)
 		if narrower {
 			p := Problem{

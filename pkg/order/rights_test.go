@@ -127,3 +127,31 @@ func umask(t *testing.T, mask int, do func()) {
 	defer unix.Umask(unix.Umask(mask))
 	do()
 }
+
+// TestJournalIsNoDirectory: a file or a link in the place of the journal is
+// told of, and stays.
+func TestJournalIsNoDirectory(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"file": func(path string) error { return os.WriteFile(path, nil, 0o644) },
+		"link": func(path string) error { return os.Symlink(t.TempDir(), path) },
+		"loop": func(path string) error { return os.Symlink(servedDir, path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			served := filepath.Join(dir, servedDir)
+			if err := put(served); err != nil {
+				t.Fatal(err)
+			}
+			s, _ := newStore(dir)
+			if said := s.JournalRights(); len(said) != 1 || said[0].Where != "once/.served" || !said[0].Sure {
+				t.Errorf("said %v", said)
+			}
+			if p := s.Check(); len(p) != 1 {
+				t.Errorf("the daemon says %q", p)
+			}
+			if _, err := os.Lstat(served); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
