@@ -81,7 +81,7 @@ func (o Options) missing() (notes []string) {
 // nobody names those that get no boot file, by the list at IANA.
 var nobody = []string{
 	"No boot file, since pxesrv has no iPXE for it, gets: UEFI of 32 bits (6, 10), U-Boot of 32 bits (21) and by HTTP (23, 24),",
-	"HTTP Boot on 32-bit ARM (18), RISC-V (25 to 30), LoongArch (37 to 40), and a Raspberry Pi that says so (41).",
+	"HTTP Boot on 32-bit ARM (18), RISC-V (25 to 30), LoongArch (37 to 40), a Raspberry Pi that says so (41), and any other.",
 }
 
 // A loader is an iPXE for firmware of one kind.
