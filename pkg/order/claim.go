@@ -2,6 +2,8 @@ package order
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,4 +51,15 @@ func isThere(d *tree.Dir, name string) bool {
 		}
 	}
 	return false
+}
+
+// leftOf returns the names of a claim that the listing of .claimed has, also of
+// the folder in which it is looked at alone: a rename that did not find it
+// tells less.
+func leftOf(claimed *tree.Dir, c Claim) ([]string, error) {
+	names, err := claimed.Names()
+	return slices.DeleteFunc(names, func(n string) bool {
+		is, ok := ParseClaim(strings.TrimPrefix(n, tree.Aside))
+		return !ok || is.Name != c.Name || is.Random != c.Random
+	}), err
 }

@@ -681,6 +681,38 @@ func TestSettledWhileAside(t *testing.T) {
 	wantPlaces(t, dir, "../m1 open")
 }
 
+// TestSettleOfAClaimBelievedAbsent: this machine believes that a claim is not
+// there, as after a look aside whose way back was denied and carried out. It is
+// not said to be served before it is.
+func TestSettleOfAClaimBelievedAbsent(t *testing.T) {
+	source := t.TempDir()
+	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByNothing))
+	text := f.place("m1")
+	a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1"))
+	if err != nil || a.Grant == nil {
+		t.Fatal(a, err)
+	}
+	f.grant(a)
+	claimed, away := filepath.Join(claimedDir, a.Grant.Trace()), filepath.Join(claimedDir, "away")
+	if err := os.Rename(filepath.Join(f.Dir, claimed), filepath.Join(f.Dir, away)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(f.Dir, claimed)); err == nil {
+		t.Fatal("the claim is not away")
+	}
+	if err := os.Rename(filepath.Join(source, away), filepath.Join(source, claimed)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(f.Dir, claimed)); err == nil {
+		t.Fatal("the kernel remembers nothing, so that nothing is tried here")
+	}
+	a.Grant.Settle(true)
+	wantPlaces(t, source, text+" served")
+	if f.events[Served] != 1 {
+		t.Errorf("events %v", f.events)
+	}
+}
+
 // TestResendOfARememberedLink: a daemon was killed between the rename and the
 // look at what it had moved, and its kernel still shows the old text. What is
 // sent to the machine that asks again is what was claimed.

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -294,13 +295,14 @@ func (g *grant) giveBack() (What, error) {
 	file := g.file
 	err = claimed.RenameNew(file, once, g.claim.Name)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
-		if there, err := claimed.Holds(file); err == nil && !there {
-			if resent, _ := claimed.Holds(g.claim.as(Resent)); resent {
-				return Open, nil // a retry was sent it meanwhile
-			}
-			if aside, err := claimed.Holds(tree.Aside + file); aside || err != nil {
-				return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself", claimedDir, tree.Aside+file)
-			}
+		left, look := leftOf(claimed, g.claim)
+		switch {
+		case look != nil || slices.Contains(left, file):
+		case slices.ContainsFunc(left, func(n string) bool { return strings.HasSuffix(n, g.claim.as(Resent)) }):
+			return Open, nil // a retry was sent it meanwhile
+		case len(left) > 0:
+			return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself", claimedDir, left[0])
+		default:
 			return GivenBack, nil // a replayed rename was carried out all the same
 		}
 		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The claim is marked as
@@ -364,7 +366,7 @@ func (s *Store) finish(file string, c Claim, end End) error {
 	}
 	defer served.Close()
 	to := c.as(end)
-	for try := range 5 {
+	for range 5 {
 		err = move(claimed, file, served, to)
 		if absent(err) && end == Arrived {
 			err = move(claimed, c.as(Resent), served, to) // a retry was sent it, too
@@ -372,14 +374,17 @@ func (s *Store) finish(file string, c Claim, end End) error {
 		if !absent(err) {
 			return err
 		}
-		// Another daemon may be looking at it alone, for a retry, or have just done so.
-		if aside, look := claimed.Holds(tree.Aside + file); look == nil && !aside && try > 0 {
+		left, look := leftOf(claimed, c)
+		if look == nil && len(left) == 0 {
 			return err
 		}
+		if slices.Contains(left, file) {
+			claimed.Recall(file)
+		}
+		// Another daemon may be looking at it alone, for a retry.
 		time.Sleep(10 * time.Millisecond)
-		err = fmt.Errorf("it may be in %s/%s, and comes back to the journal by itself", claimedDir, tree.Aside+file)
 	}
-	return err
+	return errors.New("the file server does not find what it lists in " + claimedDir)
 }
 
 type retryRule struct{ s *Store }
