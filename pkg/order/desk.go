@@ -332,7 +332,7 @@ func (s *Store) JournalRights() []Problem {
 		if sub, err := once.Sub(j.dir); err == nil {
 			sub.Close()
 		} else if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
-			all = append(all, Problem{s.label() + "/" + j.dir, j.lack + ": it is a file or a link, and has to be a directory of its own",
+			all = append(all, Problem{s.label(), fmt.Sprintf("%s: %s/%s is a file or a link, and has to be a directory of its own", j.lack, s.Dir, j.dir),
 				"look at it and move it away, then the daemon makes the directory", true})
 			continue
 		}
