@@ -9,11 +9,11 @@ import (
 // are looked at once, and no more of these are remembered than two generations.
 func TestRests(t *testing.T) {
 	var r rests
-	dir := state{ino: 1}
+	dir := state{size: 1}
 	r.own("once", dir)
 	since := r.seen["once"].since
 	for i := range 5 * maxRests {
-		r.own(fmt.Sprint("static/", i), state{ino: uint64(i)})
+		r.own(fmt.Sprint("static/", i), state{size: int64(i)})
 		if i%1000 == 0 {
 			r.own("once", dir)
 		}
@@ -25,8 +25,8 @@ func TestRests(t *testing.T) {
 	if now := r.seen["once"].since; now != since {
 		t.Errorf("seen since %v, and after many others since %v", since, now)
 	}
-	r.own("once", state{ino: 2})
-	if now := r.seen["once"]; now.of.ino != 2 || now.since == since {
+	r.own("once", state{size: 2})
+	if now := r.seen["once"]; now.of.size != 2 || now.since == since {
 		t.Errorf("after a change: %+v", now)
 	}
 }
