@@ -286,17 +286,17 @@ func (c *checker) collect(n int, l line) {
 			continue
 		}
 		args, name := f.parse(cmd.words[1:])
-		address := ""
+		address, named := "", name != ""
 		if len(args) > 0 {
 			address = args[0]
 		}
-		if name == "" {
+		if !named {
 			p, _, _ := strings.Cut(address, "?")
 			name = path.Base(p)
 		}
 		if dynamic(name) {
 			c.unnamed = true
-		} else if name != "" && name != "." && (f.downloads || strings.Contains(strings.Join(args, ""), "/")) {
+		} else if name != "" && name != "." && (named || f.downloads || strings.Contains(strings.Join(args, ""), "/")) {
 			c.images[name] = address
 		}
 	}

@@ -116,13 +116,15 @@ func TestCheck(t *testing.T) {
 		"setting":                      {"kernel ${base}/linux\nchain x/${y}.ipxe\n", ""},
 		"schemes": {"kernel http://h/nothing\ninitrd tftp://h/nothing\nchain nfs://h/x\nsanboot iscsi:10.0.0.1::::iqn\n" +
 			"sanboot --drive 0x80\nchain file:x\n", ""},
-		"options": {"imgfetch --name x --timeout 500 images/linux\nchain --autofree --replace tools/x.ipxe\n" +
-			"kernel -n nothing images/linux\nkernel -nnothing -t500 images/linux\nchain -ar tools/x.ipxe\nchain -- tools/x.ipxe\n" +
+		"options": {"imgfetch --name x --timeout 500 images/linux\nchain --autofree --replace tools/x.ipxe ||\n" +
+			"kernel -n nothing images/linux\nkernel -nnothing -t500 images/linux\nchain -ar tools/x.ipxe ||\nchain -- tools/x.ipxe\n" +
 			"kernel --name=nothing images/linux\nchain -ran x tools/x.ipxe\n", ""},
 		"options, then missing": {"imgfetch --name images/linux --timeout 500 nothing\nchain --autofree gone\n", "2 error no-file; 3 error no-file"},
 		"option without value":  {"kernel --name\nchain\nboot\nimgfetch -\n", "5 error no-file"},
 		"image by name": {"imgfetch --name served redirect\nimgexec served\nkernel http://h/vmlinuz a\nimgargs vmlinuz b\n" +
 			"boot vmlinuz\nimgfetch images/linux\nboot linux\nimgload images/linux\nchain linux\n", ""},
+		"image by the name it is given": {"set u http://h/${mac}\nkernel --name kernel ${u}&stage=kernel || reboot\n" +
+			"kernel -n linux images/linux\nimgargs linux a\nboot kernel initrd=image || boot linux\n", ""},
 		"image by a name only the machine knows": {"imgfetch http://h/${kernel}\nimgexec linux\nimgexec images/lunix\n", "4 error no-file"},
 		"image of that name is no download":      {"imgfetch --name served redirect\ninitrd served\n", "3 error no-file"},
 		"signature":                              {"imgverify images/linux images/linux.sig ||\n", "2 note no-file"},
@@ -177,6 +179,9 @@ func TestFlow(t *testing.T) {
 		"a setting of a type":      {"set n:int32 0\n:a\ninc n\niseq ${n} 3 || goto a\nexit\n", "6 " + exits},
 		"behind what fails":        {"chain http://h/x || goto failed\nexit 1\n:failed\nprompt --timeout 5000 press a key || reboot\nexit 0\n", "6 " + exits},
 		"prompt":                   {"prompt --key 0x197 --timeout 2000 F12 && goto menu || exit 1\n:menu\nshell\nexit\n", "5 " + exits},
+		"replaced":                 {"iseq ${platform} efi || goto old\nchain --replace http://h/x\n:old\nexit\n", ""},
+		"replaced, or it failed":   {"iseq ${platform} efi || goto old\nchain -ar http://h/x ||\n:old\nexit\n", "5 " + exits},
+		"replaced by an image":     {"imgfetch -n s http://h/x\nimgexec --replace s && exit || exit 1\n", ""},
 		"nobody":                   {"exit 1\n:dead\nexit\n", ""},
 		"nobody, and a wrong word": {"exit 1\n:dead\ngoto nowhere\n", "4 no-label"},
 		"twice the label":          {"iseq ${platform} pcbios && goto a ||\nexit 1\n:a\nexit\n:a\nexit\n", "6 same-label"},

@@ -187,6 +187,10 @@ func (f *flow) step(at int) {
 		n.toWell, n.toIll = nowhere, nowhere
 	case "reboot", "poweroff":
 		n.toWell = nowhere
+	case "chain", "imgexec", "boot":
+		if args, _ := fetchers[words[0]].parse(words[1:]); hasFlag(words, args, "replace", 'r') {
+			n.toWell = nowhere // the other script takes the place of this one (imgexec in its source)
+		}
 	case "iseq":
 		if len(words) != 3 {
 			break
