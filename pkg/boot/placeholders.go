@@ -356,8 +356,11 @@ func follows(a, b byte, hex bool) bool {
 }
 
 // isCountdown reports whether eight digits or more count down to 1 or 0:
-// 9876543210.
+// 9876543210, 0987654321.
 func isCountdown(b []byte) bool {
+	if len(b) > 1 && b[0] == '0' && b[1] == '9' {
+		b = b[1:]
+	}
 	for i := 1; i < len(b); i++ {
 		if b[i]+1 != b[i-1] {
 			return false

@@ -15,7 +15,7 @@ const nobodies = `
 44444444 55555 66666666 7777777 88888888 888888888888 99999 9999999999 x XXXXX XXXXXXXXXXXX
 xxxxxxxxxxx f FFFFFFFF N/A NNNN NNNNNNN nnnnnnnn aaaa AAAAAAAA ZZZZZZZZ ------ ........ *** ?????
 01010101 0101010101010101 FEFEFEFE ABABABAB 12121212 5858585858585858 12345 123456 1234567
-12345678 123456789 1234567890 12345678901234567 1234567890123456789012 123456789000
+12345678 0987654321 SN-0987654321 123456789 1234567890 12345678901234567 1234567890123456789012 123456789000
 1234567890ABCDEF 123456789ABCDEF 01234 012345 0123456 01234567 012345678 0123456789 01234567890
 012345678900 0123456789000 0123456789AB 0123456789ABCDEF 01234567890123456789 1234-5678-9012-3456
 1234.5678 12-34-56-78 9876543210 987654321 87654321 76543210 SYS-1234567890 SYS-9876543210
@@ -36,7 +36,7 @@ Unknown Unknow UNKNOWN unkown Undefined Unspecified Uninitialized Unavailable Un
 NotSupport NotSupported NotSpecified NotApplicable Not_Available NotSet NoAssetTag
 SystemSerialNumber System_Serial_Number System_Serial# Serial# $serialnumber$ <serialnumber> EVAL
 IATPASS IATPASS01 Test SKU Type1Sku0 Type1ProductConfigId FIELD Default_string Default_String0
-ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
+S/N S/N: Reserved Blank ds=nocloud ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
 7783-7084-3265-9085-8269-3286-77 OpenTelekomCloud HUAWEICLOUD OracleCloud.com DigitalOcean Google
 VMware
 `
@@ -67,7 +67,9 @@ Engineering Sample | Amazon EC2 | Google Compute Engine | OpenStack Nova | OpenS
 OpenStack Foundation | SAP CCloud VM | Samsung Cloud Platform | Alibaba Cloud ECS | Microsoft
 Corporation | VMware Virtual Platform | VMware, Inc. | Virtual Machine | HVM domU | DigitalOcean
 Droplet | Tencent Cloud | Huawei Cloud | Nutanix AHV | = '00000000' | 1234567890 ABCDEFGHIJ |
-00000000000000000001
+00000000000000000001 | To Be Customized | To be initialised by OEM | oem default string inject xxxxxxxxxx |
+MB Serial Number | CPU Serial Number 1 | Vultr | Akamai | Hetzner vServer | UpCloud | CloudStack KVM
+Hypervisor | ds=nocloud-net;s=http://10.0.0.1:8000/ | ds=nocloud;s=http://10.10.0.1/
 `
 
 var nobodyTexts = append(strings.Fields(nobodies), phrases(nobodyPhrases)...)
@@ -105,7 +107,7 @@ db01 node42 node12345 host-1 kvm xen xen01 qemu proxmox azure test1 test-01 test
 empty-rack none-such www ns1 nas noether nothing notebook notebook7 notus unknot tobermory tobey
 example oem1 board1 board-12 board01 system1 system7 unit01 machine-1 server1 server-12345
 chassis1 chassis-4 enclosure2 blade-12 serial-console tag7 sku-17 field-7 sample-3 demo1
-eval-board1 nullipo invalidenstr YLNT012345 YLNT000123 DSFX123456 MA3A012345 MABC000815 EWAB012345
+eval-board1 nullipo invalidenstr reserve1 blank-7 reserved-rack-7 vultr-01 0987654 0976543210 mbsn4711 sn1 cloudstack-3 dsn0clue YLNT012345 YLNT000123 DSFX123456 MA3A012345 MABC000815 EWAB012345
 LKN12345 NXVABEG00112345678901 NXMSNEK0026150A2B3C4D5E PSVCKAA0012345678 DQB0ABC0010123
 UXVTDSA0123456 210235A1B2C3D4E5F6 2102311XDB10J9000123 219801A2XYZ18CM00123 QTFCOU4012345
 QTFCOU1234567 GIG0P9A12345 JG1N4A012345 JN8123456789X 6CU1234567 1230ABC012345 1750PDN567800
@@ -189,6 +191,7 @@ func TestPlaceholderUUIDs(t *testing.T) {
 		"07090201-0103-0301-0807-060504030201": true,
 		"6ab5b300-538d-1014-9fb5-b0684d007b53": true,
 		"890e2d14-cacd-45d1-ae66-bc80e8bfeb0f": true,
+		"deadbeef-dead-beef-dead-beefdeadbeef": true,
 		"4c4c4544-0000-2010-8020-80c04f202020": true,
 		"4c4c4544-0020-2010-8020-a0c04f202020": true,
 		"4c4c4544-0000-0010-8000-80c04f000000": true,
