@@ -68,16 +68,19 @@ func (n *Names) Near(name string) string {
 	return ""
 }
 
-// alike is a name without what is easily taken for something else.
+// alike is a name without what is easily taken for something else. A sign
+// between two numbers stays: rack1-11 is not rack11-1.
 func alike(name string) string {
 	name = looks.Replace(strings.ToLower(name))
-	// Without the zeros before a number.
 	var out strings.Builder
 	digit := false
 	for i := range len(name) {
 		isDigit := '0' <= name[i] && name[i] <= '9'
 		next := i+1 < len(name) && '0' <= name[i+1] && name[i+1] <= '9'
-		if name[i] == '0' && !digit && next {
+		switch {
+		case name[i] == '0' && !digit && next:
+			continue // a zero before a number
+		case name[i] == '-' && !(digit && next):
 			continue
 		}
 		out.WriteByte(name[i])
@@ -86,7 +89,7 @@ func alike(name string) string {
 	return out.String()
 }
 
-var looks = strings.NewReplacer("o", "0", "i", "1", "l", "1", "-", "", "_", "", ".", "", ":", "")
+var looks = strings.NewReplacer("o", "0", "i", "1", "l", "1", "_", "-", ".", "-", ":", "-")
 
 // letters is a name without its digits.
 func letters(name string) string {
