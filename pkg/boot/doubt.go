@@ -25,6 +25,9 @@ func Doubtful(text string) (Doubt, bool) {
 	text = strings.TrimSpace(text)
 	n, err := Canonical(text)
 	if err == nil && n.Kind != Typed {
+		if m, ok := doubleColon(text); ok {
+			return Doubt{What: "is an address of the reserved network ::/8", Right: m, Do: fmt.Sprintf("write %s, if a MAC is meant", m)}, true
+		}
 		return Doubt{}, false
 	}
 	if _, ok := readMAC(text); ok {
@@ -224,6 +227,18 @@ func rightAddress(text string) (string, bool) {
 	}
 	a, err := netip.ParseAddr(withoutZeros(strings.Trim(digits, ".")))
 	return a.String(), err == nil && a.Is4()
+}
+
+// doubleColon mends a MAC with a colon too many, which makes it an address of
+// IPv6: 52::54:00:12:34:56. Nobody has one of these, since its first group has
+// two digits (RFC 4291).
+func doubleColon(text string) (string, bool) {
+	m := strings.Replace(text, "::", ":", 1)
+	if m == text || pairs(m) != 6 {
+		return "", false
+	}
+	m, err := parseMAC(m)
+	return m, err == nil
 }
 
 // pairs is how many groups of two hex digits a text has.

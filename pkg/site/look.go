@@ -167,13 +167,20 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 			if name[0] == '.' || right && own.Kind != boot.Typed || slices.ContainsFunc(names, func(n boot.Name) bool { return n.Text == name }) {
 				continue
 			}
-			for _, spelling := range boot.Spellings(name) {
+			spellings, doubt := boot.Spellings(name), boot.Doubt{}
+			if d, doubted := boot.DoubtfulEntry(name); doubted && d.Right != "" {
+				doubt = d
+				spellings = append(spellings, strings.ToLower(d.Right))
+			}
+			for _, spelling := range spellings {
 				n, ok := meant[spelling]
 				if !ok {
 					continue
 				}
 				why := fmt.Sprintf("matches no machine: %s is written %s", thisName(n.Kind), n.Text)
 				switch {
+				case doubt.File:
+					why = doubt.What
 				case right && strings.EqualFold(n.Text, name):
 					why = fmt.Sprintf("is for another machine, since capitals count: this one is %s", n.Text)
 				case right:

@@ -84,6 +84,7 @@ func TestMisread(t *testing.T) {
 	lab.Files{
 		"static/52:54:00:AB:CD:01": "", "static/52-54-00-ab-cd-01": "", "static/52-54-00-ab-cd-02": "", "static/52:54:00:AB:CD:02": "", "static/525400-abcd01": "",
 		"static/10.0.0.007": "", "static/s-n-42": "", "static/S-N-42": "", "static/S-N-421": "", "static/.x": "", "once/10.0.0.7.": "-> ../x", "once/10.0.0.8": "-> ../x",
+		"static/52-54-00-ab-cd-01.ipxe": "", "static/52-54-00-ab-cd-02.ipxe": "", "once/10.0.0.7-24": "-> ../x",
 	}.Grow(t, root)
 	s := newSite(t, root)
 	all, err := s.Misread([]boot.Name{{Text: "S-N-42", Kind: boot.Serial}, {Text: "52-54-00-ab-cd-01", Kind: boot.MAC}, {Text: "10.0.0.7", Kind: boot.Address}})
@@ -91,8 +92,10 @@ func TestMisread(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []site.Misread{
+		{Path: "once/10.0.0.7-24", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
 		{Path: "once/10.0.0.7.", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
 		{Path: "static/10.0.0.007", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
+		{Path: "static/52-54-00-ab-cd-01.ipxe", Why: `ends in ".ipxe", and no machine is called so`},
 		{Path: "static/525400-abcd01", Why: "is for a machine of this serial: this MAC is written 52-54-00-ab-cd-01"},
 		{Path: "static/52:54:00:AB:CD:01", Why: "matches no machine: this MAC is written 52-54-00-ab-cd-01"},
 		{Path: "static/s-n-42", Why: "is for another machine, since capitals count: this one is S-N-42"},
