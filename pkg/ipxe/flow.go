@@ -12,8 +12,9 @@ type Reach int
 const (
 	OnBIOS Reach = 1 << iota
 	OnUEFI
-	// stray marks a place that no goto of the script leads to, behind a label.
-	// Whoever comes there, by a label that is misspelt elsewhere, is not known.
+	// stray marks a place of which it is not known who comes there: one that no
+	// goto of the script leads to, behind a label, perhaps by one that is
+	// misspelt elsewhere; or one behind a command that most do not come back from.
 	stray
 
 	nowhere  Reach = 0
@@ -187,6 +188,8 @@ func (f *flow) step(at int) {
 		n.toWell, n.toIll = nowhere, nowhere
 	case "reboot", "poweroff":
 		n.toWell = nowhere
+	case "sanboot":
+		n.toWell = stray // what was booted does not come back
 	case "chain", "imgexec", "boot":
 		if args, _ := fetchers[words[0]].parse(words[1:]); hasFlag(words, args, "replace", 'r') {
 			n.toWell = nowhere // the other script takes the place of this one (imgexec in its source)
@@ -213,6 +216,11 @@ func (f *flow) step(at int) {
 		if len(words) == 2 {
 			n.toWell = f.values.narrowSet(n.in, words[1])
 		}
+	}
+	if commands[words[0]] == notBIOS && n.toWell&OnBIOS != 0 {
+		// Which build had it is not known, and it has what goes with it, as
+		// param goes with params.
+		n.toWell = n.toWell&^OnBIOS | stray
 	}
 	f.nodes[at] = n
 }
