@@ -36,7 +36,7 @@ Unknown Unknow UNKNOWN unkown Undefined Unspecified Uninitialized Unavailable Un
 NotSupport NotSupported NotSpecified NotApplicable Not_Available NotSet NoAssetTag
 SystemSerialNumber System_Serial_Number System_Serial# Serial# $serialnumber$ <serialnumber> EVAL
 IATPASS IATPASS01 Test SKU Type1Sku0 Type1ProductConfigId FIELD Default_string Default_String0
-S/N S/N: Reserved Blank ds=nocloud ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
+Reserved Blank ds=nocloud ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
 7783-7084-3265-9085-8269-3286-77 OpenTelekomCloud HUAWEICLOUD OracleCloud.com DigitalOcean Google
 VMware
 `
