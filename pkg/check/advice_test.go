@@ -177,6 +177,15 @@ func TestLookalikes(t *testing.T) {
 	if do := r.finding("protected").Do; do != "mv protected protect" {
 		t.Error(do)
 	}
+	r.write("Protection/10.0.0.8", "")
+	r.must(os.Remove(r.path("once")))
+	r.write("-once/10.0.0.9", good)
+	for name, do := range map[string]string{"Protection": "mv Protection protect", "-once": "mv ./-once once",
+		"protected": "Protection/ is meant for protect/ as well: put into it what is missing there"} {
+		if got := r.finding(name).Do; got != do {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
 	if do := r.finding("Static").Do; strings.Contains(do, "mv ") || !strings.Contains(do, "static/ is there") {
 		t.Error(do)
 	}

@@ -16,7 +16,6 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/loader"
-	"pxesrv/pkg/tree"
 )
 
 // maxText is the largest file in bytes that is searched for secrets. Those that people write are smaller.
@@ -99,7 +98,7 @@ func (l *lint) private(name string, e fs.DirEntry) error {
 		return fs.SkipDir // nobody else gets in
 	}
 	if info.Mode().IsRegular() && info.Mode()&0o004 != 0 {
-		l.add(name, 0, Warning, Readable, "everybody who has an account here can read it", "chmod o-r "+tree.Quote(name)+", and let the group of the daemon read it")
+		l.add(name, 0, Warning, Readable, "everybody who has an account here can read it", "chmod o-r "+quote(name)+", and let the group of the daemon read it")
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode"
-
-	"pxesrv/pkg/tree"
 )
 
 // lookalikes finds directories of the root that somebody made for names of
@@ -17,6 +15,7 @@ func (l *lint) lookalikes() error {
 	if err != nil {
 		return nil // is said by another step
 	}
+	first := map[string]string{} // which look-alike is to be renamed so
 	for _, e := range entries {
 		name := e.Name()
 		right := resembles(name)
@@ -27,7 +26,7 @@ func (l *lint) lookalikes() error {
 		if err != nil || !info.IsDir() {
 			continue
 		}
-		do := fmt.Sprintf("mv %s %s", tree.Quote(name), right)
+		do := fmt.Sprintf("mv %s %s", quote(name), right)
 		if there, err := os.Stat(filepath.Join(l.root, right)); err == nil {
 			if os.SameFile(info, there) {
 				continue // a file system that knows no capitals, or a link
@@ -35,6 +34,10 @@ func (l *lint) lookalikes() error {
 			do = fmt.Sprintf("%s/ is there as well: compare the two, and put into it what is missing there", right)
 		} else if _, err := os.Lstat(filepath.Join(l.root, right)); err == nil {
 			do = fmt.Sprintf("%s is there as well, and no directory: look which of the two it is to be", right)
+		} else if other := first[right]; other != "" { // a second mv would put it into the first
+			do = fmt.Sprintf("%s/ is meant for %s/ as well: put into it what is missing there", other, right)
+		} else {
+			first[right] = name
 		}
 		what := fmt.Sprintf("does nothing: the names of machines are looked for in %s/ only", right)
 		if right == "private" {

@@ -106,6 +106,15 @@ func aName(k boot.Kind) string {
 	return "this name"
 }
 
+// quote is a path for a command to paste. One that begins with a hyphen would be
+// an option there.
+func quote(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return tree.Quote(path)
+}
+
 func rename(dir, from, to string) string {
 	return fmt.Sprintf("mv %s %s", tree.Quote(dir+"/"+from), tree.Quote(dir+"/"+to))
 }

@@ -163,9 +163,9 @@ func (l *lint) noteRights(at string, dir bool, entry string) {
 		u.level = Warning
 	}
 	if group := l.daemon.group(); group != "" && ofRoot(info) { // nobody else has it by its group
-		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", tree.Quote(group), tree.Quote(l.shown(at)), bits)
+		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", tree.Quote(group), quote(l.shown(at)), bits)
 	} else {
-		u.do = fmt.Sprintf("chmod a+%s %s", bits, tree.Quote(l.shown(at)))
+		u.do = fmt.Sprintf("chmod a+%s %s", bits, quote(l.shown(at)))
 	}
 }
 
