@@ -210,7 +210,8 @@ func (f *flow) step(at int) {
 		case test == "${buildarch}" && slices.Contains(onlyUEFI, value):
 			n.toWell = n.in &^ OnBIOS
 		default:
-			n.toWell = f.values.narrow(n.in, test, value)
+			n.toWell = f.values.narrow(able(n.in, test, value), test, value)
+			n.toIll = f.values.narrowElse(n.in, test, value)
 		}
 	case "isset":
 		if len(words) == 2 {
@@ -304,10 +305,15 @@ func (f *flow) read() *values {
 			args, _ := fetcher{value: "mk"}.parse(words[1:])
 			switch {
 			case len(args) == 0 || slices.Contains(words, "--gap"):
-			case dynamic(args[0]):
+			case v.items == nil:
+			case dynamic(strings.ReplaceAll(args[0], "${platform}", "")):
 				v.items = nil
-			case v.items != nil:
+			case !dynamic(args[0]):
 				v.items[args[0]] |= n.in
+			default:
+				for who, platform := range platformNames {
+					v.items[strings.ReplaceAll(args[0], "${platform}", platform)] |= n.in & (who | stray)
+				}
 			}
 		}
 	}
@@ -360,6 +366,40 @@ func (v *values) may(platform Reach, setting, label string) bool {
 func (v *values) narrow(in Reach, test, value string) Reach {
 	if who, known := v.of(onlySetting(test), value); known && who != nowhere {
 		return in & who
+	}
+	return in
+}
+
+// able returns which of the platforms can find the value in a text with
+// ${platform} in it: ${platform}-${buildarch}.
+func able(in Reach, test, value string) Reach {
+	if dynamic(value) || !strings.Contains(test, "${platform}") {
+		return in
+	}
+	for who, platform := range platformNames {
+		if !matches(literals(strings.ReplaceAll(test, "${platform}", platform)), value) {
+			in &^= who
+		}
+	}
+	return in
+}
+
+// narrowElse returns which of the platforms can find another value in the
+// setting. Of one that gives it no other nobody knows, since it may come here
+// before it does.
+func (v *values) narrowElse(in Reach, test, value string) Reach {
+	setting := onlySetting(test)
+	if who, known := v.of(setting, value); !known || who == nowhere || v.chosen[setting] {
+		return in
+	}
+	for who := range platformNames {
+		other := false
+		for given, by := range v.given[setting] {
+			other = other || given != value && by&who != 0
+		}
+		if !other && v.given[setting][value]&who != 0 && in&who != 0 {
+			in = in&^who | stray
+		}
 	}
 	return in
 }
