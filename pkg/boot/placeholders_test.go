@@ -36,7 +36,8 @@ Unknown Unknow UNKNOWN unkown Undefined Unspecified Uninitialized Unavailable Un
 NotSupport NotSupported NotSpecified NotApplicable Not_Available NotSet NoAssetTag
 SystemSerialNumber System_Serial_Number System_Serial# Serial# $serialnumber$ <serialnumber> EVAL
 IATPASS IATPASS01 Test SKU Type1Sku0 Type1ProductConfigId FIELD Default_string Default_String0
-Reserved Blank ds=nocloud ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
+Reserved Blank MacBook-Aluminum MacBook-Black Air-Enclosure Mini-Aluminum iMac-Aluminum Pro-Enclosure
+01234567890123456789AB ds=nocloud ABCDEFG ABCDEFGHIJKLM 123-1234-123 SN-123456fvgv3i0b8o5n6n7k 91.WTx00.xPxx .PCIE2
 7783-7084-3265-9085-8269-3286-77 OpenTelekomCloud HUAWEICLOUD OracleCloud.com DigitalOcean Google
 VMware
 `
@@ -107,7 +108,7 @@ db01 node42 node12345 host-1 kvm xen xen01 qemu proxmox azure test1 test-01 test
 empty-rack none-such www ns1 nas noether nothing notebook notebook7 notus unknot tobermory tobey
 example oem1 board1 board-12 board01 system1 system7 unit01 machine-1 server1 server-12345
 chassis1 chassis-4 enclosure2 blade-12 serial-console tag7 sku-17 field-7 sample-3 demo1
-eval-board1 nullipo invalidenstr reserve1 blank-7 reserved-rack-7 vultr-01 0987654 0976543210 mbsn4711 sn1 cloudstack-3 dsn0clue YLNT012345 YLNT000123 DSFX123456 MA3A012345 MABC000815 EWAB012345
+eval-board1 nullipo invalidenstr reserve1 blank-7 reserved-rack-7 vultr-01 imac macbook mini imac-7 MacBook-Pro mac-mini Mini-Alu1 0987654 0976543210 mbsn4711 sn1 cloudstack-3 dsn0clue YLNT012345 YLNT000123 DSFX123456 MA3A012345 MABC000815 EWAB012345
 LKN12345 NXVABEG00112345678901 NXMSNEK0026150A2B3C4D5E PSVCKAA0012345678 DQB0ABC0010123
 UXVTDSA0123456 210235A1B2C3D4E5F6 2102311XDB10J9000123 219801A2XYZ18CM00123 QTFCOU4012345
 QTFCOU1234567 GIG0P9A12345 JG1N4A012345 JN8123456789X 6CU1234567 1230ABC012345 1750PDN567800
