@@ -395,7 +395,9 @@ func (v *values) narrowElse(in Reach, test, value string) Reach {
 	for who := range platformNames {
 		other := false
 		for given, by := range v.given[setting] {
-			other = other || given != value && by&who != 0
+			if other = given != value && by&who != 0; other {
+				break
+			}
 		}
 		if !other && v.given[setting][value]&who != 0 && in&who != 0 {
 			in = in&^who | stray
