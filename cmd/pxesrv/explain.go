@@ -167,8 +167,12 @@ type explained struct {
 	unlisted error
 }
 
-// namesOf are the names of an argument. Between them are commas, which some keyboards have for the dots of an address.
+// namesOf are the names of an argument. Between them are commas, which some keyboards have for the dots of an address, and
+// some people between the bytes of a MAC.
 func namesOf(arg string) []string {
+	if n, err := boot.Meant(arg); err == nil && n.Kind == boot.MAC && strings.Count(arg, ",") == 5 {
+		return []string{arg}
+	}
 	if d, doubted := boot.Doubtful(arg); doubted && strings.ReplaceAll(arg, ",", ".") == d.Right {
 		return []string{arg}
 	}
