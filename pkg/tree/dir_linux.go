@@ -621,8 +621,14 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 		return got, errNotPlain
 	}
 	now := stateOf(&after)
-	local := func() bool { return p.root.local && now.dev == p.root.dev }
-	if now != stateOf(&before) || after.Nlink == 0 || int64(n) != after.Size || t.rests.age(name, now, local) < recent {
+	if now != stateOf(&before) || after.Nlink == 0 || int64(n) != after.Size {
+		return got, errNotPlain
+	}
+	age := sinceChange(now)
+	if !p.root.local || now.dev != p.root.dev {
+		age = t.rests.own(name, now)
+	}
+	if age < recent {
 		return got, errNotPlain
 	}
 	return Text{body[:n:n], name}, nil

@@ -32,10 +32,14 @@ const maxRests = 4096
 func (r *rests) age(name string, now state, local func() bool) time.Duration {
 	own := r.own(name, now)
 	if own < recent && local() {
-		own = max(own, time.Since(now.changed()).Abs())
+		own = max(own, sinceChange(now))
 	}
 	return own
 }
+
+// sinceChange is how old the newest time stamp is. One of the future, after a
+// clock was set, is as far away as one of the past.
+func sinceChange(s state) time.Duration { return time.Since(s.changed()).Abs() }
 
 // own is how long this daemon has seen no other state.
 func (r *rests) own(name string, now state) time.Duration {
