@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh makes a machine ready for the tests (make deps).  It does four things, each only when needed:
+# deps.sh makes a machine ready for the tests (make deps).  It does five things, each only when needed:
 #
 #   1. installs the missing Debian/Ubuntu packages by apt (root, or sudo without a password);
 #   2. unpacks - does not install - ISC's DHCP servers and nginx into the cache folder: installed they would start,
@@ -8,7 +8,9 @@
 #      old one in QEMU's network card, and a GRUB that can start it; and the iPXE of Debian's testing, which
 #      will be Debian 14: iPXE 2;
 #   4. makes small root folders of Debian 12 and 13 there (as root only), on which tests install packages and run
-#      the container image's stages, see chroot.go.
+#      the container image's stages, see chroot.go;
+#   5. makes a disk there with a whole Debian 13, its kernel, systemd and NFS server (as root only), which tests boot,
+#      see debian.go.
 #
 # PXESRV_CACHE       cache folder; default $XDG_CACHE_HOME/pxesrv or ~/.cache/pxesrv
 # PXESRV_TEST_IPXE   a folder of your own with the files of iPXE; then step 3 is left out
@@ -26,6 +28,21 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 # makes the folders anew.
 bases="debian-12:bookworm debian-13:trixie"
 within="logrotate procps systemd-standalone-sysusers systemd-standalone-tmpfiles"
+
+# What the whole Debian has beside the essential packages, and the unit in it that runs what a test has brought on a second
+# disk. It prints to the second serial port, and its exit status last. A changed line makes the disk anew.
+machine="linux-image-cloud-amd64 systemd-sysv dbus udev kmod procps iproute2 e2fsprogs nfs-kernel-server nfs-common"
+unit='[Unit]
+Description=what the test has brought
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+StandardOutput=file:/dev/ttyS1
+StandardError=inherit
+ExecStart=/bin/sh -c "mkdir /lab && cd /lab && tar -xf /dev/disk/by-id/virtio-lab && ./run; echo; echo lab: status $$?"
+ExecStopPost=/bin/systemctl poweroff --force --force
+[Install]
+WantedBy=multi-user.target'
 
 die() { printf 'deps: %s\n' "$@" >&2; exit 1; }
 
@@ -106,7 +123,7 @@ servers() {
 servers dhcp-servers isc-dhcp-server kea-dhcp4-server
 servers nginx nginx libnginx-mod-stream
 
-# --- 3. iPXE and GRUB of later Debians, 4. root folders ---------------------------------------------
+# --- 3. iPXE and GRUB of later Debians, 4. root folders, 5. a whole Debian ---------------------------
 
 boot=
 for p in $release:ipxe:ipxe-13 $release:grub-efi-amd64-bin:grub-13 forky:ipxe:ipxe-14; do
@@ -117,7 +134,10 @@ roots=
 for b in $bases; do
 	[ "$(id -u)" != 0 ] || made "$b" || roots="$roots $b" # only root can use them
 done
-[ -n "$boot$roots" ] || exit 0
+disk=debian-13-disk
+diskmade="$release $machine $(echo "$unit" | cksum)"
+[ "$(id -u)" = 0 ] && [ "$(cat "$cache/$disk/made-of" 2>/dev/null)" != "$diskmade" ] || disk=
+[ -n "$boot$roots$disk" ] || exit 0
 
 # The mirror is the one this machine uses for Debian's main archive.  apt reads its own sources, *.list and
 # *.sources; it tells of them only after an update, which a fresh container has not had.
@@ -178,3 +198,26 @@ for b in $roots; do
 	made "$b" || rm -rf "${cache:?}/$folder"
 	place "$folder"
 done
+
+if [ -n "$disk" ]; then
+	echo "deps: making a disk with a whole Debian 13 in $cache/$disk"
+	aside "$disk"
+	in=$aside/root
+	quietly mmdebstrap --mode=root --format=directory --variant=minbase --include="$(echo $machine | tr ' ' ,)" \
+		"$release" "$in" "deb [signed-by=$keyring] $uri $release main" || die "could not make a Debian of $release"
+	# With the modules of all the hardware in the world it takes twice as long to boot.
+	echo MODULES=list >"$in/etc/initramfs-tools/conf.d/lab"
+	printf '%s\n' virtio_pci virtio_blk ext4 >>"$in/etc/initramfs-tools/modules"
+	quietly chroot "$in" update-initramfs -u || die "could not make the initrd of $release"
+	echo debian >"$in/etc/hostname"
+	echo 127.0.0.1 localhost debian >"$in/etc/hosts"
+	echo "$unit" >"$in/etc/systemd/system/lab.service"
+	quietly chroot "$in" systemctl enable lab.service || die "could not enable the unit of the tests"
+	cp "$in"/boot/vmlinuz-* "$aside/vmlinuz"
+	cp "$in"/boot/initrd.img-* "$aside/initrd.img"
+	quietly mke2fs -q -t ext4 -d "$in" "$aside/disk.img" 3G || die "could not make the disk"
+	rm -rf "$in"
+	echo "$diskmade" >"$aside/made-of"
+	rm -rf "${cache:?}/$disk"
+	place "$disk"
+fi
