@@ -26,7 +26,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/order"
+	"pxesrv/pkg/tree"
 )
 
 // One-time orders with real daemons: several processes on one directory, killed and started again.
@@ -250,11 +252,13 @@ func (y *yard) link(name, text string, replace bool) string {
 	}
 }
 
-// reply is what one request got: an order's text, or "default".
+// reply is what one request got: an order's text, "default", or "local disk".
 type reply struct {
 	text string
 	err  error
 }
+
+var errNoAnswer = errors.New("503 Service Unavailable")
 
 var yardClient = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 
@@ -275,7 +279,10 @@ func (y *yard) ask(d *yardDaemon, name string, try int) reply {
 		return reply{err: err}
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
-		return reply{err: errors.New(resp.Status)} // the machine is busy: a decision took longer than its deadline
+		return reply{err: errNoAnswer} // the machine is busy: a decision took longer than its deadline
+	}
+	if bytes.Equal(body, ipxe.Local()) {
+		return reply{text: "local disk"}
 	}
 	lines := strings.SplitN(string(body), "\n", 3)
 	if resp.StatusCode != 200 || len(lines) != 3 || lines[0] != "#!ipxe" || !strings.HasPrefix(lines[1], "# ") {
@@ -311,6 +318,7 @@ func (y *yard) insists(first int, name string) reply {
 // figures are the accounts at the end.
 type figures struct {
 	orders, answered, pending, open, served, replaced, superseded, arrivedUnread int
+	twice, lost                                                                  int // granted twice; without a trace
 }
 
 // balance checks the accounts, when no daemon is at work any more: no order was answered twice, each answered one has its one
@@ -318,7 +326,12 @@ type figures struct {
 func (y *yard) balance(twice bool) (f figures) {
 	y.Helper()
 	where := map[string][]string{}
-	for _, dir := range []string{".", ".claimed", ".served"} {
+	dirs := []string{".", ".claimed", ".served"}
+	aside, _ := filepath.Glob(filepath.Join(y.once, ".claimed", tree.Aside+"*")) // by who was killed, until the next sweep
+	for _, dir := range aside {
+		dirs = append(dirs, ".claimed/"+filepath.Base(dir))
+	}
+	for _, dir := range dirs {
 		files, err := os.ReadDir(filepath.Join(y.once, dir))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			y.Fatal(err)
@@ -340,7 +353,7 @@ func (y *yard) balance(twice bool) (f figures) {
 				where[text] = append(where[text], "pending")
 			case !ok:
 				y.Errorf("%s/%s is no claim", dir, file.Name())
-			case dir == ".claimed":
+			case strings.HasPrefix(dir, ".claimed"):
 				where[text] = append(where[text], "open")
 			default:
 				if state = string(claim.End); state == "" {
@@ -359,6 +372,12 @@ func (y *yard) balance(twice bool) (f figures) {
 		}
 		if len(got) > 0 {
 			f.answered++
+		}
+		if len(got) > 1 {
+			f.twice++
+		}
+		if len(at) == 0 || len(got) > 0 && !slices.Contains(at, "open") && !slices.Contains(at, "served") {
+			f.lost++
 		}
 		switch {
 		case len(at) != 1:
