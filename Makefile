@@ -101,8 +101,8 @@ install: ## put what make build man libraries made where packages put it; DESTDI
 test: deps ## install what is missing (Debian), then run every test, real iPXE in QEMU included
 	bash .ci/tests
 
-soak: deps ## the long loops: 100000 orders, 1000 kills; about half an hour
-	PXESRV_TEST_SOAK=1 $(GO) test -timeout 120m -count=1 -v -run 'Soak' ./...
+soak: deps ## the long loops: 100000 orders, 1000 kills, 10000 orders on each kind of NFS mount; some three hours
+	PXESRV_TEST_SOAK=1 $(GO) test -timeout 360m -count=1 -v -run 'Soak' ./...
 
 fuzz: ## every fuzz target for 30 s (FUZZTIME=...)
 	@bash .ci/fuzz $(or $(FUZZTIME),30s)
