@@ -68,8 +68,8 @@ func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 	}
 }
 
-// nfsOrders runs in the machine: three daemons, each on a mount of its own. Orders for two machines are made anew on the server's own
-// disk the moment they are claimed, and now and then while they wait; 8 clients ask. After that they ask for a third machine, which
+// nfsOrders runs in the machine: three daemons, each on a mount of its own. Orders for a few machines are made anew on the server's
+// own disk the moment they are claimed, and now and then while they wait; clients ask. After that they ask for another machine, which
 // is protected and set free again.
 func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 	y := newYard(t, 0)
@@ -82,13 +82,17 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 	var makers, others sync.WaitGroup
 	placed, over := make(chan struct{}), make(chan struct{})
 	var ignored atomic.Int64
-	for m := range 2 {
+	machines, clients := 2, 8
+	if chaos { // much waits for a daemon or the server that is away
+		machines, clients = 12, 32
+	}
+	for m := range machines {
 		makers.Go(func() {
-			ignored.Add(int64(y.makeAnew(fmt.Sprint("m", m), orders/2, began.Add(nfsPatience(orders)))))
+			ignored.Add(int64(y.makeAnew(fmt.Sprint("m", m), orders/machines, began.Add(nfsPatience(orders)))))
 		})
 	}
 	g := &guard{y: y}
-	stats := make([]nfsStats, 8)
+	stats := make([]nfsStats, clients)
 	for i := range stats {
 		others.Go(func() {
 			for n := i; !closed(over); n++ {
@@ -96,7 +100,7 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 				if closed(placed) {
 					stats[i].count(func() reply { return g.ask(d) })
 				} else {
-					stats[i].count(func() reply { return y.ask(d, fmt.Sprint("m", n%2), 0) })
+					stats[i].count(func() reply { return y.ask(d, fmt.Sprint("m", n%machines), 0) })
 				}
 			}
 		})
@@ -122,10 +126,13 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 
 	// In the end, everything that waits is granted.
 	time.Sleep(time.Second)
-	for _, name := range []string{"m0", "m1", guarded} {
+	for m := range machines {
 		for i := range 2 * len(y.daemons) {
-			y.insists(i, name)
+			y.insists(i, fmt.Sprint("m", m))
 		}
+	}
+	for i := range 2 * len(y.daemons) {
+		y.insists(i, guarded)
 	}
 	y.stop()
 	f := y.balance(false)

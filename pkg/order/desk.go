@@ -223,8 +223,13 @@ func (s *Store) Sweep() (Stats, error) {
 		return st, err
 	}
 	for _, n := range names {
-		if _, err := once.Readlink(n); err == nil && boot.IsName(n) {
+		if !boot.IsName(n) {
+			continue
+		}
+		if _, err := once.Readlink(n); err == nil {
 			st.Pending++
+		} else if s.now().Sub(once.Made(n)) > openAfter {
+			once.RemoveEmpty(n) // a directory that Recall left when its daemon was killed; an ln -s would go into it
 		}
 	}
 	s.tidy(once)

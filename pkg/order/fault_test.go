@@ -782,3 +782,33 @@ func TestOrderBelievedAbsent(t *testing.T) {
 	}
 	t.Error("the order is never seen")
 }
+
+// TestEmptyDirectory: where a daemon was killed while it made its kernel ask
+// for a name, an empty directory is left, and an ln -s would go into it. It
+// goes with the next sweep. What people have put into one stays.
+func TestEmptyDirectory(t *testing.T) {
+	dir := t.TempDir()
+	s := &Store{Dir: dir, Load: load}
+	old := time.Now().Add(-2 * openAfter)
+	for _, name := range []string{"m1", "m2", "m3"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("../x", filepath.Join(dir, "m2/m2")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"m1", "m2"} {
+		if err := os.Chtimes(filepath.Join(dir, name), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"m1": false, "m2": true, "m2/m2": true, "m3": true} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v, want there: %v", name, err, want)
+		}
+	}
+}

@@ -140,6 +140,9 @@ func (d *Dir) Return(string) error { return nil }
 // Recall has nothing to do here.
 func (d *Dir) Recall(string) {}
 
+// RemoveEmpty does nothing here.
+func (d *Dir) RemoveEmpty(string) error { return nil }
+
 // Holds reports whether a name is there.
 func (d *Dir) Holds(name string) (bool, error) {
 	_, err := os.Lstat(d.at(name))

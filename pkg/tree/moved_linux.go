@@ -123,9 +123,17 @@ func (d *Dir) prove(name string, local bool) (string, error) {
 // NFS clients ask the server for; should it not be there after all, what was
 // made is an empty directory, and is taken away again.
 func (d *Dir) Recall(name string) {
+	if _, err := d.listed(name); err != nil {
+		return
+	}
 	if unix.Mkdirat(d.fd, name, 0o700) == nil {
 		unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR)
 	}
+}
+
+// RemoveEmpty takes a directory away if nothing is in it.
+func (d *Dir) RemoveEmpty(name string) error {
+	return d.err("rmdir", name, unix.Unlinkat(d.fd, name, unix.AT_REMOVEDIR))
 }
 
 // Holds reports whether a name is there. On a file system that others write to
