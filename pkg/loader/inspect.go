@@ -3,9 +3,11 @@ package loader
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"regexp"
 	"strings"
+	"sync"
 
 	"pxesrv/pkg/ipxe"
 )
@@ -45,6 +47,32 @@ func Inspect(body []byte) Build {
 	if isPE(body) {
 		return inspectEFI(body)
 	}
+	return inspectedBIOS(body)
+}
+
+// inspected are the BIOS builds that were inspected last: to unpack one takes
+// a tenth of a second, and the same few files are asked for again and again.
+var inspected struct {
+	sync.Mutex
+	builds map[[sha256.Size]byte]Build
+}
+
+func inspectedBIOS(body []byte) Build {
+	inspected.Lock()
+	defer inspected.Unlock()
+	sum := sha256.Sum256(body)
+	b, known := inspected.builds[sum]
+	if !known {
+		if inspected.builds == nil || len(inspected.builds) == 32 {
+			inspected.builds = map[[sha256.Size]byte]Build{}
+		}
+		b = inspectBIOS(body)
+		inspected.builds[sum] = b
+	}
+	return b
+}
+
+func inspectBIOS(body []byte) Build {
 	kernel, known := "", len(body) > 0x210 && string(body[0x202:0x206]) == "HdrS"
 	if known { // an ipxe.lkrn has the header of a Linux kernel with the version in it (Documentation/arch/x86/boot.rst)
 		kernel = kernelVersion(body)

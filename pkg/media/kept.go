@@ -48,8 +48,8 @@ func (f *found[T]) differs(other *found[T]) bool {
 		(a == nil) != (b == nil) || a != nil && (!os.SameFile(a, b) || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()))
 }
 
-// lookWithin is how long one use waits for a look at the disk.
-const lookWithin = 2 * time.Second
+// lookWithin is how long one use waits for a look at the disk, as decisions do.
+const lookWithin = 5 * time.Second
 
 // ErrHangs is why nothing new is known.
 var ErrHangs = errors.New("the disk does not answer")
