@@ -35,9 +35,10 @@ func keep[T any](look func(before *found[T]) *found[T]) *kept[T] { return &kept[
 
 // found is what a look found.
 type found[T any] struct {
-	value T     // the last good one; the zero value when there was none
-	good  bool  // there is one
-	err   error // why the value is not what the files have now
+	value T      // the last good one; the zero value when there was none
+	good  bool   // there is one
+	work  func() // nil, or finishes what was found by what was read; it does not touch the disk
+	err   error  // why the value is not what the files have now
 	mark  mark
 }
 
@@ -48,8 +49,8 @@ func (f *found[T]) differs(other *found[T]) bool {
 		(a == nil) != (b == nil) || a != nil && (!os.SameFile(a, b) || a.Size() != b.Size() || !a.ModTime().Equal(b.ModTime()))
 }
 
-// lookWithin is how long one use waits for a look at the disk, as decisions do.
-const lookWithin = 5 * time.Second
+// lookWithin is how long one use waits for the disk.
+const lookWithin = 2 * time.Second
 
 // ErrHangs is why nothing new is known.
 var ErrHangs = errors.New("the disk does not answer")
@@ -96,9 +97,14 @@ func (k *kept[T]) looks() {
 		k.began.Store(time.Now().UnixNano())
 		before := k.last.Load()
 		now := k.look(before)
-		k.last.Store(now)
 		k.began.Store(0)
-		if w.late.Stop() {
+		inTime := w.late.Stop() // the disk has answered, and is not waited for any more
+		if now.work != nil {
+			now.work()
+			now.work = nil
+		}
+		k.last.Store(now)
+		if inTime {
 			close(w.over)
 		}
 		if k.changed != nil && before != nil && now.differs(before) {

@@ -58,3 +58,20 @@ func TestKept_Unknown(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 }
+
+// TestKept_Work: what is worked out of what was read takes its time; that is
+// no disk that hangs.
+func TestKept_Work(t *testing.T) {
+	t.Parallel()
+	k := keep(func(*found[int]) *found[int] {
+		now := &found[int]{}
+		now.work = func() {
+			time.Sleep(lookWithin + 200*time.Millisecond)
+			now.value, now.good = 1, true
+		}
+		return now
+	})
+	if f := k.get(); f == nil || f.value != 1 || !f.good {
+		t.Errorf("%+v", f)
+	}
+}

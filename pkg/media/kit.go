@@ -77,9 +77,24 @@ type Kit struct {
 // Open reads the loader files. The error says what is missing or wrong when nothing would boot; the Kit then tells about the
 // files, and has no images.
 func Open(f Files) (*Kit, error) {
+	k := readKit(f)
+	return k, k.judge()
+}
+
+// readKit reads the loader files, and does nothing else.
+func readKit(f Files) *Kit {
 	k := &Kit{files: f, all: f.find(), templates: map[uint]*iso.Template{}}
 	for _, file := range k.all {
 		file.read()
+	}
+	return k
+}
+
+// judge says what the files are, and by which ways images boot with them. To
+// unpack a loader takes a while; the disk has no part in it.
+func (k *Kit) judge() error {
+	for _, file := range k.all {
+		file.judge()
 	}
 	isolinux, ldlinux, isohdpfx, lkrn, efi := k.all[0], k.all[1], k.all[2], k.all[3], k.all[4]
 	l := &k.loaders
@@ -108,11 +123,11 @@ func Open(f Files) (*Kit, error) {
 	var none []error
 	for _, w := range k.ways {
 		if w.Why == "" {
-			return k, nil
+			return nil
 		}
 		none = append(none, fmt.Errorf("no boot by %s: %s", w.Name, w.Why))
 	}
-	return k, errors.Join(none...)
+	return errors.Join(none...)
 }
 
 // add adds a way to boot; the first of its files is iPXE.
@@ -194,7 +209,7 @@ func (f Files) find() []*File {
 // maxFile is the limit of a loader file; pkg/iso has the same.
 const maxFile = 64 << 20
 
-// read reads the file and says what is wrong with it by itself.
+// read reads the file.
 func (f *File) read() {
 	if f.Why != "" {
 		return
@@ -214,6 +229,12 @@ func (f *File) read() {
 	}
 	if len(f.body) > maxFile {
 		f.Why = fmt.Sprintf("%s is no loader: it has more than %d bytes", f.Path, maxFile)
+	}
+}
+
+// judge says what the file is, and what is wrong with it by itself.
+func (f *File) judge() {
+	if f.Why != "" {
 		return
 	}
 	if f.Name != "shim" && !strings.HasPrefix(f.Name, "ipxe.") {

@@ -95,8 +95,12 @@ func NewShelf(l *List, s *Seal, f Files, partial bool) *Shelf {
 		if before != nil {
 			now.value, now.good = before.value, before.good
 		}
-		if tried, now.err = Open(f); now.err == nil {
-			now.value, now.good = tried, true
+		tried = readKit(f)
+		kit := tried
+		now.work = func() {
+			if now.err = kit.judge(); now.err == nil {
+				now.value, now.good = kit, true
+			}
 		}
 		return now
 	})}
