@@ -383,3 +383,16 @@ func almostUUID(text string) (Doubt, bool) {
 	}
 	return Doubt{}, false
 }
+
+// This is how a sentence calls a name of this kind.
+func (k Kind) This() string {
+	switch k {
+	case UUID:
+		return "this uuid"
+	case MAC:
+		return "this MAC"
+	case Address:
+		return "this address"
+	}
+	return "this name"
+}

@@ -42,7 +42,7 @@ func (l *lint) mean(dir, name string) meaning {
 	n, err := boot.Canonical(name)
 	if meant, merr := boot.Meant(name); err != nil && merr == nil {
 		m.right = meant.Text
-		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(meant.Kind), meant.Text), rename(dir, name, meant.Text)}
+		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", meant.Kind.This(), meant.Text), rename(dir, name, meant.Text)}
 		return m
 	}
 	if doubted && (err != nil || n.Text != name) {
@@ -73,7 +73,7 @@ func (l *lint) mean(dir, name string) meaning {
 	switch {
 	case n.Text != name:
 		m.names, m.right = nil, n.Text
-		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", aName(n.Kind), n.Text), rename(dir, name, n.Text)}
+		m.fault = fault{Error, Misspelt, fmt.Sprintf("matches no machine: %s is written %s", n.Kind.This(), n.Text), rename(dir, name, n.Text)}
 	case n.Kind != boot.Typed:
 	case doubted:
 		m.right = doubt.Right
@@ -92,18 +92,6 @@ func (l *lint) correct(dir, name string, d boot.Doubt) string {
 		condition = ", if " + condition
 	}
 	return rename(dir, name, d.Right) + condition
-}
-
-func aName(k boot.Kind) string {
-	switch k {
-	case boot.UUID:
-		return "this uuid"
-	case boot.MAC:
-		return "this MAC"
-	case boot.Address:
-		return "this address"
-	}
-	return "this name"
 }
 
 // quote is a path for a command to paste. One that begins with a hyphen would be

@@ -177,14 +177,14 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 				if !ok {
 					continue
 				}
-				why := fmt.Sprintf("matches no machine: %s is written %s", thisName(n.Kind), n.Text)
+				why := fmt.Sprintf("matches no machine: %s is written %s", n.Kind.This(), n.Text)
 				switch {
 				case doubt.File:
 					why = doubt.What
 				case right && strings.EqualFold(n.Text, name):
 					why = fmt.Sprintf("is for another machine, since capitals count: this one is %s", n.Text)
 				case right:
-					why = fmt.Sprintf("is for a machine of this serial: %s is written %s", thisName(n.Kind), n.Text)
+					why = fmt.Sprintf("is for a machine of this serial: %s is written %s", n.Kind.This(), n.Text)
 				}
 				all = append(all, Misread{shown + "/" + name, why})
 				break
@@ -193,18 +193,6 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 	}
 	slices.SortFunc(all, func(a, b Misread) int { return strings.Compare(a.Path, b.Path) })
 	return all, err
-}
-
-func thisName(k boot.Kind) string {
-	switch k {
-	case boot.UUID:
-		return "this uuid"
-	case boot.MAC:
-		return "this MAC"
-	case boot.Address:
-		return "this address"
-	}
-	return "this name"
 }
 
 // Missing returns the files that a script boots, and that the server has not.
