@@ -90,7 +90,7 @@ func (h *hall) nicROM() lab.VM {
 // biosPXE is a BIOS machine whose network card has a plain PXE in it. QEMU has none that is not iPXE: so it is an iPXE that does
 // not say so. It asks DHCP with another user class, fetches the boot file by TFTP, and runs it as any PXE would, with the
 // programming interface of PXE below it. The proxy's dnsmasq does not say the boot file at once, but asks to choose from a menu:
-// 1152 is the one item of it for a BIOS, type 0x8004, in the byte order that this iPXE has. What it sends as option 175 is iPXE's own, and the lines do not look at it.
+// 1408 is the one item of it for a BIOS, type 0x8005, in the byte order that this iPXE has. What it sends as option 175 is iPXE's own, and the lines do not look at it.
 func (h *hall) biosPXE() lab.VM {
 	vm := h.machine()
 	vm.Kernel = lab.IPXE(h.t, "ipxe.lkrn")
@@ -98,7 +98,7 @@ func (h *hall) biosPXE() lab.VM {
 	script := `#!ipxe
 set net0/user-class PXE
 dhcp net0 || goto end
-isset ${filename} || pxebs net0 1152 || goto end
+isset ${filename} || pxebs net0 1408 || goto end
 set server ${pxebs/next-server}
 isset ${server} || set server ${next-server}
 clear net0/user-class
