@@ -255,11 +255,11 @@ func (d *Dir) ownAs(like *Dir) {
 		return
 	}
 	self := procName(d.fd)
-	if is.Uid != want.Uid || is.Gid != want.Gid {
-		// The group alone can be given by an owner who is in it.
-		if unix.Chown(self, int(want.Uid), int(want.Gid)) != nil {
-			unix.Chown(self, -1, int(want.Gid))
-		}
+	switch root := os.Geteuid() == 0; {
+	case root && (is.Uid != want.Uid || is.Gid != want.Gid):
+		unix.Chown(self, int(want.Uid), int(want.Gid))
+	case !root && is.Gid != want.Gid: // who is in the group may give it
+		unix.Chown(self, -1, int(want.Gid))
 	}
 	// A service of systemd may not give the setgid bit (RestrictSUIDSGID=), which
 	// a new directory has from its parent. Better none than a directory that the
