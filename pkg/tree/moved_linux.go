@@ -28,11 +28,10 @@ func (e *Unproven) Error() string {
 	return fmt.Sprintf("%s: the file server and this machine's memory of it disagree about what was moved there: %s", e.Path, e.Why)
 }
 
-// provenIn is how often, and after which pause, what cannot be proven is
-// looked at again.
+// What cannot be proven is looked at so often, with such pauses.
 const (
-	proofs      = 5
-	betweenThem = 10 * time.Millisecond
+	proofs        = 5
+	betweenProofs = 10 * time.Millisecond
 )
 
 // Proven returns the text of a link that was moved to this name, which nobody
@@ -43,7 +42,7 @@ func (d *Dir) Proven(name string) (text string, err error) {
 	local := d.local()
 	for i := range proofs {
 		if i > 0 {
-			time.Sleep(betweenThem)
+			time.Sleep(betweenProofs)
 		}
 		// Network file systems were seen to say ENOENT for a moment after a rename.
 		if text, err = d.prove(name, local); err == nil || local && absent(err) {
