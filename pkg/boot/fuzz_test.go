@@ -119,7 +119,8 @@ func FuzzCanonical(f *testing.F) {
 
 // FuzzMeant: what a person means is a name in its canonical spelling, guarded by
 // a file of the spelling that was typed, and what Doubtful proposes instead is
-// such a name too. Nothing that is understood is asked about.
+// such a name too. Nothing that is understood is asked about, but for a MAC with
+// a colon too many, which is an address that nobody has.
 func FuzzMeant(f *testing.F) {
 	for text := range canonicalTable {
 		f.Add(text)
@@ -127,7 +128,7 @@ func FuzzMeant(f *testing.F) {
 	for _, text := range meantTable {
 		f.Add(text)
 	}
-	for _, text := range []string{"10.0.0.7/24", "10.0.0.036.", "http://x/", "52:54:00:12:34:5", "once/x.ipxe", "12345678 9abc", "0x", "::-1", "[10,0,0,7]:80"} {
+	for _, text := range []string{"10.0.0.7/24", "10.0.0.036.", "http://x/", "52:54:00:12:34:5", "once/x.ipxe", "12345678 9abc", "0x", "::-1", "[10,0,0,7]:80", "52::54:00:12:34:56", "00:00:00:00:00::00"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -143,7 +144,7 @@ func FuzzMeant(f *testing.F) {
 			if !slices.Contains(Spellings(text), strings.ToLower(n.Text)) {
 				t.Errorf("protect/%q does not guard %s %q but %q", text, n.Kind, n, Spellings(text))
 			}
-			if n.Kind != Typed && doubted {
+			if _, colon := doubleColon(text); n.Kind != Typed && doubted && !(n.Kind == Address && colon) {
 				t.Errorf("%q is %s %q, and %s", text, n.Kind, n, d.What)
 			}
 		}
