@@ -225,7 +225,7 @@ func TestClientsBIOS(t *testing.T) {
 			if n := r.proxy.Cuts(); n != 1 {
 				t.Errorf("%d connections were cut, want 1", n)
 			}
-			if !strings.Contains(r.log.String(), "step=retry") {
+			if !strings.Contains(r.log.String(), "step=resend") {
 				t.Errorf("the order was not sent again by the step retry")
 			}
 			if claimed, served := r.journal("S-N-42"); claimed+served != 2 { // the earlier one, and this

@@ -82,12 +82,12 @@ func explain(io streams) (*pflag.FlagSet, action) {
 		if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Board+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
 			return usagef("--query says all of the machine; beside it only --ip can be given")
 		}
-		var client boot.Client
+		var client boot.Machine
 		if query != "" {
 			if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
 				query = after // of a whole URL
 			}
-			client = s.Client(query, addr)
+			client = s.Identify(boot.ParseQuery(query), addr)
 		} else {
 			claims.HostSig = s.Sign(claims.Host)
 			client = s.Identify(claims, addr)
@@ -98,27 +98,27 @@ func explain(io streams) (*pflag.FlagSet, action) {
 				if d, doubted := s.Doubtful(name); doubted {
 					about.Doubts = append(about.Doubts, fmt.Sprintf("%s %s; %s", name, d.What, d.Do))
 				}
-				m, err := s.Machine(name)
+				m, err := s.MachineMeant(name)
 				switch {
 				case err != nil && len(about.Doubts) > 0:
 					return errors.New(strings.Join(about.Doubts, "; "))
 				case err != nil:
 					return usageError{err}
-				case m.Host != "" && !slices.Contains(about.Hosts, m.Host):
-					about.Hosts = append(about.Hosts, m.Host)
+				case m.Listed != "" && !slices.Contains(about.Hosts, m.Listed):
+					about.Hosts = append(about.Hosts, m.Listed)
 				}
 				if _, err := s.Unlisted(m); err != nil && about.unlisted == nil {
 					about.unlisted = err
 				}
-				for _, n := range m.Client.Names {
+				for _, n := range m.Names {
 					if !slices.ContainsFunc(client.Names, func(o boot.Name) bool { return o.Text == n.Text }) {
 						client.Names = append(client.Names, n)
 					}
 				}
-				client.Dropped = append(client.Dropped, m.Client.Dropped...)
-				client.Cards = append(client.Cards, m.Client.Cards...)
+				client.Dropped = append(client.Dropped, m.Dropped...)
+				client.OtherMACs = append(client.OtherMACs, m.OtherMACs...)
 				if !client.Addr.IsValid() {
-					client.Addr = m.Client.Addr
+					client.Addr = m.Addr
 				}
 			}
 		}
@@ -179,7 +179,7 @@ func namesOf(arg string) []string {
 	return strings.Split(arg, ",")
 }
 
-func explainText(io streams, c boot.Client, a boot.Answer, about explained, err error) {
+func explainText(io streams, c boot.Machine, a boot.Answer, about explained, err error) {
 	p := func(format string, args ...any) { fmt.Fprintf(io.out, format+"\n", args...) }
 	for i, n := range c.Names {
 		head := ""
@@ -190,7 +190,7 @@ func explainText(io streams, c boot.Client, a boot.Answer, about explained, err 
 	}
 	switch {
 	case len(c.Names) > 0:
-	case len(c.Cards) > 0:
+	case len(c.OtherMACs) > 0:
 		p("%-9s none: only protect/ and the default can answer", "names")
 	default:
 		p("%-9s none: only the default can answer", "names")
@@ -210,7 +210,7 @@ func explainText(io streams, c boot.Client, a boot.Answer, about explained, err 
 	for _, m := range about.Misread {
 		p("%-9s %s %s", "misspelt", m.Path, m.Why)
 	}
-	for _, s := range []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default} {
+	for _, s := range boot.Steps() {
 		said := false
 		for _, f := range a.Trace.Findings {
 			if f.Step == s {
@@ -218,7 +218,7 @@ func explainText(io streams, c boot.Client, a boot.Answer, about explained, err 
 				said = true
 			}
 		}
-		if asked := slices.Contains(a.Trace.Steps, s); !said && asked && !(s == boot.Retry && c.Try == 0) {
+		if asked := slices.Contains(a.Trace.Steps, s); !said && asked && !(s == boot.Resend && c.Try == 0) {
 			p("%-9s -", s)
 		}
 	}
@@ -247,7 +247,7 @@ func sentence(f boot.Finding) string {
 		if f.Order && f.Step == boot.Once {
 			text += ", and is used up by it"
 		}
-		if f.Step == boot.Retry {
+		if f.Step == boot.Resend {
 			text += " once more, because it did not arrive"
 		}
 		if f.Step == boot.Protect {
@@ -268,7 +268,7 @@ func sentence(f boot.Finding) string {
 	return text
 }
 
-func explainJSON(io streams, c boot.Client, a boot.Answer, about explained, err error) error {
+func explainJSON(io streams, c boot.Machine, a boot.Answer, about explained, err error) error {
 	out := struct {
 		Names    []boot.Name    `json:"names"`
 		Dropped  []boot.Dropped `json:"dropped,omitempty"`

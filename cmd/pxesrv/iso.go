@@ -52,7 +52,7 @@ func isoCommands() []subcommand {
 // isoFlags are the flags about loader files. What they leave open is as the daemon has it, so that its images are the same.
 type isoFlags struct {
 	layers
-	media.Files
+	media.LoaderPaths
 }
 
 func loaderFlags(f *pflag.FlagSet) *isoFlags {
@@ -76,7 +76,7 @@ func (m *isoFlags) load(io streams) (config.Config, error) {
 	if err != nil && !errors.Is(err, config.ErrNoRoot) {
 		return c, err
 	}
-	of := site.LoaderFiles(c)
+	of := site.LoaderPaths(c)
 	for _, f := range []struct{ flag, setting *string }{{&m.LKRN, &of.LKRN}, {&m.EFI, &of.EFI}, {&m.EFIARM64, &of.EFIARM64}, {&m.Shim, &of.Shim}} {
 		*f.flag = cmp.Or(*f.flag, *f.setting)
 	}
@@ -98,7 +98,7 @@ var oneHost = []struct{ column, help string }{
 // maker makes ISOs.
 type maker struct {
 	io      streams
-	kit     *media.Kit
+	kit     *media.Loaders
 	partial bool
 	change  func(*ipxe.Host) // gives a host what no list says
 
@@ -184,7 +184,7 @@ func isoMake(io streams) (*pflag.FlagSet, action) {
 				h.Query = keys.Query(h.Name)
 			}
 		}
-		if m.kit, err = media.Open(loaders.Files); err != nil || !m.partial && len(m.kit.Lacking()) > 0 {
+		if m.kit, err = media.Open(loaders.LoaderPaths); err != nil || !m.partial && len(m.kit.Missing()) > 0 {
 			hint := "pxesrv iso check-loaders shows what is there; --lkrn, --efi and --loaders take other files"
 			if err == nil {
 				hint += "; --allow-partial makes ISOs that do not boot by it"
@@ -197,7 +197,7 @@ func isoMake(io streams) (*pflag.FlagSet, action) {
 				ownFiles(rows, refused)
 				refused.say(io, cmp.Or(csv, lines))
 			}
-			return fmt.Errorf("%s\n%s\n%s", strings.Join(m.kit.Lacking(), "\n"), hint, unpackHint)
+			return fmt.Errorf("%s\n%s\n%s", strings.Join(m.kit.Missing(), "\n"), hint, unpackHint)
 		}
 		if list {
 			return m.list(ctx, cmp.Or(csv, lines), csv != "", out, o)
@@ -221,7 +221,7 @@ func isoKeys(io streams, c config.Config, file string) (*media.Keys, error) {
 	default:
 		signing = media.SignOn
 	}
-	keys, err := media.OpenSeal(file, signing).Keys()
+	keys, err := media.OpenKeyring(file, signing).Keys()
 	if err != nil {
 		return nil, fmt.Errorf("%w; --keys none makes ISOs that are not signed", err)
 	}

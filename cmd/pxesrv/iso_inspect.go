@@ -204,9 +204,9 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 		if _, err := files.load(io); err != nil {
 			return err
 		}
-		k, _ := media.Open(files.Files) // what is wrong is in the ways below
+		k, _ := media.Open(files.LoaderPaths) // what is wrong is in the ways below
 		t := tabwriter.NewWriter(io.out, 0, 8, 2, ' ', 0)
-		for _, l := range k.Loaders() {
+		for _, l := range k.Files() {
 			switch {
 			case l.Path == "":
 				fmt.Fprintf(t, "%s\tnot found\n", l.Name)
@@ -221,7 +221,7 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 			}
 		}
 		fmt.Fprintln(t)
-		for _, w := range k.Ways() {
+		for _, w := range k.Firmwares() {
 			if w.Why == "" {
 				fmt.Fprintf(t, "%s\tISOs boot from CD and from USB stick\n", w.Name)
 				if w.Note != "" {
@@ -234,7 +234,7 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		if len(k.Lacking()) > 0 {
+		if len(k.Missing()) > 0 {
 			return errQuiet
 		}
 		return nil

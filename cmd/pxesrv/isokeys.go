@@ -37,11 +37,11 @@ func isoURL(io streams) (*pflag.FlagSet, action) {
 		if err != nil {
 			return err
 		}
-		if s.Shelf() == nil {
+		if s.Images() == nil {
 			return errors.New("no images are served: set iso.hosts to the CSV of the hosts")
 		}
 		for _, name := range f.Args() {
-			path, _, err := s.Shelf().Path(name)
+			path, _, err := s.Images().Path(name)
 			if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, media.ErrNoList) {
 				if d, doubted := s.Doubtful(name); doubted && d.Right != "" {
 					return fmt.Errorf("%w; did you mean %s?", err, d.Right)

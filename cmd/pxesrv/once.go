@@ -78,8 +78,8 @@ type onceDesk struct {
 	site        *site.Site
 	orders      *order.Store
 	name        boot.Name
-	machine     site.Machine // of that name
-	doubt       error        // why it is likely another name that was meant
+	machine     site.MeantMachine // of that name
+	doubt       error             // why it is likely another name that was meant
 	json, force bool
 	served      int
 }
@@ -98,7 +98,7 @@ func (d *onceDesk) open(io streams, c config.Config) (err error) {
 	if doubted {
 		d.doubt = fmt.Errorf("%s %s; %s", typed, doubt.What, doubt.Do)
 	}
-	if d.machine, err = d.site.Machine(typed); err != nil && doubted {
+	if d.machine, err = d.site.MachineMeant(typed); err != nil && doubted {
 		return d.doubt // which says what to write
 	} else if err != nil {
 		return usageError{err}
@@ -119,7 +119,7 @@ func (d *onceDesk) none(format string, args ...any) error {
 	if d.doubt != nil {
 		err = fmt.Errorf("%w; %w", err, d.doubt)
 	}
-	misread, _ := d.site.Misread(d.machine.Client.Names)
+	misread, _ := d.site.Misread(d.machine.Names)
 	for _, m := range misread {
 		if strings.HasPrefix(m.Path, "once/") {
 			err = fmt.Errorf("%w; %s %s", err, m.Path, m.Why)
@@ -133,12 +133,12 @@ func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 	if d.doubt != nil && !d.force {
 		return fmt.Errorf("%w (--force places the order all the same)", d.doubt)
 	}
-	client := &d.machine.Client
+	client := &d.machine.Machine
 	if len(client.Names) == 0 && !d.force {
 		why := client.Dropped[0]
 		return fmt.Errorf("no machine is known by %s %q: it %s; call the machine by another of its names", why.Kind, why.Value, why.Why)
 	}
-	text, err := d.site.Target(ctx, script)
+	text, err := d.site.LinkTarget(ctx, client, script)
 	if errors.Is(err, fs.ErrNotExist) && text == "" {
 		return fmt.Errorf("there is no directory %s: mkdir it first", d.orders.Dir)
 	}
@@ -170,7 +170,7 @@ func oncePlace(ctx context.Context, io streams, d *onceDesk) error {
 			}
 		}
 	}
-	if s, err := d.orders.Load(ctx, text); err == nil {
+	if s, err := d.orders.Load(ctx, client, text); err == nil {
 		if missing := d.site.Missing(s); len(missing) > 0 {
 			fmt.Fprintf(io.out, "its script boots what is not there: %s\n", strings.Join(missing, ", "))
 		}
@@ -187,7 +187,7 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 		l = l.Of(d.name.Text)
 	}
 	for i, p := range l.Pending {
-		if c, err := d.site.Named(p.Name); err == nil && len(c.Names) == 0 {
+		if c, err := d.site.MachineNamed(p.Name); err == nil && len(c.Names) == 0 {
 			l.Pending[i].Problem = "matches no machine: " + c.Dropped[0].Why
 		}
 	}
@@ -216,7 +216,7 @@ func onceList(_ context.Context, io streams, d *onceDesk) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\n", state, p.Name, p.Target, stamp(p.Placed))
 	}
-	row := func(state string, c order.Claim) {
+	row := func(state string, c order.Record) {
 		to := "-"
 		if c.Addr.IsValid() {
 			to = c.Addr.String()
@@ -253,7 +253,7 @@ func onceCancel(_ context.Context, io streams, d *onceDesk) error {
 }
 
 func onceRetry(_ context.Context, io streams, d *onceDesk) error {
-	c, err := d.orders.Again(d.name.Text)
+	c, err := d.orders.Retry(d.name.Text)
 	if errors.Is(err, order.ErrNone) {
 		return d.none("no order for %s is open", d.name.Text)
 	} else if err != nil {

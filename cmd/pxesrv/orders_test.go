@@ -344,7 +344,7 @@ func (y *yard) balance(twice bool) (f figures) {
 			if err != nil {
 				y.Fatal(err)
 			}
-			claim, ok := order.ParseClaim(file.Name())
+			claim, ok := order.ParseRecord(file.Name())
 			if strings.HasPrefix(file.Name(), ".new~") {
 				continue // the daemon's trial of its rights, killed in the middle; it is swept after an hour
 			}

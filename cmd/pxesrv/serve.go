@@ -60,7 +60,7 @@ func runServe(ctx context.Context, std streams, c config.Config, hangs *config.H
 	}
 	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Hangs: hangs, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), Lines: lines,
+		Config: c, Hangs: hangs, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), LogOut: lines,
 		Access: access, Hangup: hangup,
 		Reload: func() (config.Config, error) {
 			c, _, err := l.load()

@@ -1,14 +1,17 @@
 // Package boot is the subject of the program: a machine is asking, what should it boot?
 //
-// A request brings [Claims]: what the query says of the machine, as iPXE sent it. [Claims.Client] turns them and the source
-// address into a [Client] with at most 16 names, strongest first. [Resolve] asks the [Rule]s of a site, step by step, for
-// entries under those names; the first entry that can be served is the [Answer], and its [Trace] says why.
+// A request brings [Claims]: what the query says of the machine, as iPXE sent
+// it. [Identify] turns them and the source address into a [Machine] with at most
+// 16 names, strongest first. [Resolve] asks the [Rule]s of a site, step by step,
+// for entries under those names; the first entry that can be served is the
+// [Answer], and its [Trace] says why.
 //
 //	claims := boot.ParseQuery(r.URL.RawQuery)
-//	client := claims.Client(peer, identity)
-//	answer, err := boot.Resolve(ctx, &client, rules, true)
+//	machine := boot.Identify(claims, peer, policy)
+//	answer, err := boot.Resolve(ctx, &machine, rules, true)
 //
-// The package reads no file, no clock and no network and logs nothing: rules do that, and they live elsewhere.
+// The package reads no file, no clock and no network, and it logs nothing: rules
+// do that, and they live elsewhere.
 package boot
 
 import (
@@ -18,16 +21,19 @@ import (
 	"fmt"
 )
 
-// Step is one stage of the decision. The steps are asked in the order of the constants below.
+// Step is one stage of the decision; Steps has their order.
 type Step string
 
 const (
 	Protect Step = "protect" // this machine is only ever told to boot its own disk
-	Retry   Step = "retry"   // an order that was sent to this machine and did not arrive
+	Resend  Step = "resend"  // an order that was sent to this machine and did not arrive
 	Once    Step = "once"    // a one-time order
 	Static  Step = "static"  // what this machine always boots
 	Default Step = "default" // what a machine boots that nothing else names
 )
+
+// Steps returns every step, in the order in which a site asks them.
+func Steps() []Step { return []Step{Protect, Resend, Once, Static, Default} }
 
 // MaxScript is the largest boot script in bytes that is served. iPXE 2019 ran 200 kB and failed on 4 MB.
 const MaxScript = 1 << 20
@@ -73,37 +79,40 @@ type Info struct {
 // A Rule is one step of a site's decision.
 type Rule interface {
 	Step() Step
-	// Find returns the entries that exist under the client's names, the strongest name first. It has no side effect.
-	// An error means that nobody can know (see ErrUnsure).
-	Find(ctx context.Context, c *Client) ([]Entry, error)
+	// Find returns the entries that exist under the machine's names, the
+	// strongest name first. It has no side effect. An error means that nobody can
+	// know (see ErrUnsure).
+	Find(ctx context.Context, m *Machine) ([]Entry, error)
 }
 
 // An Entry is a file or link of the tree that names what to boot.
 type Entry interface {
 	Info() Info
-	// Load returns the script, read and rendered whole, without side effect. Errors are *Unservable; every other error means
-	// that nobody can know (ErrUnsure).
-	Load(ctx context.Context) (Script, error)
+	// Load returns the script for m, read and rendered whole, without side
+	// effect. Errors are *Unservable; every other error means that nobody can
+	// know (ErrUnsure).
+	Load(ctx context.Context, m *Machine) (Script, error)
 }
 
 // An Order is an entry that is used up by being answered.
 type Order interface {
 	Entry
-	// May returns the reason for which this order would not be granted now (*Unservable), or nil. It has no side effect.
-	May(ctx context.Context) error
-	// Take claims the order for c and returns the script of what was claimed, which is another than the one given when
-	// somebody replaced the order meanwhile. After an error nothing is claimed.
-	Take(ctx context.Context, c *Client, loaded Script) (Grant, Script, error)
+	// Allowed returns the reason for which this order would not be granted now (*Unservable), or nil. It has no side effect.
+	Allowed(ctx context.Context) error
+	// Claim claims the order for m and returns the script of what was claimed,
+	// which is another than the one given when somebody replaced the order
+	// meanwhile. After an error nothing is claimed.
+	Claim(ctx context.Context, m *Machine, loaded Script) (Grant, Script, error)
 }
 
 // A Grant is an order that was claimed for one request. It must be ended exactly once, by one of its methods.
 type Grant interface {
-	// Trace is the name under which the journal keeps this grant.
-	Trace() string
+	// ID is the name under which the journal keeps this grant.
+	ID() string
 	// GiveBack puts the order back, because not one byte of the answer was sent.
 	GiveBack(why string)
-	// Settle ends a grant of whose answer at least a byte was sent. arrived: the client's TCP acknowledged all of it.
-	Settle(arrived bool)
+	// Confirm ends a grant of whose answer at least a byte was sent. arrived: the client's TCP acknowledged all of it.
+	Confirm(arrived bool)
 }
 
 // ErrUnsure marks errors after which nobody can know what the tree says: an I/O error, a missing right, a stale handle, a
@@ -190,39 +199,39 @@ type Answer struct {
 	Trace  Trace
 }
 
-// Resolve decides. It asks the rules in order, each for all names of the client, and the first entry that can be served is
+// Resolve decides. It asks the rules in order, each for all names of the machine, and the first entry that can be served is
 // the answer. With take, orders are claimed on the way, and the Grant of the answer must be ended. Without, nothing is
 // consumed, and the trace also lists what stands behind the answer.
 //
 // Errors are ErrNothing and ErrUnsure; the Answer carries the trace with both.
-func Resolve(ctx context.Context, c *Client, rules []Rule, take bool) (Answer, error) {
+func Resolve(ctx context.Context, m *Machine, rules []Rule, take bool) (Answer, error) {
 	var a Answer
-	if c.Unsure != "" {
-		return a, fmt.Errorf("%w: %s", ErrUnsure, c.Unsure)
+	if m.Unsure != "" {
+		return a, fmt.Errorf("%w: %s", ErrUnsure, m.Unsure)
 	}
 	a.Trace = Trace{make([]Step, 0, len(rules)), make([]Finding, 0, 2)}
 	for i, r := range rules {
 		a.Trace.Steps = append(a.Trace.Steps, r.Step())
-		entries, err := r.Find(ctx, c)
+		entries, err := r.Find(ctx, m)
 		if err != nil {
 			return a, unsure(&a.Trace, r.Step(), Info{Path: string(r.Step())}, err)
 		}
 		for j, e := range entries {
-			found, err := a.try(ctx, c, r.Step(), e, take)
+			found, err := a.try(ctx, m, r.Step(), e, take)
 			if err != nil {
 				return a, err
 			}
 			if !found {
 				continue
 			}
-			behind(ctx, c, &a, r.Step(), entries[j+1:], take)
+			behind(ctx, m, &a, r.Step(), entries[j+1:], take)
 			for _, later := range rules[i+1:] {
 				if take && a.Entry.Step != Protect {
 					break
 				}
 				// What stands behind is only reported: trouble there is no trouble of this answer.
-				if entries, err := later.Find(ctx, c); err == nil {
-					behind(ctx, c, &a, later.Step(), entries, take)
+				if entries, err := later.Find(ctx, m); err == nil {
+					behind(ctx, m, &a, later.Step(), entries, take)
 				}
 			}
 			return a, nil
@@ -232,7 +241,7 @@ func Resolve(ctx context.Context, c *Client, rules []Rule, take bool) (Answer, e
 }
 
 // try asks one entry and reports whether it is the answer.
-func (a *Answer) try(ctx context.Context, c *Client, step Step, e Entry, take bool) (bool, error) {
+func (a *Answer) try(ctx context.Context, m *Machine, step Step, e Entry, take bool) (bool, error) {
 	order, isOrder := e.(Order)
 	skip := func(err error) (bool, error) {
 		// An error of any other kind is a disk or a right that fails: nobody can know.
@@ -242,18 +251,18 @@ func (a *Answer) try(ctx context.Context, c *Client, step Step, e Entry, take bo
 		a.Trace.add(step, e.Info(), Skipped, err).Order = isOrder
 		return false, nil
 	}
-	if isOrder && c.Conflict != "" {
-		return skip(&Unservable{Code: Conflict, Why: "no order is granted: " + c.Conflict})
+	if isOrder && m.Conflict != "" {
+		return skip(&Unservable{Code: Conflict, Why: "no order is granted: " + m.Conflict})
 	}
-	if isOrder && c.NoOrders != "" {
-		return skip(&Unservable{Code: NoOrder, Why: "no order is granted: " + c.NoOrders})
+	if isOrder && m.NoOrders != "" {
+		return skip(&Unservable{Code: NoOrder, Why: "no order is granted: " + m.NoOrders})
 	}
-	script, err := e.Load(ctx)
+	script, err := e.Load(ctx, m)
 	if err != nil {
 		return skip(err)
 	}
 	if isOrder {
-		if err := order.May(ctx); err != nil {
+		if err := order.Allowed(ctx); err != nil {
 			return skip(err)
 		}
 	}
@@ -261,7 +270,7 @@ func (a *Answer) try(ctx context.Context, c *Client, step Step, e Entry, take bo
 		if ctx.Err() != nil {
 			return skip(&Unservable{Code: Canceled, Why: "the client went away before the order was claimed"})
 		}
-		grant, claimed, err := order.Take(ctx, c, script)
+		grant, claimed, err := order.Claim(ctx, m, script)
 		if err != nil {
 			// A claim that failed leaves the order where it was, and the machine gets what it would get without it.
 			a.Trace.add(step, e.Info(), Skipped, err).Order = true
@@ -277,7 +286,7 @@ func (a *Answer) try(ctx context.Context, c *Client, step Step, e Entry, take bo
 }
 
 // behind notes entries that were not asked: all of them for people who look, only the waiting orders for a machine.
-func behind(ctx context.Context, c *Client, a *Answer, step Step, entries []Entry, take bool) {
+func behind(ctx context.Context, m *Machine, a *Answer, step Step, entries []Entry, take bool) {
 	for _, e := range entries {
 		_, isOrder := e.(Order)
 		outcome := Behind
@@ -289,7 +298,7 @@ func behind(ctx context.Context, c *Client, a *Answer, step Step, entries []Entr
 		}
 		var err error
 		if !take {
-			_, err = e.Load(ctx)
+			_, err = e.Load(ctx, m)
 		}
 		a.Trace.add(step, e.Info(), outcome, err).Order = isOrder
 	}

@@ -6,45 +6,45 @@ import (
 	"strings"
 )
 
-// cards gives cl the names of the cards that were sent: each under its own,
-// then the other forms of those on InfiniBand as far as there is room. What
-// names nobody goes to cl.Cards.
-func (c *Claims) cards(cl *Client, id Identity, note func(Dropped)) {
-	before := len(cl.Names)
-	usb := c.usb()
+// nameCards adds the names of the cards that were sent: each under its own, then
+// the other forms of those on InfiniBand as far as there is room. What names
+// nobody goes to OtherMACs.
+func (m *Machine) nameCards(policy NamePolicy, note func(Dropped)) {
+	before := len(m.Names)
+	usb := m.usb()
 	var forms []string
-	named := func(m string) bool { return slices.Contains(cl.Names[before:], Name{m, MAC}) }
-	for _, value := range c.MACs {
+	named := func(mac string) bool { return slices.Contains(m.Names[before:], Name{mac, MAC}) }
+	for _, value := range m.MACs {
 		full, err := parseHardware(value)
-		m := shortGUID(full)
+		mac := shortGUID(full)
 		why := ""
 		switch {
-		case value == "" || err == nil && (named(m) || slices.Contains(cl.Cards, m)):
+		case value == "" || err == nil && (named(mac) || slices.Contains(m.OtherMACs, mac)):
 			continue
 		case err != nil:
 			note(Dropped{Kind: MAC, Value: value, Why: err.Error()})
 			continue
-		case id.Placeholders.card(m):
+		case policy.Placeholders.card(mac):
 			why = "is shown by many machines"
-		case slices.Contains(usb, m):
+		case slices.Contains(usb, mac):
 			why = "is a card on USB, which may be in another machine tomorrow"
-		case len(cl.Names)-before == maxMACs:
+		case len(m.Names)-before == maxMACs:
 			why = fmt.Sprintf("has more than %d cards before it", maxMACs)
 		default:
-			cl.Names = append(cl.Names, Name{m, MAC})
+			m.Names = append(m.Names, Name{mac, MAC})
 			forms = append(forms, otherForms(full)...)
 			continue
 		}
-		note(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: id.Placeholders.card(m)})
-		cl.Cards = append(append(cl.Cards, m), otherForms(full)...)
+		note(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: policy.Placeholders.card(mac)})
+		m.OtherMACs = append(append(m.OtherMACs, mac), otherForms(full)...)
 	}
-	for _, m := range forms {
+	for _, mac := range forms {
 		switch {
-		case named(m) || slices.Contains(cl.Cards, m):
-		case len(cl.Names)-before == maxMACs:
-			cl.Cards = append(cl.Cards, m)
+		case named(mac) || slices.Contains(m.OtherMACs, mac):
+		case len(m.Names)-before == maxMACs:
+			m.OtherMACs = append(m.OtherMACs, mac)
 		default:
-			cl.Names = append(cl.Names, Name{m, MAC})
+			m.Names = append(m.Names, Name{mac, MAC})
 		}
 	}
 }

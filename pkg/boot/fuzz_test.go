@@ -40,14 +40,14 @@ func FuzzParseQuery(f *testing.F) {
 			}
 		}
 		addr, _ := netip.AddrFromSlice(from)
-		cl := c.Client(addr, Identity{})
+		cl := Identify(c, addr, NamePolicy{})
 		checkNames(t, cl)
 		if text := addr.Unmap().String(); addr.IsValid() && !slices.Contains(cl.Names, Name{text, Address}) {
 			if _, err := parseMAC(text); err != nil {
 				t.Errorf("the address %v is not among %v", addr, cl.Names)
 			}
 		}
-		for _, m := range cl.Cards {
+		for _, m := range cl.OtherMACs {
 			if n, err := Canonical(m); len(m) != len20 && (err != nil || n != (Name{m, MAC})) || slices.Contains(cl.Names, Name{m, MAC}) {
 				t.Errorf("the card %q that names nobody, error %v, among %v", m, err, cl.Names)
 			}
@@ -58,7 +58,7 @@ func FuzzParseQuery(f *testing.F) {
 	})
 }
 
-func checkNames(t *testing.T, cl Client) {
+func checkNames(t *testing.T, cl Machine) {
 	t.Helper()
 	if len(cl.Names) > MaxNames {
 		t.Errorf("%d names", len(cl.Names))

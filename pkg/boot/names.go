@@ -44,48 +44,50 @@ type Name struct {
 
 func (n Name) String() string { return n.Text }
 
-// Client is who is asking.
-type Client struct {
+// Machine is the machine that asks: what it claims, and the names that follow.
+type Machine struct {
+	Claims
 	Names    []Name     // strongest first, at most MaxNames
 	Addr     netip.Addr // the source address, also where it is no name
-	Try      int        // how often this boot has asked before
 	Conflict string     // why it is not certain who is asking; then no order is granted
 	NoOrders string     // why this kind of request takes no order, whoever asks
 	Unsure   string     // why nobody can know who is asking; then there is no answer (ErrUnsure)
 	Dropped  []Dropped  // claims that became no name, the first 16
 
-	// Cards are the MACs that were sent and name nobody, spelled as names are: of cards that move or that many machines show,
-	// and those beyond the ninth. A file in protect/ guards the machine under them all the same.
-	Cards []string
+	// OtherMACs are the MACs that were sent and name nobody, spelled as names
+	// are: of cards that move or that many machines show, and those beyond the
+	// ninth. A file in protect/ guards the machine under them all the same.
+	OtherMACs []string
 
-	texts []string // of Names as Claims.Client made them
+	texts []string // of Names as Identify made them
 }
 
-// MACs are all MACs that were sent, whether they name the machine or not.
-func (c *Client) MACs() []string {
+// AllMACs are all MACs that were sent, whether they name the machine or not.
+func (m *Machine) AllMACs() []string {
 	var all []string
-	for _, n := range c.Names {
+	for _, n := range m.Names {
 		if n.Kind == MAC {
 			all = append(all, n.Text)
 		}
 	}
-	return append(all, c.Cards...)
+	return append(all, m.OtherMACs...)
 }
 
-// Guards are the texts under which protect/ guards the machine: its names, in their order, and then its other cards.
-func (c *Client) Guards() []string {
-	if len(c.Cards) == 0 {
-		return c.Texts()
+// Guards are the texts under which protect/ guards the machine: its names, in
+// their order, and then its other cards.
+func (m *Machine) Guards() []string {
+	if len(m.OtherMACs) == 0 {
+		return m.Texts()
 	}
-	return slices.Concat(c.Texts(), c.Cards)
+	return slices.Concat(m.Texts(), m.OtherMACs)
 }
 
 // Texts are the names as the tree has them. Nobody writes to what it returns.
-func (c *Client) Texts() []string {
-	if slices.EqualFunc(c.texts, c.Names, func(t string, n Name) bool { return t == n.Text }) {
-		return c.texts
+func (m *Machine) Texts() []string {
+	if slices.EqualFunc(m.texts, m.Names, func(t string, n Name) bool { return t == n.Text }) {
+		return m.texts
 	}
-	return textsOf(c.Names)
+	return textsOf(m.Names)
 }
 
 func textsOf(names []Name) []string {
@@ -105,28 +107,32 @@ type Dropped struct {
 	Placeholder bool `json:"placeholder,omitempty"`
 }
 
-// Identity is how a site turns claims into names. The zero value is the usual way.
-type Identity struct {
+// NamePolicy is how a site turns claims into names. The zero value is the usual
+// way.
+type NamePolicy struct {
 	NoAddress    []netip.Prefix // networks behind NAT: an address from there names no single machine
 	Placeholders Placeholders   // values that name nobody; the zero value is the built-in list
 }
 
-// Client returns who is asking: the claims and the source address as names, strongest first.
+// Identify returns the machine that makes these claims from a source address,
+// with its names, strongest first:
 //
-//	uuid as sent, then with its first three fields byte-swapped · manufacturer-serial · serial, or where that is none the
-//	base board's · asset · each MAC · host · address
+//	uuid as sent, then with its first three fields byte-swapped ·
+//	manufacturer-serial · serial, or where that is none the base board's ·
+//	asset · each MAC · host · address
 //
-// A claim that is empty or a placeholder names nobody, nor does a card on USB. A free-form text that looks like an address, a
-// MAC or a uuid is no name, because it could be taken for another machine's. The address comes from the connection, never from
-// the claims.
-func (c Claims) Client(addr netip.Addr, id Identity) Client {
-	cl := Client{Try: c.Try, Addr: addr.Unmap().WithZone(""), Names: make([]Name, 0, min(7+len(c.MACs), MaxNames))}
+// A claim that is empty or a placeholder names nobody, nor does a card on USB. A
+// free-form text that looks like an address, a MAC or a uuid is no name, because
+// it could be taken for another machine's. The address comes from the
+// connection, never from the claims.
+func Identify(c Claims, addr netip.Addr, policy NamePolicy) Machine {
+	m := Machine{Claims: c, Addr: addr.Unmap().WithZone(""), Names: make([]Name, 0, min(7+len(c.MACs), MaxNames))}
 	if len(c.Twice) > 0 {
-		cl.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
+		m.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
 	}
 	note := func(d Dropped) {
-		if len(cl.Dropped) < maxDropped {
-			cl.Dropped = append(cl.Dropped, d)
+		if len(m.Dropped) < maxDropped {
+			m.Dropped = append(m.Dropped, d)
 		}
 	}
 	drop := func(k Kind, value, why string) { note(Dropped{Kind: k, Value: value, Why: why}) }
@@ -134,12 +140,12 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		note(Dropped{Kind: k, Value: value, Why: "is a placeholder", Placeholder: true})
 	}
 	add := func(k Kind, text string) {
-		for i := range cl.Names {
-			if cl.Names[i].Text == text {
+		for i := range m.Names {
+			if m.Names[i].Text == text {
 				return
 			}
 		}
-		cl.Names = append(cl.Names, Name{text, k})
+		m.Names = append(m.Names, Name{text, k})
 	}
 	// freeForm reports whether the value became a name.
 	freeForm := func(k Kind, value string) bool {
@@ -155,7 +161,7 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		if value == "" {
 			return false
 		}
-		if id.Placeholders.text(value, false) {
+		if policy.Placeholders.text(value, false) {
 			placeholder(k, value)
 			return false
 		}
@@ -166,7 +172,7 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		drop(UUID, c.UUID, err.Error())
 	} else if c.UUID != "" {
 		swapped := swapUUID(u)
-		if id.Placeholders.uuid(u) || id.Placeholders.uuid(swapped) {
+		if policy.Placeholders.uuid(u) || policy.Placeholders.uuid(swapped) {
 			placeholder(UUID, c.UUID)
 		} else {
 			add(UUID, u)
@@ -176,12 +182,12 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 	named := false
 	switch {
 	case c.Serial == "":
-	case id.Placeholders.text(c.Serial, false):
+	case policy.Placeholders.text(c.Serial, false):
 		placeholder(Serial, c.Serial)
 	default:
-		if c.Manufacturer != "" && !id.Placeholders.text(c.Manufacturer, true) {
-			if m, s := squash(c.Manufacturer), squash(c.Serial); m != "" && s != "" {
-				freeForm(ManufacturerSerial, m+"-"+s)
+		if c.Manufacturer != "" && !policy.Placeholders.text(c.Manufacturer, true) {
+			if maker, s := squash(c.Manufacturer), squash(c.Serial); maker != "" && s != "" {
+				freeForm(ManufacturerSerial, maker+"-"+s)
 			}
 		}
 		named = freeForm(Serial, c.Serial)
@@ -190,21 +196,21 @@ func (c Claims) Client(addr netip.Addr, id Identity) Client {
 		text(Board, c.Board)
 	}
 	text(Asset, c.Asset)
-	c.cards(&cl, id, note)
+	m.nameCards(policy, note)
 	text(Host, c.Host)
 	switch {
-	case !cl.Addr.IsValid():
-	case slices.ContainsFunc(id.NoAddress, func(p netip.Prefix) bool { return p.Contains(cl.Addr) }):
-		drop(Address, cl.Addr.String(), "is in a network whose addresses name no single machine")
+	case !m.Addr.IsValid():
+	case slices.ContainsFunc(policy.NoAddress, func(p netip.Prefix) bool { return p.Contains(m.Addr) }):
+		drop(Address, m.Addr.String(), "is in a network whose addresses name no single machine")
 	default:
-		if name, err := addressName(cl.Addr); err != nil {
-			drop(Address, cl.Addr.String(), err.Error())
+		if name, err := addressName(m.Addr); err != nil {
+			drop(Address, m.Addr.String(), err.Error())
 		} else {
 			add(Address, name)
 		}
 	}
-	cl.texts = textsOf(cl.Names)
-	return cl
+	m.texts = textsOf(m.Names)
+	return m
 }
 
 // addressName returns the name of an address, without zone. It is an error when its eight groups have two digits each,

@@ -35,7 +35,7 @@ func TestNames(t *testing.T) {
 		{"Web-1", Host},
 		{"10.0.0.7", Address},
 	}
-	c := acme.Client(netip.MustParseAddr("10.0.0.7"), Identity{})
+	c := Identify(acme, netip.MustParseAddr("10.0.0.7"), NamePolicy{})
 	if !slices.Equal(c.Names, want) {
 		t.Errorf("got  %v\nwant %v", c.Names, want)
 	}
@@ -198,7 +198,7 @@ func TestClient(t *testing.T) {
 			"b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e 80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e", ""},
 		{"mac=b8:ce:f6:31:33:3e&macs=20:b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
 	} {
-		id := Identity{
+		id := NamePolicy{
 			NoAddress:    []netip.Prefix{netip.MustParsePrefix(nat), netip.MustParsePrefix("fd00::/8")},
 			Placeholders: Placeholders{}.With("# ours\nHouse Number 7\n9...\n"),
 		}
@@ -206,7 +206,7 @@ func TestClient(t *testing.T) {
 		if test.addr != "" {
 			addr = netip.MustParseAddr(test.addr)
 		}
-		c := ParseQuery(test.query).Client(addr, id)
+		c := Identify(ParseQuery(test.query), addr, id)
 		if got := strings.Join(texts(c.Names), " "); got != test.names {
 			t.Errorf("%.80q from %s:\n got names %q\nwant       %q", test.query, test.addr, got, test.names)
 		}
@@ -239,7 +239,7 @@ func TestMaxNames(t *testing.T) {
 	for i := range 100 {
 		c.MACs = append(c.MACs, fmt.Sprintf("52:54:00:00:00:%02x", i))
 	}
-	cl := c.Client(netip.MustParseAddr("10.0.0.7"), Identity{})
+	cl := Identify(c, netip.MustParseAddr("10.0.0.7"), NamePolicy{})
 	got := texts(cl.Names)
 	if len(got) > MaxNames || got[len(got)-1] != "10.0.0.7" || !slices.Contains(got, "Web-1") || !slices.Contains(got, "52-54-00-00-00-00") {
 		t.Errorf("%d names: %q", len(got), got)
@@ -248,12 +248,12 @@ func TestMaxNames(t *testing.T) {
 		t.Errorf("%d dropped cards are kept, want %d", len(cl.Dropped), maxDropped)
 	}
 	// The other cards are kept for protect/, each once.
-	if want := len(c.MACs) - maxMACs; len(cl.Cards) != want || len(cl.Guards()) != len(cl.Names)+want || cl.Cards[0] != "52-54-00-00-00-09" {
-		t.Errorf("%d other cards, want %d: %q", len(cl.Cards), want, cl.Cards)
+	if want := len(c.MACs) - maxMACs; len(cl.OtherMACs) != want || len(cl.Guards()) != len(cl.Names)+want || cl.OtherMACs[0] != "52-54-00-00-00-09" {
+		t.Errorf("%d other cards, want %d: %q", len(cl.OtherMACs), want, cl.OtherMACs)
 	}
 	// A card that is named again is no card more.
 	c.MACs = append(c.MACs[:maxMACs:maxMACs], "52-54-00-00-00-00", "52-54-00-00-00-01")
-	if cl := c.Client(netip.MustParseAddr("10.0.0.7"), Identity{}); len(cl.Dropped) != 0 {
+	if cl := Identify(c, netip.MustParseAddr("10.0.0.7"), NamePolicy{}); len(cl.Dropped) != 0 {
 		t.Errorf("dropped %+v", cl.Dropped)
 	}
 }
@@ -263,7 +263,7 @@ func TestConflictTwice(t *testing.T) {
 	for query, conflict := range map[string]bool{
 		"serial=a&serial=b": true, "uuid=a&uuid=b": true, "serial=a&serial=a": false, "serial=a&serialx=62": false, "mac=a&mac=b": false, "x=1&x=2": false,
 	} {
-		c := ParseQuery(query).Client(netip.Addr{}, Identity{})
+		c := Identify(ParseQuery(query), netip.Addr{}, NamePolicy{})
 		if (c.Conflict != "") != conflict {
 			t.Errorf("%s: conflict %q", query, c.Conflict)
 		}
@@ -388,7 +388,7 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 	// Whatever name a machine has, the file of that name guards it.
-	for _, n := range acme.Client(netip.MustParseAddr("10.0.0.7"), Identity{}).Names {
+	for _, n := range Identify(acme, netip.MustParseAddr("10.0.0.7"), NamePolicy{}).Names {
 		for _, entry := range []string{n.Text, strings.ToUpper(n.Text), strings.ToLower(n.Text), " " + n.Text} {
 			if !slices.Contains(Spellings(entry), strings.ToLower(n.Text)) {
 				t.Errorf("%q does not guard %q", entry, n.Text)

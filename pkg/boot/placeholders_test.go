@@ -124,7 +124,7 @@ SNabc SSNX ATN4711 BSN0042 ab-cd-01 0-1-2 1.2.3 10.0.0.256 525400abcd01 be3af2b6
 
 func isNobody(t *testing.T, c Claims) bool {
 	t.Helper()
-	cl := c.Client(netip.Addr{}, Identity{})
+	cl := Identify(c, netip.Addr{}, NamePolicy{})
 	if nobody := len(cl.Names) == 0; nobody != (len(cl.Dropped) == 1 && cl.Dropped[0].Placeholder) {
 		t.Errorf("%+v: names %v, dropped %+v", c, cl.Names, cl.Dropped)
 	}

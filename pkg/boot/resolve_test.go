@@ -73,7 +73,7 @@ type fakeRule struct {
 
 func (r fakeRule) Step() Step { return r.step }
 
-func (r fakeRule) Find(_ context.Context, c *Client) ([]Entry, error) {
+func (r fakeRule) Find(_ context.Context, c *Machine) ([]Entry, error) {
 	r.w.asked = append(r.w.asked, "find "+string(r.step))
 	return r.w.entries[r.step], r.w.faults[r.step]
 }
@@ -87,7 +87,7 @@ type fake struct {
 
 func (f *fake) Info() Info { return Info{Path: f.path, Target: "to " + f.path} }
 
-func (f *fake) Load(context.Context) (Script, error) {
+func (f *fake) Load(context.Context, *Machine) (Script, error) {
 	f.w.asked = append(f.w.asked, "load "+f.path)
 	if f.load != nil {
 		return Script{}, f.load
@@ -102,19 +102,19 @@ type fakeOrder struct {
 	onLoad    func()
 }
 
-func (f *fakeOrder) Load(ctx context.Context) (Script, error) {
+func (f *fakeOrder) Load(ctx context.Context, m *Machine) (Script, error) {
 	if f.onLoad != nil {
 		f.onLoad()
 	}
-	return f.fake.Load(ctx)
+	return f.fake.Load(ctx, m)
 }
 
-func (f *fakeOrder) May(context.Context) error {
+func (f *fakeOrder) Allowed(context.Context) error {
 	f.w.asked = append(f.w.asked, "may "+f.path)
 	return f.may
 }
 
-func (f *fakeOrder) Take(_ context.Context, _ *Client, loaded Script) (Grant, Script, error) {
+func (f *fakeOrder) Claim(_ context.Context, _ *Machine, loaded Script) (Grant, Script, error) {
 	f.w.asked = append(f.w.asked, "take "+f.path)
 	if f.take != nil {
 		return nil, Script{}, f.take
@@ -127,17 +127,17 @@ func (f *fakeOrder) Take(_ context.Context, _ *Client, loaded Script) (Grant, Sc
 
 type fakeGrant string
 
-func (g fakeGrant) Trace() string { return string(g) }
+func (g fakeGrant) ID() string    { return string(g) }
 func (fakeGrant) GiveBack(string) {}
-func (fakeGrant) Settle(bool)     {}
+func (fakeGrant) Confirm(bool)    {}
 
-var steps = []Step{Protect, Retry, Once, Static, Default}
+var steps = []Step{Protect, Resend, Once, Static, Default}
 
 // decide builds a world in the words of a line and resolves in it. Each word is "step/name" for an entry, with "+" before
 // an order and a letter behind it for what is wrong: ":u" unservable, ":e" an error that is none of ours, ":s" unsure,
 // ":h" held, ":t" taken by another, ":f" a claim that fails with an error of the disk, ":r" replaced meanwhile. "!step" is
 // an error of Find.
-func decide(line string, c *Client, take bool) (Answer, *world, error) {
+func decide(line string, c *Machine, take bool) (Answer, *world, error) {
 	w := &world{entries: map[Step][]Entry{}, faults: map[Step]error{}}
 	disk := errors.New("input/output error")
 	for word := range strings.FieldsSeq(line) {
@@ -211,9 +211,9 @@ func TestResolve(t *testing.T) {
 		{"static/s default/d", "static/s", "answer static/s", "answer static/s, behind default/d"},
 
 		// The steps in order, whatever the order of the names.
-		{"protect/p +retry/r +once/o static/s default/d", "protect/p", "answer protect/p, waits +retry/r, waits +once/o",
-			"answer protect/p, waits +retry/r, waits +once/o, behind static/s, behind default/d"},
-		{"+retry/r +once/o static/s default/d", "retry/r", "answer +retry/r", "answer +retry/r, behind +once/o, behind static/s, behind default/d"},
+		{"protect/p +resend/r +once/o static/s default/d", "protect/p", "answer protect/p, waits +resend/r, waits +once/o",
+			"answer protect/p, waits +resend/r, waits +once/o, behind static/s, behind default/d"},
+		{"+resend/r +once/o static/s default/d", "resend/r", "answer +resend/r", "answer +resend/r, behind +once/o, behind static/s, behind default/d"},
 		{"+once/o static/s default/d", "once/o", "answer +once/o", "answer +once/o, behind static/s, behind default/d"},
 
 		// All names at each step, strongest first.
@@ -232,7 +232,7 @@ func TestResolve(t *testing.T) {
 
 		// Nobody can know: the decision ends there.
 		{"!protect +once/o static/s default/d", "503", "unsure protect", ""},
-		{"!retry static/s default/d", "503", "unsure retry", ""},
+		{"!resend static/s default/d", "503", "unsure resend", ""},
 		{"!once static/s default/d", "503", "unsure once", ""},
 		{"!static default/d", "503", "unsure static", ""},
 		{"!default", "503", "unsure default", ""},
@@ -240,7 +240,7 @@ func TestResolve(t *testing.T) {
 		{"static/s:s default/d", "503", "unsure static/s", ""},
 		{"static/a:u static/b:e static/c default/d", "503", "skipped static/a (missing), unsure static/b", ""},
 		{"+once/a:e +once/b static/s", "503", "unsure once/a", ""},
-		{"+retry/a:s +once/b static/s", "503", "unsure retry/a", ""},
+		{"+resend/a:s +once/b static/s", "503", "unsure resend/a", ""},
 		{"default/d:e", "503", "unsure default/d", ""},
 
 		// A claim that fails leaves the order, and the machine gets what it would get without it.
@@ -257,7 +257,7 @@ func TestResolve(t *testing.T) {
 		{"protect/p +once/o:u", "protect/p", "answer protect/p, waits +once/o", "answer protect/p, waits +once/o (missing)"},
 	} {
 		for _, take := range []bool{true, false} {
-			a, w, err := decide(test.there, &Client{}, take)
+			a, w, err := decide(test.there, &Machine{}, take)
 			want, trace := test.answer, test.trace
 			if !take && test.looked != "" {
 				trace = test.looked
@@ -288,8 +288,8 @@ func TestResolve(t *testing.T) {
 			if take && (a.Grant != nil) != (err == nil && a.Entry.Order) {
 				t.Errorf("%q: grant %v of %q", test.there, a.Grant, a.Entry.Path)
 			}
-			if a.Grant != nil && a.Grant.Trace() != want {
-				t.Errorf("%q: the grant is of %q", test.there, a.Grant.Trace())
+			if a.Grant != nil && a.Grant.ID() != want {
+				t.Errorf("%q: the grant is of %q", test.there, a.Grant.ID())
 			}
 		}
 	}
@@ -297,8 +297,8 @@ func TestResolve(t *testing.T) {
 
 // TestResolveTrace: the trace names the steps that were asked, and says of each entry where it leads, and why not.
 func TestResolveTrace(t *testing.T) {
-	a, w, _ := decide("+once/a:u +once/b:h static/s default/d", &Client{}, true)
-	if want := []Step{Protect, Retry, Once, Static}; !slices.Equal(a.Trace.Steps, want) {
+	a, w, _ := decide("+once/a:u +once/b:h static/s default/d", &Machine{}, true)
+	if want := []Step{Protect, Resend, Once, Static}; !slices.Equal(a.Trace.Steps, want) {
 		t.Errorf("asked %v, want %v", a.Trace.Steps, want)
 	}
 	want := []Finding{
@@ -312,17 +312,17 @@ func TestResolveTrace(t *testing.T) {
 	if a.Entry != want[2] {
 		t.Errorf("the entry that answered is %+v", a.Entry)
 	}
-	asked := []string{"find protect", "find retry", "find once", "load once/a", "load once/b", "may once/b", "find static", "load static/s"}
+	asked := []string{"find protect", "find resend", "find once", "load once/a", "load once/b", "may once/b", "find static", "load static/s"}
 	if !slices.Equal(w.asked, asked) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
 	// A script is loaded before its order is taken, and nothing is asked once there is an answer.
-	_, w, _ = decide("+once/a static/s", &Client{}, true)
-	asked = []string{"find protect", "find retry", "find once", "load once/a", "may once/a", "take once/a"}
+	_, w, _ = decide("+once/a static/s", &Machine{}, true)
+	asked = []string{"find protect", "find resend", "find once", "load once/a", "may once/a", "take once/a"}
 	if !slices.Equal(w.asked, asked) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
-	a, _, err := decide("static/s:e", &Client{}, true)
+	a, _, err := decide("static/s:e", &Machine{}, true)
 	if f := a.Trace.Findings[0]; f.Why != "input/output error" || !strings.HasPrefix(err.Error(), "static/s: ") {
 		t.Errorf("finding %+v, error %v", f, err)
 	}
@@ -331,23 +331,23 @@ func TestResolveTrace(t *testing.T) {
 // TestResolveNoOrders: who is not certain, or asks in a way that takes no order, gets none, and everything else.
 func TestResolveNoOrders(t *testing.T) {
 	for _, test := range []struct {
-		client Client
+		client Machine
 		code   Code
-	}{{Client{Conflict: "two hosts"}, Conflict}, {Client{NoOrders: "HEAD"}, NoOrder}, {Client{Conflict: "two hosts", NoOrders: "HEAD"}, Conflict}} {
+	}{{Machine{Conflict: "two hosts"}, Conflict}, {Machine{NoOrders: "HEAD"}, NoOrder}, {Machine{Conflict: "two hosts", NoOrders: "HEAD"}, Conflict}} {
 		for _, take := range []bool{true, false} {
 			code := string(test.code)
-			a, w, err := decide("+retry/r +once/a +once/b:e static/s", &test.client, take)
+			a, w, err := decide("+resend/r +once/a +once/b:e static/s", &test.client, take)
 			if err != nil || a.Entry.Path != "static/s" || a.Grant != nil {
 				t.Errorf("%s: answered by %q, error %v", code, a.Entry.Path, err)
 			}
-			if got, want := said(a.Trace), "skipped +retry/r ("+code+"), skipped +once/a ("+code+"), skipped +once/b ("+code+"), answer static/s"; got != want {
+			if got, want := said(a.Trace), "skipped +resend/r ("+code+"), skipped +once/a ("+code+"), skipped +once/b ("+code+"), answer static/s"; got != want {
 				t.Errorf("%s: %s, want %s", code, got, want)
 			}
 			if !strings.Contains(a.Trace.Findings[0].Why, "no order is granted: ") {
 				t.Errorf("the reason is %q", a.Trace.Findings[0].Why)
 			}
 			for _, s := range w.asked {
-				if strings.Contains(s, "once/") || strings.Contains(s, "retry/") {
+				if strings.Contains(s, "once/") || strings.Contains(s, "resend/") {
 					t.Errorf("%s: %s", code, s)
 				}
 			}
@@ -360,7 +360,7 @@ func TestResolveNoOrders(t *testing.T) {
 
 // TestResolveWho: while nobody can know who is asking, there is no answer, not even the default, and nothing is asked.
 func TestResolveWho(t *testing.T) {
-	a, w, err := decide("protect/p +once/a static/s default/d", &Client{Unsure: "no key"}, true)
+	a, w, err := decide("protect/p +once/a static/s default/d", &Machine{Unsure: "no key"}, true)
 	if !errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), "no key") || a.Entry.Path != "" || len(w.asked) > 0 {
 		t.Errorf("answered by %q, asked %q, error %v", a.Entry.Path, w.asked, err)
 	}
@@ -368,7 +368,7 @@ func TestResolveWho(t *testing.T) {
 
 // TestResolveReplaced: the answer is the script of what was claimed.
 func TestResolveReplaced(t *testing.T) {
-	a, _, err := decide("+once/a:r", &Client{}, true)
+	a, _, err := decide("+once/a:r", &Machine{}, true)
 	if err != nil || !bytes.Equal(a.Script.Body, []byte("#!ipxe\n# another\n")) || a.Script.From != "replaced" || a.Grant == nil {
 		t.Errorf("%q from %q, error %v", a.Script.Body, a.Script.From, err)
 	}
@@ -380,7 +380,7 @@ func TestResolveCanceled(t *testing.T) {
 	w := &world{entries: map[Step][]Entry{}}
 	w.entries[Once] = []Entry{&fakeOrder{fake: fake{w: w, path: "once/a"}, onLoad: cancel}}
 	w.entries[Static] = []Entry{&fake{w: w, path: "static/s"}}
-	a, err := Resolve(ctx, &Client{}, []Rule{fakeRule{w, Once}, fakeRule{w, Static}}, true)
+	a, err := Resolve(ctx, &Machine{}, []Rule{fakeRule{w, Once}, fakeRule{w, Static}}, true)
 	if err != nil || said(a.Trace) != "skipped +once/a (canceled), answer static/s" || slices.Contains(w.asked, "take once/a") {
 		t.Errorf("%s, asked %q, error %v", said(a.Trace), w.asked, err)
 	}

@@ -270,9 +270,9 @@ func (s *Store) Use(f Files) error {
 	return err
 }
 
-// Look reads the files again when they are others than before, and reports whether they are in force since. Files that
+// Reload reads the files again when they are others than before, and reports whether they are in force since. Files that
 // belong together are seldom replaced at one time: an error comes only when the same is wrong at two looks, and only once.
-func (s *Store) Look() (changed bool, err error) {
+func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files == (Files{}) || s.failed == "" && same(stat(s.files), s.seen) {

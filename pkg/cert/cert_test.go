@@ -221,7 +221,7 @@ func TestLook(t *testing.T) {
 	os.Symlink("..data/tls.crt", at("tls.crt"))
 	os.Symlink("..data/tls.key", at("tls.key"))
 	var s Store
-	if _, err := s.Look(); err != nil {
+	if _, err := s.Reload(); err != nil {
 		t.Errorf("a store without files: %v", err)
 	}
 	if err := s.Use(Files{Cert: at("tls.crt"), Key: at("tls.key")}); err != nil {
@@ -229,7 +229,7 @@ func TestLook(t *testing.T) {
 	}
 	look := func(wantChanged bool, wantName, wantErr string) {
 		t.Helper()
-		changed, err := s.Look()
+		changed, err := s.Reload()
 		if name := s.Set().Pair.Leaf.Subject.CommonName; changed != wantChanged || name != wantName {
 			t.Errorf("changed %v with %s in force, want %v with %s", changed, name, wantChanged, wantName)
 		}

@@ -491,9 +491,9 @@ func (l *lint) load(dir, text string) loaded {
 	var script boot.Script
 	var err error
 	if dir == "once" {
-		script, err = l.site.Orders().Load(l.ctx, text)
+		script, err = l.site.Orders().Load(l.ctx, &boot.Machine{}, text)
 	} else {
-		script, err = l.site.Look(l.ctx, dir, text)
+		script, err = l.site.LoadScript(l.ctx, &boot.Machine{}, dir, text)
 	}
 	got := loaded{script.From, err}
 	if l.ctx.Err() == nil {

@@ -452,7 +452,7 @@ func TestAgree(t *testing.T) {
 		name := fmt.Sprintf("10.0.0.%d", i)
 		n, err := boot.Canonical(name)
 		r.must(err)
-		a, err := s.Resolve(t.Context(), &boot.Client{Names: []boot.Name{n}}, false)
+		a, err := s.Resolve(t.Context(), &boot.Machine{Names: []boot.Name{n}}, false)
 		r.must(err)
 		faulty := slices.ContainsFunc(all, func(f Finding) bool {
 			return f.Level == Error && (f.File == "static/"+name || strings.Contains(f.What, "static/"+name+","))

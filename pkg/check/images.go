@@ -4,10 +4,10 @@ import "fmt"
 
 // images checks what the boot images of hosts are made of: the list, each of its rows, the keys, the loaders, and each image.
 func (l *lint) images() error {
-	if err := l.site.Seal().Err(); err != nil {
+	if err := l.site.Keyring().Err(); err != nil {
 		l.add(l.config.KeyFile(), 0, Error, Hosts, err.Error(), "until then no host= counts")
 	}
-	shelf := l.site.Shelf()
+	shelf := l.site.Images()
 	if shelf == nil {
 		return nil
 	}
@@ -19,15 +19,15 @@ func (l *lint) images() error {
 	for _, bad := range st.Bad {
 		l.add(file, bad.Line, Error, Hosts, bad.Text(), "the host has no image until the row is right")
 	}
-	kit, err := shelf.Kit()
+	kit, err := shelf.Loaders()
 	if err != nil {
 		l.add(file, 0, Warning, Hosts, fmt.Sprintf("no image can be made on this machine: %v", err), "install the packages where the daemon runs")
 		return nil
 	}
-	for _, lacking := range kit.Lacking() {
+	for _, lacking := range kit.Missing() {
 		l.add(file, 0, Warning, Hosts, lacking, "install what is missing, or set iso.allow-partial")
 	}
-	for _, err := range shelf.Unmade() {
+	for _, err := range shelf.Failures() {
 		l.add(file, 0, Error, Hosts, err.Error(), "change the row, the loader, or set iso.allow-partial")
 	}
 	return nil

@@ -55,10 +55,10 @@ func (l *lint) mean(dir, name string) meaning {
 		return m
 	}
 	m.key = strings.ToLower(n.Text)
-	client, _ := l.site.Named(n.Text)
+	client, _ := l.site.MachineNamed(n.Text)
 	if len(client.Dropped) > 0 {
 		d := client.Dropped[0]
-		m.cards = len(client.Cards) > 0
+		m.cards = len(client.OtherMACs) > 0
 		m.fault = fault{Error, NoName, "names no machine: " + d.Value + " " + d.Why, "call it by another name of the machine"}
 		if d.Placeholder {
 			m.fault = fault{Warning, Placeholder, "is a value that boards carry when nobody filled in the real one; many machines have it, so it names none",

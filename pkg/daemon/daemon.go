@@ -30,25 +30,25 @@ type Daemon struct {
 	Hangs  *config.Hangs // why Config could not be checked to its end; nil: it could
 	Build  Build
 	Log    *slog.Logger
-	Lines  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
+	LogOut  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
 	Access *LogWriter // of the access log, likewise; nil when there is none
 
 	// Hangup asks for a reload with each value; nil: never. Reload then reads the configuration anew.
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
-	manager *manager
-	passed  passed
+	manager *sdNotify
+	passed  passedFiles
 	gate    httpd.Gate
 	tftp    tftpd.Counts
 	reached []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
-	asking  asking
+	asking  inflight
 	pending httpd.Pending // deliveries, also those of configurations that were replaced
 	files   chan struct{}
 	metrics *metrics
 	serving atomic.Pointer[serving]
 	certs   cert.Store
-	refused seldom // lines of connections that never spoke HTTP
+	refused rateLimit // lines of connections that never spoke HTTP
 	ready   readiness
 	iso     isoReport     // of the last sweep
 	noticed chan struct{} // something changed that the next sweep is to say
@@ -74,7 +74,7 @@ const lookBefore = time.Second
 
 // Run serves until ctx ends. It returns nil after an orderly stop.
 func (d *Daemon) Run(ctx context.Context) (err error) {
-	d.manager = newManager(d.Log, d.status)
+	d.manager = newSDNotify(d.Log, d.status)
 	if d.passed, err = passedSockets(d.Log); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.passed.replace(&d.Config); err != nil {
 		return err
 	}
-	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.Lines, d.Access)
+	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.LogOut, d.Access)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}
@@ -163,7 +163,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	background.Go(func() { d.ready.watch(working, d) })
 	attending, leave := context.WithCancel(context.WithoutCancel(ctx)) // also while it stops
 	defer leave()
-	go d.attend(attending, looked, d.ready.first)
+	go d.notify(attending, looked, d.ready.first)
 	if d.certs.Set() != nil {
 		background.Go(func() { d.watchTLS(working) })
 	}
@@ -240,8 +240,8 @@ func (d *Daemon) use(c config.Config) error {
 	if err := config.Look("the disk of the state directory, or of the list of placeholders,", func() (err error) { s, err = site.New(c); return err }); err != nil {
 		return err
 	}
-	if s.Shelf() != nil {
-		s.Shelf().Watch(d.notice)
+	if s.Images() != nil {
+		s.Images().Watch(d.notice)
 	}
 	if err := sealed(s, c); err != nil {
 		return err
@@ -299,15 +299,15 @@ func (d *Daemon) transfers(c config.Config) int {
 }
 
 func (d *Daemon) orderEvent(e order.Event) {
-	d.metrics.orders.WithLabelValues(string(e.What)).Inc()
+	d.metrics.orders.WithLabelValues(string(e.Kind)).Inc()
 	level := slog.LevelInfo
-	switch e.What {
+	switch e.Kind {
 	case order.Open, order.GivenBack, order.Replaced, order.Repeats:
 		level = slog.LevelWarn
 	case order.Lost:
 		level = slog.LevelError
 	}
-	args := []any{"state", string(e.What), "name", e.Claim.Name, "order", e.Claim.String()}
+	args := []any{"state", string(e.Kind), "name", e.Record.Name, "order", e.Record.String()}
 	if e.Err != nil {
 		args = append(args, "why", e.Err.Error())
 	}
@@ -322,7 +322,7 @@ func (d *Daemon) reloads(ctx context.Context) {
 			return
 		case <-d.Hangup:
 		}
-		for _, w := range []*LogWriter{d.Lines, d.Access} {
+		for _, w := range []*LogWriter{d.LogOut, d.Access} {
 			if w != nil {
 				w.Reopen()
 			}

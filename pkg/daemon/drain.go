@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// asking are the connections, and which of them have a request that has not reached the handler yet: those that were just accepted,
+// inflight are the connections, and which of them have a request that has not reached the handler yet: those that were just accepted,
 // and those of which a request was just read. http.Server.Shutdown closes them without an answer, also when their request was read
 // already. The zero value is none.
-type asking struct{ conns sync.Map } // of net.Conn to *atomic.Bool
+type inflight struct{ conns sync.Map } // of net.Conn to *atomic.Bool
 
-type askingKey struct{}
+type inflightKey struct{}
 
 // on has a server keep book of its connections.
-func (a *asking) on(server *http.Server) {
+func (a *inflight) on(server *http.Server) {
 	before, handler := server.ConnContext, server.Handler
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if before != nil {
@@ -26,7 +26,7 @@ func (a *asking) on(server *http.Server) {
 		asks := new(atomic.Bool)
 		asks.Store(true)
 		a.conns.Store(c, asks)
-		return context.WithValue(ctx, askingKey{}, asks)
+		return context.WithValue(ctx, inflightKey{}, asks)
 	}
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
@@ -39,13 +39,13 @@ func (a *asking) on(server *http.Server) {
 		}
 	}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Context().Value(askingKey{}).(*atomic.Bool).Store(false)
+		r.Context().Value(inflightKey{}).(*atomic.Bool).Store(false)
 		handler.ServeHTTP(w, r)
 	})
 }
 
 // wait returns when every request has reached the handler, or when ctx ends. There must be no more connections.
-func (a *asking) wait(ctx context.Context) {
+func (a *inflight) wait(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -107,7 +107,7 @@ func (r *readiness) watch(ctx context.Context, d *Daemon) {
 			go func() {
 				defer func() { <-looks }()
 				s := d.serving.Load()
-				reasons := look(s)
+				reasons := probe(s)
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				if r.looked.IsZero() {
@@ -125,8 +125,8 @@ func (r *readiness) watch(ctx context.Context, d *Daemon) {
 	}
 }
 
-// look reads what every answer needs. The reasons name no path: whoever can reach the port can read them.
-func look(s *serving) (reasons []string) {
+// probe reads what every answer needs. The reasons name no path: whoever can reach the port can read them.
+func probe(s *serving) (reasons []string) {
 	root := s.config.Root
 	if _, err := os.ReadDir(root); err != nil {
 		return []string{"the document root cannot be read"}

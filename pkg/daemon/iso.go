@@ -13,7 +13,7 @@ import (
 // sealed refuses to begin when host= must be signed and there is no key to check it with. A disk that hangs is no reason: until
 // the key is known, host= is no claim.
 func sealed(s *site.Site, c config.Config) error {
-	if _, err := s.Seal().Keys(); err != nil && !errors.Is(err, media.ErrHangs) {
+	if _, err := s.Keyring().Keys(); err != nil && !errors.Is(err, media.ErrHangs) {
 		return err
 	}
 	return nil
@@ -21,7 +21,7 @@ func sealed(s *site.Site, c config.Config) error {
 
 // images hands out the boot images of a site; nil when there are none.
 func images(s *site.Site) func(string) (httpd.Image, error) {
-	if s.Shelf() == nil {
+	if s.Images() == nil {
 		return nil
 	}
 	return func(name string) (httpd.Image, error) {
@@ -42,9 +42,9 @@ type isoReport struct {
 
 // isoSweep looks at the list of hosts, the keys and the loaders, and says what changed.
 func (d *Daemon) isoSweep(s *site.Site) {
-	now := isoReport{trouble: s.ISOTrouble()}
-	if s.Shelf() != nil {
-		st := s.Shelf().List.Known()
+	now := isoReport{trouble: s.ISOProblems()}
+	if s.Images() != nil {
+		st := s.Images().List.Known()
 		now.hosts, now.bad = st.Hosts, len(st.Bad)
 	}
 	for _, t := range now.trouble {

@@ -55,7 +55,7 @@ func (c *client) isoFile(name string, keys *media.Keys) []byte {
 	c.t.Helper()
 	cfg := config.Default()
 	withISOs(c.t, c.root)(&cfg)
-	kit, err := media.Open(media.Files{LKRN: cfg.ISOLKRN, EFI: cfg.ISOEFI})
+	kit, err := media.Open(media.LoaderPaths{LKRN: cfg.ISOLKRN, EFI: cfg.ISOEFI})
 	if err != nil {
 		c.t.Fatalf("%v: run 'make deps'", err)
 	}

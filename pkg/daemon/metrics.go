@@ -136,7 +136,7 @@ func (m *metrics) handler() http.Handler {
 }
 
 // Redirect implements httpd.Observer.
-func (m *metrics) Redirect(a *boot.Answer, c *boot.Client, result string, took time.Duration) {
+func (m *metrics) Redirect(a *boot.Answer, c *boot.Machine, result string, took time.Duration) {
 	if n := m.scripts[a.Entry.Step]; n != nil && result == "script" {
 		n.Inc()
 	} else {
@@ -180,10 +180,10 @@ func (m *metrics) Transfer(r tftpd.Result, sent int64) {
 
 // The values that labels have. TestLabels holds that none is missing.
 var (
-	steps = []boot.Step{boot.Protect, boot.Retry, boot.Once, boot.Static, boot.Default}
+	steps = boot.Steps()
 	codes = []boot.Code{boot.Missing, boot.Outside, boot.Hidden, boot.NoFile, boot.NoLink, boot.Empty, boot.NoScript, boot.TooLarge,
 		boot.Changing, boot.Taken, boot.Failed, boot.Held, boot.Conflict, boot.NoOrder, boot.Canceled}
-	events = []order.What{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats}
+	events = []order.EventKind{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats}
 
 	// statuses are those that a file can have.
 	statuses = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404", 412: "412", 416: "416", 503: "503"}

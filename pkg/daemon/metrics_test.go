@@ -116,7 +116,7 @@ func TestLabels(t *testing.T) {
 			answer.Trace.Findings = append(answer.Trace.Findings, boot.Finding{Step: boot.Step(s), Outcome: boot.Skipped, Code: boot.Code(c)})
 		}
 		for _, result := range []string{"script", "nothing", "unsure", "identification"} {
-			m.Redirect(&answer, &boot.Client{}, result, 0)
+			m.Redirect(&answer, &boot.Machine{}, result, 0)
 			if result != "script" {
 				m.Redirect(&boot.Answer{}, nil, result, 0)
 			}
@@ -124,7 +124,7 @@ func TestLabels(t *testing.T) {
 	}
 	d := &Daemon{metrics: m, Log: slog.New(slog.DiscardHandler)}
 	for _, w := range constants(t, "order", "What") {
-		d.orderEvent(order.Event{What: order.What(w)})
+		d.orderEvent(order.Event{Kind: order.EventKind(w)})
 	}
 	for _, r := range constants(t, "httpd", "Reason") {
 		m.failed.WithLabelValues(r).Inc()

@@ -336,9 +336,9 @@ func TestRow18_StopWaitsForTheClaim(t *testing.T) {
 // stuck is a site whose disk never answers until it is released.
 type stuck chan struct{}
 
-func (s stuck) Client(string, netip.Addr) boot.Client { return boot.Client{} }
-func (s stuck) Open(string) (*os.File, error)         { <-s; return nil, os.ErrNotExist }
-func (s stuck) Resolve(context.Context, *boot.Client, bool) (boot.Answer, error) {
+func (s stuck) Identify(boot.Claims, netip.Addr) boot.Machine { return boot.Machine{} }
+func (s stuck) Open(string) (*os.File, error)                 { <-s; return nil, os.ErrNotExist }
+func (s stuck) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error) {
 	<-s
 	return boot.Answer{Script: boot.Script{Body: []byte(say("late"))}}, nil
 }
@@ -346,9 +346,9 @@ func (s stuck) Resolve(context.Context, *boot.Client, bool) (boot.Answer, error)
 // ends counts how a grant ends.
 type ends struct{ givenBack, settled atomic.Int32 }
 
-func (*ends) Trace() string     { return "trace" }
+func (*ends) ID() string        { return "trace" }
 func (e *ends) GiveBack(string) { e.givenBack.Add(1) }
-func (e *ends) Settle(bool)     { e.settled.Add(1) }
+func (e *ends) Confirm(bool)    { e.settled.Add(1) }
 
 // late is a site whose disk carries a claim out, but too late.
 type late struct {
@@ -356,7 +356,7 @@ type late struct {
 	grant *ends
 }
 
-func (s late) Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
+func (s late) Resolve(ctx context.Context, c *boot.Machine, take bool) (boot.Answer, error) {
 	a, err := s.stuck.Resolve(ctx, c, take)
 	a.Grant = s.grant
 	return a, err

@@ -347,7 +347,7 @@ func (c *client) order(name string) string {
 	for journal, state := range map[string]string{".claimed": "open", ".served": "served"} {
 		entries, _ := os.ReadDir(filepath.Join(c.root, "once", journal))
 		for _, e := range entries {
-			if claim, ok := order.ParseClaim(e.Name()); ok && claim.Name == name {
+			if claim, ok := order.ParseRecord(e.Name()); ok && claim.Name == name {
 				if claim.End != order.Arrived {
 					state = string(claim.End)
 				}

@@ -20,9 +20,9 @@ import (
 	"pxesrv/pkg/tftpd"
 )
 
-// passed are the sockets that systemd has opened for this process (systemd.socket(5), sd_listen_fds(3)). They go by the addresses
+// passedFiles are the sockets that systemd has opened for this process (systemd.socket(5), sd_listen_fds(3)). They go by the addresses
 // where they stand. The zero value is none.
-type passed struct {
+type passedFiles struct {
 	http, https, tftp []string
 	streams           map[string]net.Listener
 	datagrams         map[string]*net.UDPConn
@@ -30,7 +30,7 @@ type passed struct {
 
 // passedSockets takes the sockets over, and takes what tells of them out of the environment, so that no program that is started
 // from here believes that they are its own.
-func passedSockets(log *slog.Logger) (p passed, err error) {
+func passedSockets(log *slog.Logger) (p passedFiles, err error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		log.Warn("the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec",
 			"LISTEN_PID", pid, "pid", os.Getpid())
@@ -45,7 +45,7 @@ func passedSockets(log *slog.Logger) (p passed, err error) {
 	}
 	if err != nil {
 		p.close()
-		return passed{}, err
+		return passedFiles{}, err
 	}
 	for _, kind := range []struct {
 		name      string
@@ -59,7 +59,7 @@ func passedSockets(log *slog.Logger) (p passed, err error) {
 }
 
 // take takes one socket over, as its name says.
-func (p *passed) take(f *os.File) error {
+func (p *passedFiles) take(f *os.File) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("the socket %q (descriptor %d) that systemd passed cannot be used: %s", f.Name(), f.Fd(), fmt.Sprintf(format, args...))
 	}
@@ -111,7 +111,7 @@ func (p *passed) take(f *os.File) error {
 	return nil
 }
 
-func (p *passed) close() {
+func (p *passedFiles) close() {
 	for _, l := range p.streams {
 		l.Close()
 	}
@@ -121,7 +121,7 @@ func (p *passed) close() {
 }
 
 // replace has a configuration listen where systemd does, for each kind of which there is a socket.
-func (p *passed) replace(c *config.Config) error {
+func (p *passedFiles) replace(c *config.Config) error {
 	if len(p.http) > 0 {
 		c.Listen = p.http
 	}
@@ -138,7 +138,7 @@ func (p *passed) replace(c *config.Config) error {
 }
 
 // listenOn opens an address of HTTP, or takes what systemd has opened there.
-func (p *passed) listenOn(addr string) (net.Listener, error) {
+func (p *passedFiles) listenOn(addr string) (net.Listener, error) {
 	l := p.streams[addr]
 	if l == nil {
 		var err error
@@ -151,15 +151,15 @@ func (p *passed) listenOn(addr string) (net.Listener, error) {
 }
 
 // listenTFTP opens an address of TFTP, or takes what systemd has opened there.
-func (p *passed) listenTFTP(addr string, current func() *tftpd.Server) (*tftpd.Listener, error) {
+func (p *passedFiles) listenTFTP(addr string, current func() *tftpd.Server) (*tftpd.Listener, error) {
 	if c := p.datagrams[addr]; c != nil {
 		return tftpd.On(c, current), nil
 	}
 	return tftpd.Listen(addr, current)
 }
 
-// manager is the service manager that wants to know how the daemon is (sd_notify(3)). Without one nothing is told.
-type manager struct {
+// sdNotify is the service sdNotify that wants to know how the daemon is (sd_notify(3)). Without one nothing is told.
+type sdNotify struct {
 	socket   string        // "": nobody asks
 	watchdog time.Duration // a daemon that is silent for so long is ended; 0: never
 	status   func() string // how the daemon is, in a line
@@ -168,9 +168,9 @@ type manager struct {
 	refused  atomic.Pointer[string] // why the last reload was refused; nil: it was not
 }
 
-// newManager takes what the environment says of the manager out of it, so that no program that is started from here speaks to it.
-func newManager(log *slog.Logger, status func() string) *manager {
-	m := &manager{socket: os.Getenv("NOTIFY_SOCKET"), log: log, status: status}
+// newSDNotify takes what the environment says of the manager out of it, so that no program that is started from here speaks to it.
+func newSDNotify(log *slog.Logger, status func() string) *sdNotify {
+	m := &sdNotify{socket: os.Getenv("NOTIFY_SOCKET"), log: log, status: status}
 	os.Unsetenv("NOTIFY_SOCKET")
 	var err error
 	if m.watchdog, err = systemd.SdWatchdogEnabled(true); err != nil {
@@ -184,7 +184,7 @@ const tellWithin = time.Second
 
 // tell sends one message of lines as sd_notify(3) has them. What cannot be told is logged once. systemd.SdNotify would look into
 // the environment each time, and wait without end.
-func (m *manager) tell(lines ...string) {
+func (m *sdNotify) tell(lines ...string) {
 	if m.socket == "" {
 		return
 	}
@@ -200,7 +200,7 @@ func (m *manager) tell(lines ...string) {
 }
 
 // reloading says that a reload begins. What it returns says that it has ended, and with which error.
-func (m *manager) reloading() func(error) {
+func (m *sdNotify) reloading() func(error) {
 	m.tell(systemd.SdNotifyReloading, strings.TrimSpace(systemd.SdNotifyMonotonicUsec()))
 	return func(err error) {
 		m.refused.Store(nil)
@@ -213,7 +213,7 @@ func (m *manager) reloading() func(error) {
 }
 
 // stopping says that the daemon ends, which may take as long.
-func (m *manager) stopping(within time.Duration) {
+func (m *sdNotify) stopping(within time.Duration) {
 	m.tell(systemd.SdNotifyStopping, statusLine(m.status()),
 		fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
 }
@@ -225,7 +225,7 @@ const statusEach = 10 * time.Second
 //
 // A daemon lives when its locks are free that each connection and each transfer goes through: alive takes them. It never touches a
 // disk: a file server that hangs is no better for a daemon that was killed, and /readyz tells of it.
-func (m *manager) keep(ctx context.Context, alive func()) {
+func (m *sdNotify) keep(ctx context.Context, alive func()) {
 	if m.socket == "" {
 		return
 	}
@@ -260,8 +260,8 @@ func statusLine(text string) string {
 // How long the manager is not told that the daemon is ready while the first look at the tree hangs. Machines are served meanwhile.
 const readyWithin = 10 * time.Second
 
-// attend tells the manager of the daemon until ctx ends. It begins when the tree was looked at.
-func (d *Daemon) attend(ctx context.Context, looked ...<-chan struct{}) {
+// notify tells the manager of the daemon until ctx ends. It begins when the tree was looked at.
+func (d *Daemon) notify(ctx context.Context, looked ...<-chan struct{}) {
 	soon, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	for _, l := range looked {

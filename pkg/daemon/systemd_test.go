@@ -18,7 +18,7 @@ import (
 )
 
 // hears is a manager and what it is told, a message at a time.
-func hears(t *testing.T, watchdog time.Duration) (*manager, func(within time.Duration) (string, bool)) {
+func hears(t *testing.T, watchdog time.Duration) (*sdNotify, func(within time.Duration) (string, bool)) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -26,7 +26,7 @@ func hears(t *testing.T, watchdog time.Duration) (*manager, func(within time.Dur
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	m := &manager{socket: name, watchdog: watchdog, status: func() string { return "two\nlines" }, log: slog.New(slog.DiscardHandler)}
+	m := &sdNotify{socket: name, watchdog: watchdog, status: func() string { return "two\nlines" }, log: slog.New(slog.DiscardHandler)}
 	return m, func(within time.Duration) (string, bool) {
 		conn.SetReadDeadline(time.Now().Add(within))
 		buf := make([]byte, 4096)
@@ -98,7 +98,7 @@ func TestManagerEnvironment(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	m = newManager(slog.New(slog.DiscardHandler), m.status)
+	m = newSDNotify(slog.New(slog.DiscardHandler), m.status)
 	if _, err := passedSockets(m.log); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (d *Daemon) openTLS() error {
 func (d *Daemon) watchTLS(ctx context.Context) {
 	var said []string
 	for {
-		switch changed, err := d.certs.Look(); {
+		switch changed, err := d.certs.Reload(); {
 		case err != nil:
 			d.oldCertificateStays(err)
 		case changed:
@@ -107,15 +107,15 @@ func (d *Daemon) failed(listener string, f httpd.Failure) {
 // linesPerMinute is how many lines the log gets of what strangers can cause.
 const linesPerMinute = 30
 
-// seldom lets so many lines through in each minute, and counts the others.
-type seldom struct {
+// rateLimit lets so many lines through in each minute, and counts the others.
+type rateLimit struct {
 	mu          sync.Mutex
 	since       time.Time
 	lines, more int
 }
 
 // say reports whether a line may be written now, and how many were left out before it.
-func (s *seldom) say(now time.Time) (left int, ok bool) {
+func (s *rateLimit) say(now time.Time) (left int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.since) >= time.Minute {

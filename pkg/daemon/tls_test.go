@@ -439,7 +439,7 @@ func TestTLS_Start(t *testing.T) {
 
 // TestSeldom: so many lines a minute, and the next one says how many were left out.
 func TestSeldom(t *testing.T) {
-	var s seldom
+	var s rateLimit
 	now := time.Now()
 	for i := range linesPerMinute + 5 {
 		if left, ok := s.say(now); ok != (i < linesPerMinute) || left != 0 {

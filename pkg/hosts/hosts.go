@@ -187,7 +187,7 @@ func (l *list) add(line int, cells map[string]string) {
 // noClaim says why the server would make no name of host=NAME, or "". The host's own MAC or address may be its name: the server
 // knows it by that anyway.
 func noClaim(h ipxe.Host) string {
-	client := boot.Claims{Host: h.Name}.Client(netip.Addr{}, boot.Identity{})
+	client := boot.Identify(boot.Claims{Host: h.Name}, netip.Addr{}, boot.NamePolicy{})
 	if len(client.Names) == 1 && client.Names[0].Text == h.Name || h.MAC != nil && h.Name == strings.ReplaceAll(h.MAC.String(), ":", "-") ||
 		slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool { return h.Name == p.Addr().String() }) {
 		return ""

@@ -54,9 +54,9 @@ func (b *book) wait(t *testing.T, n int) []string {
 // folder is a site that has the files of a directory, and nothing to boot.
 type folder string
 
-func (folder) Client(string, netip.Addr) boot.Client { return boot.Client{} }
+func (folder) Identify(boot.Claims, netip.Addr) boot.Machine { return boot.Machine{} }
 
-func (folder) Resolve(context.Context, *boot.Client, bool) (boot.Answer, error) {
+func (folder) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error) {
 	return boot.Answer{}, boot.ErrNothing
 }
 

@@ -84,8 +84,8 @@ func readings(hop string) (all []netip.Addr) {
 // oneFile is a site with one file under every name.
 type oneFile string
 
-func (oneFile) Client(string, netip.Addr) boot.Client { return boot.Client{} }
-func (oneFile) Resolve(context.Context, *boot.Client, bool) (boot.Answer, error) {
+func (oneFile) Identify(boot.Claims, netip.Addr) boot.Machine { return boot.Machine{} }
+func (oneFile) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error) {
 	return boot.Answer{}, boot.ErrNothing
 }
 func (f oneFile) Open(string) (*os.File, error) { return os.Open(string(f)) }

@@ -32,8 +32,8 @@ import (
 
 // Site is what the server asks.
 type Site interface {
-	Client(rawQuery string, addr netip.Addr) boot.Client
-	Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error)
+	Identify(claims boot.Claims, addr netip.Addr) boot.Machine
+	Resolve(ctx context.Context, c *boot.Machine, take bool) (boot.Answer, error)
 	// Open opens a file that anybody may have, by the decoded path. Not-there and not-given-out are fs.ErrNotExist.
 	Open(name string) (*os.File, error)
 }
@@ -124,15 +124,15 @@ func (s *Server) pending() *Pending {
 // Observer is told of everything that was answered. Its methods do not wait.
 type Observer interface {
 	// Redirect: an answer of /redirect; result is script, nothing, unsure or identification, c is nil for the last.
-	Redirect(a *boot.Answer, c *boot.Client, result string, took time.Duration)
+	Redirect(a *boot.Answer, c *boot.Machine, result string, took time.Duration)
 	// File: a file was asked for, and so many bytes of it were sent.
 	File(status int, sent int64)
 }
 
 type nobody struct{}
 
-func (nobody) Redirect(*boot.Answer, *boot.Client, string, time.Duration) {}
-func (nobody) File(int, int64)                                            {}
+func (nobody) Redirect(*boot.Answer, *boot.Machine, string, time.Duration) {}
+func (nobody) File(int, int64)                                             {}
 
 func (s *Server) observe() Observer {
 	if s.Observe != nil {
@@ -295,7 +295,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 		s.script(w, r, "identification", ipxe.Identify())
 		return
 	}
-	c := s.Site.Client(r.URL.RawQuery, source)
+	c := s.Site.Identify(boot.ParseQuery(r.URL.RawQuery), source)
 	// Whoever looks, or asks for a part of the answer, is no machine that boots, and uses nothing up.
 	switch h := r.Header; {
 	case strings.HasPrefix(userAgent, "UefiHttpBoot/"):
@@ -315,7 +315,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 
 // reply says what was decided, to the machine and to the log. It is apart from redirect, whose room on the stack every decision would have
 // below it: with both the stack of a new connection grows from 8 KiB to 16.
-func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, err error) {
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *boot.Machine, a *boot.Answer, took time.Duration, err error) {
 	if err == nil && a.Grant == nil && took > longAgo && left(r.Context()) {
 		err = context.Canceled // nobody is there to answer
 	}
@@ -340,7 +340,7 @@ func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *boot.Client, a
 		s.send(w, r, a.Script.Body)
 		return
 	}
-	line = append(line, slog.String("order", a.Grant.Trace()))
+	line = append(line, slog.String("order", a.Grant.ID()))
 	if left(r.Context()) {
 		a.Grant.GiveBack("the client went away before the first byte")
 		s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "client gone, given back")))
@@ -362,7 +362,7 @@ func said(h http.Header, names ...string) bool {
 }
 
 // unsure answers that nobody can know what a machine boots.
-func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, err error) {
+func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Machine, a *boot.Answer, took time.Duration, err error) {
 	s.observe().Redirect(a, c, "unsure", took)
 	level, why := slog.LevelError, short(err.Error())
 	if left(r.Context()) {
@@ -375,7 +375,7 @@ func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Client, 
 
 // account is the log line of a decision, and its level: who asked, what was
 // found, the answer, if there is one, and the status with which it is sent.
-func (s *Server) account(r *http.Request, c *boot.Client, a *boot.Answer, took time.Duration, status int) (slog.Level, []slog.Attr) {
+func (s *Server) account(r *http.Request, c *boot.Machine, a *boot.Answer, took time.Duration, status int) (slog.Level, []slog.Attr) {
 	line := append(s.client(r), slog.String("names", names(c)), milliseconds(took))
 	if c.Try > 0 {
 		line = append(line, slog.Int("try", c.Try))
@@ -509,10 +509,10 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a *boot.Answer,
 		defer close(settled)
 		defer watch.close()
 		if err == nil && watch.arrived(limit) {
-			a.Grant.Settle(true)
+			a.Grant.Confirm(true)
 			s.say(slog.LevelInfo, "redirect", append(line, slog.String("delivery", "acknowledged")))
 		} else {
-			a.Grant.Settle(false)
+			a.Grant.Confirm(false)
 			s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "not acknowledged, the order is open")))
 		}
 	})
@@ -756,7 +756,7 @@ func contains(networks []netip.Prefix, a netip.Addr) bool {
 }
 
 // names are the names of a client in the log, with commas between them, so that they need no quotes and can be given to explain.
-func names(c *boot.Client) string {
+func names(c *boot.Machine) string {
 	return strings.Join(c.Texts(), ",")
 }
 

@@ -40,7 +40,7 @@ func (s oneFile) Open(name string) (*os.File, error) {
 // images answers for one image and its file, which have the same bytes.
 func images(t testing.TB, log io.Writer) (s *httpd.Server, content []byte) {
 	t.Helper()
-	kit, err := media.Open(media.Files{LKRN: lab.IPXE(t, "ipxe.lkrn"), EFI: lab.IPXE(t, "ipxe.efi")})
+	kit, err := media.Open(media.LoaderPaths{LKRN: lab.IPXE(t, "ipxe.lkrn"), EFI: lab.IPXE(t, "ipxe.efi")})
 	if err != nil {
 		t.Fatalf("%v: run 'make deps'", err)
 	}

@@ -44,7 +44,7 @@ func (s *Server) deadline() time.Duration {
 // resolve decides what a machine boots, which a says then, in the goroutine of its request. A disk may hang: when the decision takes longer than
 // Deadline, the request is answered without it, by late. Then resolve is not ok when the decision comes back at last, nothing may be
 // said any more, and what it claimed is given back.
-func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Client, a *boot.Answer, began time.Time) (ok bool, err error) {
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request, c *boot.Machine, a *boot.Answer, began time.Time) (ok bool, err error) {
 	if err := s.decisions.full(s); err != nil {
 		return true, fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
@@ -91,7 +91,7 @@ func (s *Server) tooLate() error {
 
 // late answers a request whose decision took too long. That has the request's goroutine, and perhaps for ever, so that the connection is
 // taken away from it.
-func (s *Server) late(w http.ResponseWriter, r *http.Request, c *boot.Client, began time.Time) {
+func (s *Server) late(w http.ResponseWriter, r *http.Request, c *boot.Machine, began time.Time) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.defect(s.client(r), p)

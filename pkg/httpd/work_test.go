@@ -28,9 +28,9 @@ type slow struct {
 	open    func() (*os.File, error)
 }
 
-func (slow) Client(string, netip.Addr) boot.Client { return boot.Client{} }
+func (slow) Identify(boot.Claims, netip.Addr) boot.Machine { return boot.Machine{} }
 
-func (s slow) Resolve(ctx context.Context, _ *boot.Client, _ bool) (boot.Answer, error) {
+func (s slow) Resolve(ctx context.Context, _ *boot.Machine, _ bool) (boot.Answer, error) {
 	return s.resolve(ctx)
 }
 

@@ -27,7 +27,7 @@ import (
 )
 
 // images makes the images of hosts, each with a search domain of that name.
-func images(t testing.TB, k *media.Kit, domain string, names ...string) iter.Seq2[string, *iso.Image] {
+func images(t testing.TB, k *media.Loaders, domain string, names ...string) iter.Seq2[string, *iso.Image] {
 	t.Helper()
 	all := map[string]*iso.Image{}
 	for n, name := range names {

@@ -56,10 +56,10 @@ func isThere(d *tree.Dir, name string) bool {
 // leftOf returns the names of a claim that the listing of .claimed has, also of
 // the folder in which it is looked at alone: a rename that did not find it
 // tells less.
-func leftOf(claimed *tree.Dir, c Claim) ([]string, error) {
+func leftOf(claimed *tree.Dir, c Record) ([]string, error) {
 	names, err := claimed.Names()
 	return slices.DeleteFunc(names, func(n string) bool {
-		is, ok := ParseClaim(strings.TrimPrefix(n, tree.Aside))
+		is, ok := ParseRecord(strings.TrimPrefix(n, tree.Aside))
 		return !ok || is.Name != c.Name || is.Random != c.Random
 	}), err
 }

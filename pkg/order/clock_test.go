@@ -24,7 +24,7 @@ func TestRow58_ClockJumps(t *testing.T) {
 			g := asks(t, s, m1, "../a").Grant
 			c.add(jump)
 			asks(t, s, m1, "default")
-			g.Settle(true)
+			g.Confirm(true)
 			wantPlaces(t, dir, "../a served")
 			place1(t, s, "m1", "../b")
 			g = asks(t, s, m1, "../b").Grant
@@ -33,12 +33,12 @@ func TestRow58_ClockJumps(t *testing.T) {
 			wantPlaces(t, dir, "../a served", "../b pending")
 
 			// An open entry of another time is sent again to nobody. When the clock is right again, it is.
-			asks(t, s, m1, "../b").Grant.Settle(false)
-			asks(t, s, again, "../b").Grant.Settle(false)
+			asks(t, s, m1, "../b").Grant.Confirm(false)
+			asks(t, s, again, "../b").Grant.Confirm(false)
 			c.add(jump)
 			asks(t, s, again, "default")
 			c.add(-jump)
-			asks(t, s, again, "../b").Grant.Settle(true)
+			asks(t, s, again, "../b").Grant.Confirm(true)
 			wantPlaces(t, dir, "../a served", "../b served")
 		})
 	}
@@ -51,14 +51,14 @@ func TestRow58_OldEntries(t *testing.T) {
 	s.MaxPerDay, s.Keep = 3, 90*day
 	for i := range 3 {
 		place1(t, s, "m1", fmt.Sprint("../", i))
-		asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Settle(i > 0)
+		asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Confirm(i > 0)
 	}
 	place1(t, s, "m1", "../next")
 	if f := asks(t, s, client("10.0.0.1", 0, "m1"), "default").Trace.Findings[0]; f.Code != boot.Held {
 		t.Errorf("%+v", f)
 	}
 	c.add(year)
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../next").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../next").Grant.Confirm(true)
 	st, err := s.Sweep()
 	if err != nil || st.Open != 1 || st.Served != 1 || st.Pruned != 2 {
 		t.Errorf("%+v, %v", st, err)
@@ -74,7 +74,7 @@ func TestRow58_EntriesOfTheFuture(t *testing.T) {
 	c.add(year)
 	for i := range 3 {
 		place1(t, s, "m1", fmt.Sprint("../", i))
-		asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Settle(i > 0)
+		asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Confirm(i > 0)
 	}
 	c.add(-year)
 	if st, err := s.Sweep(); err != nil || st.Open != 0 || st.Served != 2 || st.Pruned != 0 {
@@ -82,7 +82,7 @@ func TestRow58_EntriesOfTheFuture(t *testing.T) {
 	}
 	// Without a brake the next order is granted as ever.
 	place1(t, s, "m1", "../now")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../now").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../now").Grant.Confirm(true)
 	wantPlaces(t, dir, "../0 open", "../1 served", "../2 served", "../now served")
 }
 
@@ -93,10 +93,10 @@ func TestRow58_BrakeAfterAClockThatWasAhead(t *testing.T) {
 	s.MaxPerDay = 1
 	c.add(365 * day)
 	place1(t, s, "m1", "../a")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Confirm(true)
 	c.add(-365 * day)
 	place1(t, s, "m1", "../b")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../b").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../b").Grant.Confirm(true)
 	place1(t, s, "m1", "../c")
 	asks(t, s, client("10.0.0.1", 0, "m1"), "default") // that was the second today
 }

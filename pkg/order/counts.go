@@ -72,7 +72,7 @@ func (s *Store) since(grants []time.Time) int {
 func (s *Store) count() (map[string][]time.Time, error) {
 	released := map[string]time.Time{}
 	grants := map[string][]time.Time{}
-	var all []Claim
+	var all []Record
 	for _, journal := range []string{claimedDir, servedDir} {
 		claims, err := s.entries(journal)
 		if err != nil {

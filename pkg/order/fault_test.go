@@ -35,7 +35,7 @@ func (l *ledger) grant(a boot.Answer) {
 	if l.granted == nil {
 		l.granted = map[string][]string{}
 	}
-	l.granted[text] = append(l.granted[text], a.Grant.Trace())
+	l.granted[text] = append(l.granted[text], a.Grant.ID())
 }
 
 // balance checks the accounts: each order was answered at most once; each that was answered has exactly one entry in the
@@ -99,7 +99,7 @@ type faulty struct {
 	ledger
 	source string // the directory itself
 	s      *Store // on the mount, as all others
-	events map[What]int
+	events map[EventKind]int
 	stores []*Store
 }
 
@@ -109,12 +109,12 @@ func newFaulty(t *testing.T) *faulty {
 }
 
 func newFaultyOn(t *testing.T, source string, mount *lab.Faults) *faulty {
-	f := &faulty{T: t, source: source, Faults: mount, events: map[What]int{}}
+	f := &faulty{T: t, source: source, Faults: mount, events: map[EventKind]int{}}
 	var mu sync.Mutex
 	for i := range 3 {
 		s, _ := newStore(f.Dir)
 		s.Replica = fmt.Sprint("r", i)
-		s.Event = func(e Event) { mu.Lock(); defer mu.Unlock(); f.events[e.What]++ }
+		s.Event = func(e Event) { mu.Lock(); defer mu.Unlock(); f.events[e.Kind]++ }
 		f.stores = append(f.stores, s)
 	}
 	f.s = f.stores[0]
@@ -138,13 +138,13 @@ func (f *faulty) place(name string) string {
 }
 
 // asks asks one store, and settles what is granted. ok: an order was granted.
-func (f *faulty) asks(s *Store, c *boot.Client, arrived bool) (a boot.Answer, granted bool) {
+func (f *faulty) asks(s *Store, c *boot.Machine, arrived bool) (a boot.Answer, granted bool) {
 	a, err := s.ask(context.Background(), c)
 	if err != nil || a.Grant == nil {
 		return a, false
 	}
 	f.grant(a)
-	a.Grant.Settle(arrived)
+	a.Grant.Confirm(arrived)
 	return a, true
 }
 
@@ -227,10 +227,10 @@ func TestRow15_ReplayedRename(t *testing.T) {
 		t.Error(sum)
 	}
 	f.asks(f.s, client("10.0.0.1", 0, "m20"), false)
-	if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m20")); !ok || a.Entry.Step != boot.Retry {
+	if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m20")); !ok || a.Entry.Step != boot.Resend {
 		t.Errorf("a retry: %+v", a)
 	}
-	if _, err := f.s.Again("m20"); err != nil {
+	if _, err := f.s.Retry("m20"); err != nil {
 		t.Errorf("again: %v", err)
 	}
 	if got, err := f.s.Cancel("m20"); err != nil || len(got) != 1 {
@@ -239,12 +239,12 @@ func TestRow15_ReplayedRename(t *testing.T) {
 }
 
 // asks0 asks without an account, for retries.
-func (f *faulty) asks0(s *Store, c *boot.Client) (boot.Answer, bool) {
+func (f *faulty) asks0(s *Store, c *boot.Machine) (boot.Answer, bool) {
 	a, err := s.ask(context.Background(), c)
 	if err != nil || a.Grant == nil {
 		return a, false
 	}
-	a.Grant.Settle(false)
+	a.Grant.Confirm(false)
 	return a, true
 }
 
@@ -348,7 +348,7 @@ func TestRow14_FullAndReadOnly(t *testing.T) {
 			} else {
 				f.grant(a)
 				f.Set(fault)
-				a.Grant.Settle(true)
+				a.Grant.Confirm(true)
 			}
 			wantPlaces(t, f.source, text+" open")
 			if f.events[Lost] != 1 || f.events[Served] != 0 {
@@ -544,7 +544,7 @@ func TestRememberedLink(t *testing.T) {
 		heals  lab.Heals
 		faults []lab.Fault
 		sent   string // what the machine gets; "": no order
-		event  What
+		event  EventKind
 		places []string
 	}{
 		{"a listing tells", lab.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
@@ -576,13 +576,13 @@ func TestRememberedLink(t *testing.T) {
 				if err != nil || a.Grant == nil || a.Script.From != "../older" {
 					t.Fatalf("the other daemon answered %+v, error %v", a, err)
 				}
-				a.Grant.Settle(true)
+				a.Grant.Confirm(true)
 				link("../newer")
 				f.Set(test.faults...)
 			}
 			// What is open makes the listing of the journal long.
 			for i := range 3 {
-				c := other.newClaim(fmt.Sprint("other", i), client("10.0.0.1", 0).Addr)
+				c := other.newRecord(fmt.Sprint("other", i), client("10.0.0.1", 0).Addr)
 				if err := os.Symlink(fmt.Sprint("../open", i), filepath.Join(source, claimedDir, c.String())); err != nil {
 					t.Fatal(err)
 				}
@@ -613,7 +613,7 @@ func TestKilledAside(t *testing.T) {
 	if p := s.Check(); len(p) > 0 {
 		t.Fatal(p)
 	}
-	c := s.newClaim("m1", client("10.0.0.1", 0).Addr).String()
+	c := s.newRecord("m1", client("10.0.0.1", 0).Addr).String()
 	folder := filepath.Join(dir, claimedDir, tree.Aside+c)
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -641,11 +641,11 @@ func TestEmptyAside(t *testing.T) {
 	s, clock := newStore(dir)
 	place1(t, s, "m1", "../m1")
 	g := asks(t, s, client("10.0.0.1", 0, "m1"), "../m1").Grant
-	folder := filepath.Join(dir, claimedDir, tree.Aside+g.Trace())
+	folder := filepath.Join(dir, claimedDir, tree.Aside+g.ID())
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	g.Settle(true)
+	g.Confirm(true)
 	clock.add(2 * openAfter)
 	if _, err := s.Sweep(); err != nil {
 		t.Fatal(err)
@@ -661,16 +661,16 @@ func TestEmptyAside(t *testing.T) {
 func TestSettledWhileAside(t *testing.T) {
 	dir := t.TempDir()
 	s, clock := newStore(dir)
-	var last What
-	s.Event = func(e Event) { last = e.What }
+	var last EventKind
+	s.Event = func(e Event) { last = e.Kind }
 	place1(t, s, "m1", "../m1")
 	g := asks(t, s, client("10.0.0.1", 0, "m1"), "../m1").Grant
 	claimed := filepath.Join(dir, claimedDir)
-	folder := filepath.Join(claimed, tree.Aside+g.Trace())
-	if err := errors.Join(os.Mkdir(folder, 0o755), os.Rename(filepath.Join(claimed, g.Trace()), filepath.Join(folder, g.Trace()))); err != nil {
+	folder := filepath.Join(claimed, tree.Aside+g.ID())
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Rename(filepath.Join(claimed, g.ID()), filepath.Join(folder, g.ID()))); err != nil {
 		t.Fatal(err)
 	}
-	g.Settle(true)
+	g.Confirm(true)
 	if last != Lost {
 		t.Errorf("said %q", last)
 	}
@@ -693,7 +693,7 @@ func TestSettleOfAClaimBelievedAbsent(t *testing.T) {
 		t.Fatal(a, err)
 	}
 	f.grant(a)
-	claimed, away := filepath.Join(claimedDir, a.Grant.Trace()), filepath.Join(claimedDir, "away")
+	claimed, away := filepath.Join(claimedDir, a.Grant.ID()), filepath.Join(claimedDir, "away")
 	if err := os.Rename(filepath.Join(f.Dir, claimed), filepath.Join(f.Dir, away)); err != nil {
 		t.Fatal(err)
 	}
@@ -706,7 +706,7 @@ func TestSettleOfAClaimBelievedAbsent(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(f.Dir, claimed)); err == nil {
 		t.Fatal("the kernel remembers nothing, so that nothing is tried here")
 	}
-	a.Grant.Settle(true)
+	a.Grant.Confirm(true)
 	wantPlaces(t, source, text+" served")
 	if f.events[Served] != 1 {
 		t.Errorf("events %v", f.events)
@@ -728,7 +728,7 @@ func TestResendOfARememberedLink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := f.s.newClaim("m1", client("10.0.0.1", 1).Addr)
+	c := f.s.newRecord("m1", client("10.0.0.1", 1).Addr)
 	if err := os.Rename(filepath.Join(f.Dir, "m1"), filepath.Join(f.Dir, claimedDir, c.String())); err != nil {
 		t.Fatal(err)
 	}

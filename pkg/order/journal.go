@@ -37,8 +37,8 @@ const (
 	Released   End = "released"   // no order: a person allowed the name to be granted again
 )
 
-// Claim is an entry of the journal.
-type Claim struct {
+// Record is an entry of the journal.
+type Record struct {
 	Name    string     `json:"name"`
 	Time    time.Time  `json:"time"`
 	Replica string     `json:"replica"`
@@ -51,7 +51,7 @@ type Claim struct {
 const timeForm = "20060102T150405.000000000Z"
 
 // String is the name of the claim's file.
-func (c Claim) String() string {
+func (c Record) String() string {
 	addr := "-"
 	if c.Addr.IsValid() {
 		addr = c.Addr.String()
@@ -64,21 +64,21 @@ func (c Claim) String() string {
 }
 
 // as is the name of the claim's file with another end.
-func (c Claim) as(end End) string {
+func (c Record) as(end End) string {
 	c.End = end
 	return c.String()
 }
 
 // open reports whether an entry of .claimed waits for its end.
-func (c Claim) open() bool { return c.End == Arrived || c.End == Resent || c.End == GivenUp }
+func (c Record) open() bool { return c.End == Arrived || c.End == Resent || c.End == GivenUp }
 
 // sent reports whether the order counts as granted.
-func (c Claim) sent() bool {
+func (c Record) sent() bool {
 	return c.End != GivenUp && c.End != Canceled && c.End != Superseded && c.End != Released
 }
 
-// ParseClaim reads the name of a claim's file. ok is false for files that are none.
-func ParseClaim(file string) (c Claim, ok bool) {
+// ParseRecord reads the name of a claim's file. ok is false for files that are none.
+func ParseRecord(file string) (c Record, ok bool) {
 	f := strings.Split(file, "~")
 	if len(f) != 5 && len(f) != 6 || !boot.IsName(f[0]) {
 		return c, false
@@ -87,7 +87,7 @@ func ParseClaim(file string) (c Claim, ok bool) {
 	if err != nil || f[2] == "" || f[3] == "" {
 		return c, false
 	}
-	c = Claim{Name: f[0], Time: t, Replica: f[2], Random: f[3]}
+	c = Record{Name: f[0], Time: t, Replica: f[2], Random: f[3]}
 	if f[4] != "-" {
 		if c.Addr, err = netip.ParseAddr(f[4]); err != nil {
 			return c, false
@@ -99,10 +99,10 @@ func ParseClaim(file string) (c Claim, ok bool) {
 	return c, true
 }
 
-func (s *Store) newClaim(name string, addr netip.Addr) Claim {
+func (s *Store) newRecord(name string, addr netip.Addr) Record {
 	var b [5]byte
 	rand.Read(b[:])
-	return Claim{
+	return Record{
 		Name: name, Time: s.now().UTC(), Replica: s.replica(), Addr: addr,
 		Random: strings.ToLower(base32.StdEncoding.EncodeToString(b[:])),
 	}

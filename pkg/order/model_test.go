@@ -134,13 +134,13 @@ func runModel(t *testing.T, steps int) {
 // boot starts a daemon, in the place of one that died.
 func (m *model) boot(i int) {
 	s := &Store{
-		Dir: m.dir, Load: m.load, Replica: fmt.Sprint("r", i), Regrant: time.Minute, Now: m.Now,
+		Dir: m.dir, Load: m.load, Replica: fmt.Sprint("r", i), ResendWithin: time.Minute, Now: m.Now,
 		Keep: 5 * day, KeepMax: 30,
 	}
 	s.step = func(at string) { m.between(at) }
 	s.Event = func(e Event) {
-		m.note("event %s %s %v", e.What, e.Claim, e.Err)
-		switch e.What {
+		m.note("event %s %s %v", e.Kind, e.Record, e.Err)
+		switch e.Kind {
 		case GivenBack:
 			m.did["gave back"]++
 		case Replaced:
@@ -152,7 +152,7 @@ func (m *model) boot(i int) {
 	m.stores[i] = s
 }
 
-func (m *model) load(_ context.Context, text string) (boot.Script, error) {
+func (m *model) load(_ context.Context, _ *boot.Machine, text string) (boot.Script, error) {
 	if m.texts[text].unusable {
 		return boot.Script{}, &boot.Unservable{Code: boot.Missing, Why: "missing"}
 	}
@@ -281,9 +281,9 @@ func (m *model) ask(i int, name string, try int) {
 		return
 	}
 	// The answer is that of the entry that it names, and the machine gets it.
-	claim, ok := ParseClaim(a.Grant.Trace())
+	claim, ok := ParseRecord(a.Grant.ID())
 	if !ok {
-		m.fatalf("the grant has the trace %q", a.Grant.Trace())
+		m.fatalf("the grant has the trace %q", a.Grant.ID())
 	}
 	text := strings.TrimSuffix(strings.TrimPrefix(string(a.Script.Body), "#!ipxe\n# "), "\n")
 	o := m.texts[text]
@@ -300,13 +300,13 @@ func (m *model) ask(i int, name string, try int) {
 	}
 	key := claim.as(Arrived)
 	e := m.sent[key]
-	m.note("%s: %s was sent %s by %s, entry %s", s.Replica, addr, text, a.Entry.Step, a.Grant.Trace())
+	m.note("%s: %s was sent %s by %s, entry %s", s.Replica, addr, text, a.Entry.Step, a.Grant.ID())
 	switch {
 	case a.Entry.Step == boot.Once && e != nil && claim.End == Arrived:
 		// A retry was quicker than this answer; both were sent the same.
-	case a.Entry.Step == boot.Retry && (claim.Addr.String() != addr || try == 0):
+	case a.Entry.Step == boot.Resend && (claim.Addr.String() != addr || try == 0):
 		m.fatalf("%s was sent %s again", addr, claim)
-	case a.Entry.Step == boot.Retry && e != nil && e.arrived && e.at.Before(m.Now()):
+	case a.Entry.Step == boot.Resend && e != nil && e.arrived && e.at.Before(m.Now()):
 		m.fatalf("%s was sent again after it had arrived", claim)
 	}
 	if e == nil {
@@ -318,7 +318,7 @@ func (m *model) ask(i int, name string, try int) {
 	if o.sent > o.times {
 		m.fatalf("%s was ordered %d times and granted %d times", text, o.times, o.sent)
 	}
-	if a.Entry.Step == boot.Retry {
+	if a.Entry.Step == boot.Resend {
 		m.did["resent"]++
 	} else {
 		m.did["granted"]++
@@ -341,7 +341,7 @@ func (m *model) end(i int) {
 		m.grants = slices.Delete(m.grants, n, n+1)
 		arrived := m.IntN(3) > 0
 		m.note("%s settles %s: %v", s.Replica, g.entry, arrived)
-		if dies(func() { g.Settle(arrived) }) {
+		if dies(func() { g.Confirm(arrived) }) {
 			if m.stores[i] == s {
 				m.reboot(i)
 			}
@@ -362,8 +362,8 @@ func (m *model) end(i int) {
 	}
 }
 
-func mustParse(file string) Claim {
-	c, ok := ParseClaim(file)
+func mustParse(file string) Record {
+	c, ok := ParseRecord(file)
 	if !ok {
 		panic(file)
 	}
@@ -389,7 +389,7 @@ func (m *model) cancel(s *Store, name string) {
 
 func (m *model) again(s *Store, name string) {
 	old := m.pending(name)
-	got, err := s.Again(name)
+	got, err := s.Retry(name)
 	m.note("again %s: %+v, %v", name, got, err)
 	switch {
 	case err == nil:

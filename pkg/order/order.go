@@ -30,9 +30,9 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// Load reads the script that the text of a link leads to, seen from the directory of the orders. Its errors are those of
-// boot.Entry.Load.
-type Load func(ctx context.Context, text string) (boot.Script, error)
+// Load reads the script for m that the text of a link leads to, seen from the
+// directory of the orders. Its errors are those of boot.Entry.Load.
+type Load func(ctx context.Context, m *boot.Machine, text string) (boot.Script, error)
 
 // Store is a directory of one-time orders with its journal. Fill in the fields and keep it; it is safe for concurrent use.
 type Store struct {
@@ -41,7 +41,7 @@ type Store struct {
 	Load    Load
 	Replica string // this daemon's name in the journal; "" means the host's name
 
-	Regrant   time.Duration // how long an unconfirmed order is sent again to the same address that retries; 0: never
+	ResendWithin   time.Duration // how long an unconfirmed order is sent again to the same address that retries; 0: never
 	MaxPerDay int           // a name granted so often in 24 h is held until a person releases it; 0: never held
 	Keep      time.Duration // how long served orders stay in the journal; 0: for ever
 	KeepMax   int           // how many of them; 0: all
@@ -56,22 +56,22 @@ type Store struct {
 
 // Event is something that happened to an order.
 type Event struct {
-	What  What
-	Claim Claim
+	Kind  EventKind
+	Record Record
 	Err   error // why, for Failed and GivenBack
 }
 
-// What kinds of events there are.
-type What string
+// EventKind kinds of events there are.
+type EventKind string
 
 const (
-	Granted   What = "granted"    // claimed, about to be sent
-	Served    What = "served"     // confirmed
-	Open      What = "open"       // sent, arrival not confirmed
-	GivenBack What = "given back" // pending again, nothing was sent
-	Replaced  What = "superseded" // could not be given back, a newer order is there
-	Lost      What = "not moved"  // the journal could not be written; the entry stays where it is
-	Repeats   What = "repeats"    // granted more than WarnRepeats times in 24 h
+	Granted   EventKind = "granted"    // claimed, about to be sent
+	Served    EventKind = "served"     // confirmed
+	Open      EventKind = "open"       // sent, arrival not confirmed
+	GivenBack EventKind = "given back" // pending again, nothing was sent
+	Replaced  EventKind = "superseded" // could not be given back, a newer order is there
+	Lost      EventKind = "not moved"  // the journal could not be written; the entry stays where it is
+	Repeats   EventKind = "repeats"    // granted more than WarnRepeats times in 24 h
 )
 
 // WarnRepeats is the number of grants of one name in 24 h over which an order is suspected to come from Git or a
@@ -85,7 +85,7 @@ func (s *Store) now() time.Time {
 	return time.Now()
 }
 
-func (s *Store) event(w What, c Claim, err error) {
+func (s *Store) event(w EventKind, c Record, err error) {
 	if s.Event != nil {
 		s.Event(Event{w, c, err})
 	}
@@ -107,22 +107,22 @@ func (s *Store) label() string {
 // Once is the rule of the step "once".
 func (s *Store) Once() boot.Rule { return onceRule{s} }
 
-// Retry is the rule of the step "retry": an order that was sent to this very address within Regrant, is not confirmed, and
+// Resend is the rule of the step "resend": an order that was sent to this very address within ResendWithin, is not confirmed, and
 // whose machine says that it asks again (try=1 and more) is sent again. Nothing is claimed, and nobody else gets it.
-func (s *Store) Retry() boot.Rule { return retryRule{s} }
+func (s *Store) Resend() boot.Rule { return resendRule{s} }
 
 type onceRule struct{ s *Store }
 
 func (r onceRule) Step() boot.Step { return boot.Once }
 
-func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	found, err := r.s.known.Look(ctx, r.s.Dir, c.Texts())
+func (r onceRule) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error) {
+	found, err := r.s.known.Look(ctx, r.s.Dir, m.Texts())
 	if unseen := (*tree.Unseen)(nil); errors.As(err, &unseen) {
 		if once, open := tree.OpenDir(r.s.Dir); open == nil {
 			once.Recall(unseen.Name)
 			once.Close()
 		}
-		found, err = r.s.known.Look(ctx, r.s.Dir, c.Texts())
+		found, err = r.s.known.Look(ctx, r.s.Dir, m.Texts())
 	}
 	if err != nil {
 		return nil, err
@@ -130,10 +130,10 @@ func (r onceRule) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error
 	var all []boot.Entry
 	at := 0
 	for _, e := range found {
-		for c.Names[at].Text != e.Name {
+		for m.Names[at].Text != e.Name {
 			at++
 		}
-		all = append(all, &pending{r.s, c.Names[at], e})
+		all = append(all, &pending{r.s, m.Names[at], e})
 	}
 	return all, nil
 }
@@ -154,15 +154,15 @@ func (p *pending) Info() boot.Info {
 	return boot.Info{Path: p.s.label() + "/" + p.name.Text, Name: p.name, Target: p.entry.Link}
 }
 
-func (p *pending) Load(ctx context.Context) (boot.Script, error) {
+func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
 	if p.entry.Link == "" {
 		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv once place"}
 	}
-	return p.s.Load(ctx, p.entry.Link)
+	return p.s.Load(ctx, m, p.entry.Link)
 }
 
 // May refuses an order whose name was granted too often.
-func (p *pending) May(context.Context) error {
+func (p *pending) Allowed(context.Context) error {
 	n, err := p.s.grants(p.name.Text)
 	if err != nil {
 		return &boot.Unservable{Code: boot.Failed, Why: "the journal cannot be read: " + err.Error()}
@@ -175,7 +175,7 @@ func (p *pending) May(context.Context) error {
 }
 
 // Take claims the order.
-func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+func (p *pending) Claim(ctx context.Context, m *boot.Machine, loaded boot.Script) (boot.Grant, boot.Script, error) {
 	s, none := p.s, boot.Script{}
 	fail := func(code boot.Code, format string, args ...any) (boot.Grant, boot.Script, error) {
 		return nil, none, &boot.Unservable{Code: code, Why: fmt.Sprintf(format, args...)}
@@ -187,7 +187,7 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 	defer once.Close()
 	defer claimed.Close()
 
-	claim := s.newClaim(p.name.Text, c.Addr)
+	claim := s.newRecord(p.name.Text, m.Addr)
 	file := claim.String()
 	if ctx.Err() != nil {
 		return fail(boot.Canceled, "the time for the answer was over before the order was claimed")
@@ -210,7 +210,7 @@ func (p *pending) Take(ctx context.Context, c *boot.Client, loaded boot.Script) 
 	g.text = text
 	if text != p.entry.Link {
 		// Somebody replaced the order after it was read. What was claimed is what is answered.
-		if loaded, err = s.Load(ctx, text); err != nil {
+		if loaded, err = s.Load(ctx, m, text); err != nil {
 			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be served")
 			return fail(boot.Failed, "the order was replaced while it was claimed, and the new one cannot be served: %v", err)
 		}
@@ -258,14 +258,14 @@ func journalOf(once *tree.Dir, journal string) (*tree.Dir, error) {
 // grant is a claim that was made for one request.
 type grant struct {
 	s     *Store
-	claim Claim
+	claim Record
 	file  string
 	text  string
 	again bool // sent before, and open since then
 	end   sync.Once
 }
 
-func (g *grant) Trace() string { return g.file }
+func (g *grant) ID() string { return g.file }
 
 // GiveBack puts the order back, unless a newer one has its place.
 func (g *grant) GiveBack(why string) {
@@ -284,7 +284,7 @@ func (g *grant) GiveBack(why string) {
 	})
 }
 
-func (g *grant) giveBack() (What, error) {
+func (g *grant) giveBack() (EventKind, error) {
 	once, claimed, err := g.s.open(claimedDir)
 	if err != nil {
 		return Lost, err
@@ -336,8 +336,8 @@ func (g *grant) giveBack() (What, error) {
 	return Lost, err
 }
 
-// Settle moves the claim among the served ones when it arrived; else it stays open.
-func (g *grant) Settle(arrived bool) {
+// Confirm moves the claim among the served ones when it arrived; else it stays open.
+func (g *grant) Confirm(arrived bool) {
 	g.end.Do(func() {
 		if !arrived {
 			g.s.event(Open, g.claim, nil)
@@ -353,7 +353,7 @@ func (g *grant) Settle(arrived bool) {
 }
 
 // finish moves an entry of .claimed to .served with its end. A missing entry was finished by somebody else.
-func (s *Store) finish(file string, c Claim, end End) error {
+func (s *Store) finish(file string, c Record, end End) error {
 	once, claimed, err := s.open(claimedDir)
 	if err != nil {
 		return err
@@ -387,12 +387,12 @@ func (s *Store) finish(file string, c Claim, end End) error {
 	return errors.New("the file server does not find what it lists in " + claimedDir)
 }
 
-type retryRule struct{ s *Store }
+type resendRule struct{ s *Store }
 
-func (r retryRule) Step() boot.Step { return boot.Retry }
+func (r resendRule) Step() boot.Step { return boot.Resend }
 
-func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error) {
-	if c.Try < 1 || r.s.Regrant <= 0 || !c.Addr.IsValid() {
+func (r resendRule) Find(_ context.Context, m *boot.Machine) ([]boot.Entry, error) {
+	if m.Try < 1 || r.s.ResendWithin <= 0 || !m.Addr.IsValid() {
 		return nil, nil
 	}
 	claims, err := r.s.entries(claimedDir)
@@ -401,11 +401,11 @@ func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error)
 	}
 	var all []*resend
 	for _, claim := range claims {
-		i := slices.IndexFunc(c.Names, func(n boot.Name) bool { return n.Text == claim.Name })
-		if i < 0 || claim.Addr != c.Addr || !claim.open() || claim.End == GivenUp || r.s.now().Sub(claim.Time).Abs() > r.s.Regrant {
+		i := slices.IndexFunc(m.Names, func(n boot.Name) bool { return n.Text == claim.Name })
+		if i < 0 || claim.Addr != m.Addr || !claim.open() || claim.End == GivenUp || r.s.now().Sub(claim.Time).Abs() > r.s.ResendWithin {
 			continue
 		}
-		all = append(all, &resend{s: r.s, name: c.Names[i], claim: claim})
+		all = append(all, &resend{s: r.s, name: m.Names[i], claim: claim})
 	}
 	slices.SortFunc(all, func(a, b *resend) int { return b.claim.Time.Compare(a.claim.Time) })
 	entries := make([]boot.Entry, len(all))
@@ -419,7 +419,7 @@ func (r retryRule) Find(_ context.Context, c *boot.Client) ([]boot.Entry, error)
 type resend struct {
 	s     *Store
 	name  boot.Name
-	claim Claim
+	claim Record
 }
 
 func (e *resend) file() string { return e.claim.String() }
@@ -446,20 +446,20 @@ func (e *resend) Info() boot.Info {
 	return boot.Info{Path: e.s.label() + "/" + claimedDir + "/" + e.file(), Name: e.name, Target: target}
 }
 
-func (e *resend) Load(ctx context.Context) (boot.Script, error) {
+func (e *resend) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
 	text, err := e.text()
 	if absent(err) {
 		return boot.Script{}, &boot.Unservable{Code: boot.Taken, Why: "the order was confirmed meanwhile"}
 	} else if err != nil {
 		return boot.Script{}, err
 	}
-	return e.s.Load(ctx, text)
+	return e.s.Load(ctx, m, text)
 }
 
-func (e *resend) May(context.Context) error { return nil }
+func (e *resend) Allowed(context.Context) error { return nil }
 
 // Take marks the claim as sent again: a request that still prepares its first answer cannot give it back from then on.
-func (e *resend) Take(ctx context.Context, _ *boot.Client, loaded boot.Script) (boot.Grant, boot.Script, error) {
+func (e *resend) Claim(ctx context.Context, _ *boot.Machine, loaded boot.Script) (boot.Grant, boot.Script, error) {
 	fail := func(code boot.Code, why string, err error) (boot.Grant, boot.Script, error) {
 		return nil, boot.Script{}, &boot.Unservable{Code: code, Why: fmt.Sprintf("%s: %v", why, err)}
 	}
@@ -496,7 +496,7 @@ func (e *resend) Take(ctx context.Context, _ *boot.Client, loaded boot.Script) (
 }
 
 // entries lists a journal. Files that are no claims are left out.
-func (s *Store) entries(journal string) ([]Claim, error) {
+func (s *Store) entries(journal string) ([]Record, error) {
 	once, err := tree.OpenDir(s.Dir)
 	if absent(err) {
 		return nil, nil
@@ -515,9 +515,9 @@ func (s *Store) entries(journal string) ([]Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	claims := make([]Claim, 0, len(names))
+	claims := make([]Record, 0, len(names))
 	for _, n := range names {
-		if c, ok := ParseClaim(n); ok {
+		if c, ok := ParseRecord(n); ok {
 			claims = append(claims, c)
 		}
 	}

@@ -38,7 +38,7 @@ func (c *clock) add(d time.Duration) {
 
 // load answers with a script that names the text of the link. A text with "missing" in it leads nowhere, one with "sick" to
 // a disk that fails.
-func load(_ context.Context, text string) (boot.Script, error) {
+func load(_ context.Context, _ *boot.Machine, text string) (boot.Script, error) {
 	switch {
 	case strings.Contains(text, "missing"):
 		return boot.Script{}, &boot.Unservable{Code: boot.Missing, Why: text + " is not there"}
@@ -53,23 +53,23 @@ func scriptOf(text string) []byte { return []byte("#!ipxe\n# " + text + "\n") }
 // newStore is a store on dir with a clock of its own.
 func newStore(dir string) (*Store, *clock) {
 	c := &clock{now: start}
-	return &Store{Dir: dir, Load: load, Replica: "test", Regrant: time.Minute, Now: c.Now}, c
+	return &Store{Dir: dir, Load: load, Replica: "test", ResendWithin: time.Minute, Now: c.Now}, c
 }
 
 // fallback is what machines get here that have no order.
 type fallback struct{}
 
 func (fallback) Step() boot.Step { return boot.Default }
-func (fallback) Find(context.Context, *boot.Client) ([]boot.Entry, error) {
+func (fallback) Find(context.Context, *boot.Machine) ([]boot.Entry, error) {
 	return []boot.Entry{fallback{}}, nil
 }
 func (fallback) Info() boot.Info { return boot.Info{Path: "default"} }
-func (fallback) Load(context.Context) (boot.Script, error) {
+func (fallback) Load(context.Context, *boot.Machine) (boot.Script, error) {
 	return boot.Script{Body: scriptOf("default")}, nil
 }
 
-func client(addr string, try int, names ...string) *boot.Client {
-	c := &boot.Client{Addr: netip.MustParseAddr(addr), Try: try}
+func client(addr string, try int, names ...string) *boot.Machine {
+	c := &boot.Machine{Addr: netip.MustParseAddr(addr), Claims: boot.Claims{Try: try}}
 	for _, n := range names {
 		c.Names = append(c.Names, boot.Name{Text: n, Kind: boot.Serial})
 	}
@@ -77,12 +77,12 @@ func client(addr string, try int, names ...string) *boot.Client {
 }
 
 // ask lets a machine ask.
-func (s *Store) ask(ctx context.Context, c *boot.Client) (boot.Answer, error) {
-	return boot.Resolve(ctx, c, []boot.Rule{s.Retry(), s.Once(), fallback{}}, true)
+func (s *Store) ask(ctx context.Context, c *boot.Machine) (boot.Answer, error) {
+	return boot.Resolve(ctx, c, []boot.Rule{s.Resend(), s.Once(), fallback{}}, true)
 }
 
 // asks lets a machine ask that must get the script of the text.
-func asks(t *testing.T, s *Store, c *boot.Client, text string) boot.Answer {
+func asks(t *testing.T, s *Store, c *boot.Machine, text string) boot.Answer {
 	t.Helper()
 	a, err := s.ask(t.Context(), c)
 	if err != nil {
@@ -100,7 +100,7 @@ func asks(t *testing.T, s *Store, c *boot.Client, text string) boot.Answer {
 // A place is where an order is found: pending, open, or in the journal of those that ended, with its end.
 type place struct {
 	state string // "pending", "open", "served", else the End
-	claim Claim
+	claim Record
 }
 
 // places reads the directory as anybody could, by the text of the links.
@@ -122,11 +122,11 @@ func places(t testing.TB, dir string) map[string][]place {
 			}
 			if journal == "." {
 				if !strings.HasPrefix(f.Name(), temporary) {
-					all[text] = append(all[text], place{"pending", Claim{Name: f.Name()}})
+					all[text] = append(all[text], place{"pending", Record{Name: f.Name()}})
 				}
 				continue
 			}
-			c, ok := ParseClaim(f.Name())
+			c, ok := ParseRecord(f.Name())
 			if !ok {
 				t.Fatalf("%s/%s is no claim", journal, f.Name())
 			}
@@ -167,7 +167,7 @@ func place1(t *testing.T, s *Store, name, text string) {
 
 func TestClaimNames(t *testing.T) {
 	at := time.Date(2026, 12, 31, 23, 59, 59, 1, time.UTC)
-	for _, c := range []Claim{
+	for _, c := range []Record{
 		{Name: "10.0.0.7", Time: at, Replica: "r-1.example", Random: "abcdefgh", Addr: netip.MustParseAddr("10.0.0.7")},
 		{Name: "2001:db8::1", Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("2001:db8::1")},
 		{Name: "52-54-00-12-34-56", Time: at, Replica: "r", Random: "x", End: Canceled},
@@ -175,7 +175,7 @@ func TestClaimNames(t *testing.T) {
 		{Name: strings.Repeat("n", 128), Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("10.0.0.7"), End: Resent},
 	} {
 		file := c.String()
-		if got, ok := ParseClaim(file); !ok || got != c {
+		if got, ok := ParseRecord(file); !ok || got != c {
 			t.Errorf("%s was read as %+v, %v; want %+v", file, got, ok, c)
 		}
 	}
@@ -183,27 +183,27 @@ func TestClaimNames(t *testing.T) {
 		"", "README", "~", "~~~~", "a~b~c~d~e", ".gitignore", "n~20261231T235959.000000001Z~r~x", // too few
 		"n~20261231T235959.000000001Z~r~x~10.0.0.7~canceled~more", ".n~20261231T235959.000000001Z~r~x~-",
 		"n~20261231T235959.000000001Z~r~x~10.0.0", "n~yesterday~r~x~-", "n~20261231T235959.000000001Z~~x~-", "n~20261231T235959.000000001Z~r~~-",
-		temporary + Claim{Name: "n", Time: at, Replica: "r", Random: "x"}.String(),
+		temporary + Record{Name: "n", Time: at, Replica: "r", Random: "x"}.String(),
 	} {
-		if c, ok := ParseClaim(file); ok {
+		if c, ok := ParseRecord(file); ok {
 			t.Errorf("%q was read as the claim %+v", file, c)
 		}
 	}
 
 	// No name is longer than file systems allow, and no two are the same.
 	s := &Store{Replica: "a/b~c " + strings.Repeat("long", 30)}
-	longest := s.newClaim(strings.Repeat("n", 128), netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"))
+	longest := s.newRecord(strings.Repeat("n", 128), netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"))
 	longest.End = Superseded
 	if n := len(temporary + longest.String()); n > 255 {
 		t.Errorf("a claim's name may have %d bytes", n)
 	}
-	if got, ok := ParseClaim(longest.String()); !ok || got.Replica != longest.Replica || strings.ContainsAny(got.Replica, "/~ ") {
+	if got, ok := ParseRecord(longest.String()); !ok || got.Replica != longest.Replica || strings.ContainsAny(got.Replica, "/~ ") {
 		t.Errorf("the replica became %q", got.Replica)
 	}
 	if (&Store{Replica: "~~"}).replica() == "" {
 		t.Error("a replica without a name")
 	}
-	if a, b := s.newClaim("n", netip.Addr{}), s.newClaim("n", netip.Addr{}); a.Random == b.Random {
+	if a, b := s.newRecord("n", netip.Addr{}), s.newRecord("n", netip.Addr{}); a.Random == b.Random {
 		t.Error("two claims have one name")
 	}
 }
@@ -212,18 +212,18 @@ func TestGrantAndSettle(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := newStore(dir)
 	var events []string
-	s.Event = func(e Event) { events = append(events, string(e.What)+" "+e.Claim.Name) }
+	s.Event = func(e Event) { events = append(events, string(e.Kind)+" "+e.Record.Name) }
 	place1(t, s, "m1", "../a.ipxe")
 	place1(t, s, "m2", "../b.ipxe")
 	place1(t, s, "m3", "../c.ipxe")
 
 	asks(t, s, client("10.0.0.1", 0, "other"), "default")
-	asks(t, s, client("10.0.0.1", 0, "other", "m1"), "../a.ipxe").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "other", "m1"), "../a.ipxe").Grant.Confirm(true)
 	asks(t, s, client("10.0.0.1", 0, "m1"), "default")
-	asks(t, s, client("10.0.0.2", 0, "m2"), "../b.ipxe").Grant.Settle(false)
+	asks(t, s, client("10.0.0.2", 0, "m2"), "../b.ipxe").Grant.Confirm(false)
 	g := asks(t, s, client("10.0.0.3", 0, "m3"), "../c.ipxe").Grant
 	g.GiveBack("nobody is there")
-	g.Settle(true) // ended already: nothing happens
+	g.Confirm(true) // ended already: nothing happens
 	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe pending")
 
 	want := []string{"granted m1", "served m1", "granted m2", "open m2", "granted m3", "given back m3"}
@@ -238,7 +238,7 @@ func TestGrantAndSettle(t *testing.T) {
 
 	// The strongest name's order comes first, and the other one stays.
 	place1(t, s, "m1", "../d.ipxe")
-	asks(t, s, client("10.0.0.3", 0, "m3", "m1"), "../c.ipxe").Grant.Settle(true)
+	asks(t, s, client("10.0.0.3", 0, "m3", "m1"), "../c.ipxe").Grant.Confirm(true)
 	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe served", "../d.ipxe pending")
 }
 
@@ -246,12 +246,12 @@ func TestLookingTakesNothing(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := newStore(dir)
 	place1(t, s, "m1", "../a.ipxe")
-	rules := []boot.Rule{s.Retry(), s.Once(), fallback{}}
+	rules := []boot.Rule{s.Resend(), s.Once(), fallback{}}
 	a, err := boot.Resolve(t.Context(), client("10.0.0.1", 0, "m1"), rules, false)
 	if err != nil || a.Entry.Step != boot.Once || a.Entry.Target != "../a.ipxe" || a.Entry.Path != "once/m1" || !a.Entry.Order || a.Grant != nil {
 		t.Errorf("%+v, %v", a, err)
 	}
-	for _, c := range []*boot.Client{
+	for _, c := range []*boot.Machine{
 		{Names: []boot.Name{{Text: "m1"}}, Conflict: "two machines at once"},
 		{Names: []boot.Name{{Text: "m1"}}, NoOrders: "only looking"},
 	} {
@@ -356,7 +356,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("nothing to cancel: %v", err)
 	}
 	place1(t, s, "m1", "../a")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Confirm(false)
 	place1(t, s, "m1", "../b")
 	// The pending one first, then the open ones.
 	if got, err := s.Cancel("m1"); err != nil || len(got) != 1 || got[0].Target != "../b" || got[0].End != Canceled {
@@ -379,37 +379,37 @@ func TestCancel(t *testing.T) {
 	if _, err := s.Cancel("m2"); err != nil {
 		t.Fatal(err)
 	}
-	g.Settle(true)
+	g.Confirm(true)
 	wantPlaces(t, dir, "../a dismissed", "../b canceled", "../c dismissed")
 }
 
-func TestAgain(t *testing.T) {
+func TestRetry(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
-	if _, err := s.Again("m1"); !errors.Is(err, ErrNone) {
+	if _, err := s.Retry("m1"); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing is open: %v", err)
 	}
 	for _, text := range []string{"../a", "../b"} {
 		place1(t, s, "m1", text)
-		asks(t, s, client("10.0.0.1", 0, "m1"), text).Grant.Settle(false)
+		asks(t, s, client("10.0.0.1", 0, "m1"), text).Grant.Confirm(false)
 		c.add(time.Hour)
 	}
-	if got, err := s.Again("m1"); err != nil || got.Target != "../b" {
+	if got, err := s.Retry("m1"); err != nil || got.Target != "../b" {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a retried", "../b retried", "../b pending")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../b").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../b").Grant.Confirm(false)
 
 	// A pending order is not replaced.
 	place1(t, s, "m1", "../c")
-	if _, err := s.Again("m1"); err == nil || errors.Is(err, ErrNone) {
+	if _, err := s.Retry("m1"); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("with an order pending: %v", err)
 	}
 	wantPlaces(t, dir, "../a retried", "../b retried", "../b open", "../c pending")
 
 	place1(t, s, "m2", "../d")
-	asks(t, s, client("10.0.0.1", 0, "m2"), "../d").Grant.Settle(true)
-	if _, err := s.Again("m2"); !errors.Is(err, ErrNone) {
+	asks(t, s, client("10.0.0.1", 0, "m2"), "../d").Grant.Confirm(true)
+	if _, err := s.Retry("m2"); !errors.Is(err, ErrNone) {
 		t.Errorf("what arrived is not placed again: %v", err)
 	}
 }
@@ -421,7 +421,7 @@ func TestList(t *testing.T) {
 	for i := range 3 {
 		place1(t, s, "m1", fmt.Sprint("../", i))
 		if i < 2 {
-			asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Settle(i == 0)
+			asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Confirm(i == 0)
 		}
 		c.add(time.Minute)
 	}
@@ -462,7 +462,7 @@ func TestSweep(t *testing.T) {
 	served := func(n int, text string) {
 		for i := range n {
 			place1(t, s, "m1", fmt.Sprint(text, i))
-			asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint(text, i)).Grant.Settle(true)
+			asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint(text, i)).Grant.Confirm(true)
 			c.add(time.Second)
 		}
 	}
@@ -489,14 +489,14 @@ func TestSweep(t *testing.T) {
 	wantPlaces(t, dir, "new0 served", "new1 served", "new2 served", "new3 served")
 
 	place1(t, s, "m2", "../open")
-	asks(t, s, client("10.0.0.1", 0, "m2"), "../open").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 0, "m2"), "../open").Grant.Confirm(false)
 	place1(t, s, "m3", "../pending")
 	sweep(Stats{Pending: 1, Served: 4}) // what was sent just now is on its way
 	c.add(2 * time.Minute)
 	sweep(Stats{Pending: 1, Open: 1, Served: 4})
 
 	// What a killed command left behind goes, after an hour.
-	left := filepath.Join(dir, temporary+s.newClaim("m4", netip.Addr{}).String())
+	left := filepath.Join(dir, temporary+s.newRecord("m4", netip.Addr{}).String())
 	if err := os.Symlink("../x", left); err != nil {
 		t.Fatal(err)
 	}
@@ -549,13 +549,13 @@ func TestBrake(t *testing.T) {
 	s.MaxPerDay = 5
 	var repeats int
 	s.Event = func(e Event) {
-		if e.What == Repeats {
+		if e.Kind == Repeats {
 			repeats++
 		}
 	}
 	grant := func(s *Store, text string) {
 		t.Helper()
-		asks(t, s, client("10.0.0.1", 0, "m1"), text).Grant.Settle(true)
+		asks(t, s, client("10.0.0.1", 0, "m1"), text).Grant.Confirm(true)
 	}
 	for i := range 5 {
 		place1(t, s, "m1", fmt.Sprint("../", i))
@@ -575,7 +575,7 @@ func TestBrake(t *testing.T) {
 	place1(t, s, "m1", "../held")
 	held(s)
 	place1(t, s, "m2", "../other")
-	asks(t, s, client("10.0.0.1", 0, "m2"), "../other").Grant.Settle(true)
+	asks(t, s, client("10.0.0.1", 0, "m2"), "../other").Grant.Confirm(true)
 
 	// Another daemon counts the same, a new one at once and an old one within the minute.
 	other, oc := newStore(dir)
@@ -627,7 +627,7 @@ func TestCountsOnce(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, servedDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("../a", filepath.Join(dir, servedDir, g.Trace())); err != nil {
+	if err := os.Symlink("../a", filepath.Join(dir, servedDir, g.ID())); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := s.count(); err != nil || len(all["m1"]) != 1 {
@@ -639,21 +639,21 @@ func TestRetry(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
 	place1(t, s, "m1", "../a")
-	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Confirm(false)
 	place1(t, s, "m1", "../b")
 
 	// Nobody else, and nobody who does not say that it asks again.
 	other, _ := newStore(dir)
-	for _, ask := range []*boot.Client{
+	for _, ask := range []*boot.Machine{
 		client("10.0.0.1", 0, "other"), client("10.0.0.1", 1, "other"), client("10.0.0.2", 1, "other"),
 	} {
 		asks(t, s, ask, "default")
 	}
-	rules := []boot.Rule{s.Retry(), fallback{}}
-	for name, ask := range map[string]*boot.Client{
-		"try=0": client("10.0.0.1", 0, "m1"), "another address": client("10.0.0.2", 1, "m1"), "no address": {Names: client("10.0.0.1", 1, "m1").Names, Try: 1},
-		"a conflict":   {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Try: 1, Conflict: "two at once"},
-		"only looking": {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Try: 1, NoOrders: "looking"},
+	rules := []boot.Rule{s.Resend(), fallback{}}
+	for name, ask := range map[string]*boot.Machine{
+		"try=0": client("10.0.0.1", 0, "m1"), "another address": client("10.0.0.2", 1, "m1"), "no address": {Names: client("10.0.0.1", 1, "m1").Names, Claims: boot.Claims{Try: 1}},
+		"a conflict":   {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1}, Conflict: "two at once"},
+		"only looking": {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1}, NoOrders: "looking"},
 	} {
 		if a, err := boot.Resolve(t.Context(), ask, rules, true); err != nil || a.Grant != nil {
 			t.Errorf("%s: got %s, %v", name, a.Script.Body, err)
@@ -661,7 +661,7 @@ func TestRetry(t *testing.T) {
 	}
 	// The same again, from any daemon, as often as it asks, and before a newer order; nothing is claimed.
 	for try := range 3 {
-		asks(t, s, client("10.0.0.1", try+1, "x", "m1"), "../a").Grant.Settle(false)
+		asks(t, s, client("10.0.0.1", try+1, "x", "m1"), "../a").Grant.Confirm(false)
 		asks(t, other, client("10.0.0.1", try+1, "m1"), "../a").Grant.GiveBack("") // stays open
 		wantPlaces(t, dir, "../a open", "../b pending")
 	}
@@ -671,20 +671,20 @@ func TestRetry(t *testing.T) {
 	}
 	c.add(59 * time.Second)
 	a := asks(t, s, client("10.0.0.1", 1, "m1"), "../a")
-	if a.Entry.Step != boot.Retry || a.Entry.Target != "../a" || !strings.Contains(a.Entry.Path, a.Grant.Trace()) {
+	if a.Entry.Step != boot.Resend || a.Entry.Target != "../a" || !strings.Contains(a.Entry.Path, a.Grant.ID()) {
 		t.Errorf("the trace says %+v", a.Entry)
 	}
 	// Once confirmed, never again.
-	a.Grant.Settle(true)
+	a.Grant.Confirm(true)
 	wantPlaces(t, dir, "../a served", "../b pending")
-	asks(t, s, client("10.0.0.1", 1, "m1"), "../b").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 1, "m1"), "../b").Grant.Confirm(false)
 	// Nor when it is older than Regrant, or dismissed.
 	c.add(61 * time.Second)
 	asks(t, s, client("10.0.0.1", 1, "m1"), "default")
 	place1(t, s, "m2", "../c")
-	asks(t, s, client("10.0.0.1", 0, "m2"), "../c").Grant.Settle(false)
+	asks(t, s, client("10.0.0.1", 0, "m2"), "../c").Grant.Confirm(false)
 	off, _ := newStore(dir)
-	off.Regrant, off.Now = 0, c.Now
+	off.ResendWithin, off.Now = 0, c.Now
 	asks(t, off, client("10.0.0.1", 1, "m2"), "default")
 	if _, err := s.Cancel("m2"); err != nil {
 		t.Fatal(err)
@@ -693,8 +693,8 @@ func TestRetry(t *testing.T) {
 
 	// A script that cannot be served any more is skipped.
 	place1(t, s, "m3", "../gone")
-	asks(t, s, client("10.0.0.1", 0, "m3"), "../gone").Grant.Settle(false)
-	s.Load = func(context.Context, string) (boot.Script, error) {
+	asks(t, s, client("10.0.0.1", 0, "m3"), "../gone").Grant.Confirm(false)
+	s.Load = func(context.Context, *boot.Machine, string) (boot.Script, error) {
 		return boot.Script{}, &boot.Unservable{Code: boot.Missing, Why: "gone"}
 	}
 	asks(t, s, client("10.0.0.1", 1, "m3"), "default")
@@ -716,20 +716,20 @@ func TestRetryWhileFirstRequestHangs(t *testing.T) {
 					defer cancel()
 				}
 				if at == step {
-					asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Settle(false)
+					asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Confirm(false)
 				}
 			}
-			var events []What
-			s.Event = func(e Event) { events = append(events, e.What) }
+			var events []EventKind
+			s.Event = func(e Event) { events = append(events, e.Kind) }
 			if a, err := s.ask(ctx, client("10.0.0.1", 0, "m1")); err != nil || a.Grant != nil {
 				t.Errorf("the first request: %+v, %v", a, err)
 			}
 			wantPlaces(t, dir, "../a open")
-			if !slices.Equal(events, []What{Open}) {
+			if !slices.Equal(events, []EventKind{Open}) {
 				t.Errorf("events %q", events)
 			}
 			asks(t, other, client("10.0.0.1", 0, "m1"), "default")
-			asks(t, other, client("10.0.0.1", 2, "m1"), "../a").Grant.Settle(true)
+			asks(t, other, client("10.0.0.1", 2, "m1"), "../a").Grant.Confirm(true)
 			wantPlaces(t, dir, "../a served")
 		})
 	}
@@ -744,7 +744,7 @@ func TestRetriesAtOnce(t *testing.T) {
 			other, _ := newStore(dir)
 			place1(t, s, "m1", "../a")
 			first := asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant
-			meanwhile := func() { asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Settle(false) }
+			meanwhile := func() { asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Confirm(false) }
 			s.step = func(at string) {
 				if at == step {
 					meanwhile()
@@ -752,20 +752,20 @@ func TestRetriesAtOnce(t *testing.T) {
 			}
 			c := client("10.0.0.1", 1, "m1")
 			if step == "find" {
-				entries, err := s.Retry().Find(t.Context(), c)
+				entries, err := s.Resend().Find(t.Context(), c)
 				if err != nil || len(entries) != 1 {
 					t.Fatal(entries, err)
 				}
 				meanwhile()
-				if script, err := entries[0].Load(t.Context()); err != nil || string(script.Body) != string(scriptOf("../a")) {
+				if script, err := entries[0].Load(t.Context(), c); err != nil || string(script.Body) != string(scriptOf("../a")) {
 					t.Errorf("%s, %v", script.Body, err)
 				}
 			} else {
-				asks(t, s, c, "../a").Grant.Settle(false)
+				asks(t, s, c, "../a").Grant.Confirm(false)
 			}
 			wantPlaces(t, dir, "../a open")
 			s.step = nil
-			first.Settle(true) // the first delivery is confirmed after all
+			first.Confirm(true) // the first delivery is confirmed after all
 			wantPlaces(t, dir, "../a served")
 			asks(t, s, c, "default")
 		})
@@ -792,7 +792,7 @@ func TestOneWinner(t *testing.T) {
 					t.Error(err)
 				}
 				if a.Grant != nil {
-					a.Grant.Settle(true)
+					a.Grant.Confirm(true)
 					mu.Lock()
 					wins++
 					mu.Unlock()
@@ -814,7 +814,7 @@ func TestBrakeWithoutAddress(t *testing.T) {
 	c.Addr = netip.Addr{}
 	for range 2 {
 		place1(t, s, "m1", "../a")
-		asks(t, s, c, "../a").Grant.Settle(true)
+		asks(t, s, c, "../a").Grant.Confirm(true)
 	}
 	place1(t, s, "m1", "../a")
 	asks(t, s, c, "default")

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
 )
 
@@ -32,7 +33,7 @@ func benchmarkResolve(b *testing.B, query string, names int) {
 			addr := netip.MustParseAddr("10.0.0.7")
 			b.ReportAllocs()
 			for b.Loop() {
-				client := s.Client(query, addr)
+				client := s.Identify(boot.ParseQuery(query), addr)
 				a, err := s.Resolve(context.Background(), &client, true)
 				if err != nil || a.Entry.Path != "static/10.0.0.7" || len(client.Names) != names {
 					b.Fatalf("%v by the names %v, error %v", a.Entry, client.Names, err)

@@ -100,7 +100,7 @@ func TestInfiniBand(t *testing.T) {
 	// What a person types is placed under a name that each form leads to.
 	s := newSite(t, lab.Files{"default": script("default")}.Grow(t, t.TempDir()))
 	for _, typed := range sent {
-		c, err := s.Named(typed)
+		c, err := s.MachineNamed(typed)
 		if err != nil || !slices.ContainsFunc(c.Names, func(n boot.Name) bool { return n.Text == six }) || !slices.ContainsFunc(c.Names, func(n boot.Name) bool { return n.Text == eight }) {
 			t.Errorf("%s is %v, error %v", typed, c.Names, err)
 		}
@@ -152,7 +152,7 @@ func TestListedCardOnUSB(t *testing.T) {
 		{"host=web1&mac=00-e0-4c-68-00-08&macs=00-e0-4c-68-00-08.52-54-00-ab-cd-01&bus=USB.PCI", true},
 		{"host=web1&mac=52-54-00-ab-cd-01&bus=PCI", true},
 	} {
-		if c := s.Client(test.query, address); (c.Conflict != "") != test.conflict {
+		if c := s.Identify(boot.ParseQuery(test.query), address); (c.Conflict != "") != test.conflict {
 			t.Errorf("%s: conflict %q", test.query, c.Conflict)
 		}
 	}

@@ -16,13 +16,13 @@ import (
 
 // images ties the settings of boot images. The shelf is nil when no list of hosts is set; the keys count without one, too, for
 // images that were made elsewhere.
-func images(c config.Config) (*media.Seal, *media.Shelf) {
-	seal := media.OpenSeal(c.KeyFile(), media.Signing(c.ISOSign))
+func images(c config.Config) (*media.Keyring, *media.Images) {
+	seal := media.OpenKeyring(c.KeyFile(), media.Signing(c.ISOSign))
 	if c.ISOHosts == "" {
 		return seal, nil
 	}
 	list := media.OpenList(c.ISOHosts, hosts.Options{Servers: c.ISOURLs(), DNS: c.ISODNS})
-	return seal, media.NewShelf(list, seal, LoaderFiles(c), c.ISOPartial)
+	return seal, media.NewImages(list, seal, LoaderPaths(c), c.ISOPartial)
 }
 
 // known is what commands know of the hosts of the list.
@@ -35,10 +35,10 @@ type known struct {
 
 // readKnown reads the list.
 func (s *Site) readKnown() *known {
-	k := &known{list: s.shelf != nil, machines: map[string]ipxe.Host{}}
+	k := &known{list: s.images != nil, machines: map[string]ipxe.Host{}}
 	var all []ipxe.Host
 	if k.list {
-		all, k.err = s.shelf.List.Hosts()
+		all, k.err = s.images.List.Hosts()
 	}
 	var names []string
 	for _, h := range slices.Backward(all) {
@@ -57,21 +57,21 @@ func (s *Site) readKnown() *known {
 	return k
 }
 
-// LoaderFiles says where the loader files of boot images are, as a configuration has it.
-func LoaderFiles(c config.Config) media.Files {
-	return media.Files{LKRN: c.ISOLKRN, EFI: c.ISOEFI, EFIARM64: c.ISOARM64, Shim: c.ISOShim, Dirs: c.LoaderDirs}
+// LoaderPaths says where the loader files of boot images are, as a configuration has it.
+func LoaderPaths(c config.Config) media.LoaderPaths {
+	return media.LoaderPaths{LKRN: c.ISOLKRN, EFI: c.ISOEFI, EFIARM64: c.ISOARM64, Shim: c.ISOShim, Dirs: c.LoaderDirs}
 }
 
 // identifyHost is Identify for a machine that says which host it is.
 //
 // Where media are signed, a host= without the right signature is dropped before there are names. And a host that the list knows,
 // on a machine whose cards are not that host's, is no certain one: a medium, or its copy, that is in another machine.
-func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
+func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Machine {
 	said, why := claims.Host, ""
-	switch keys, err := s.seal.Keys(); {
+	switch keys, err := s.keyring.Keys(); {
 	case err != nil:
 		// Without the name that it may well have, the machine would get what is for others.
-		c := claims.Client(addr, s.identity)
+		c := boot.Identify(claims, addr, s.policy)
 		c.Unsure = "the key that signs host= cannot be read"
 		return c
 	case keys == nil:
@@ -82,16 +82,16 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
 	}
 	if why != "" {
 		claims.Host = ""
-		c := claims.Client(addr, s.identity)
+		c := boot.Identify(claims, addr, s.policy)
 		c.Dropped = slices.Insert(c.Dropped, 0, boot.Dropped{Kind: boot.Host, Value: said, Why: why})
 		return c
 	}
-	c := claims.Client(addr, s.identity)
+	c := boot.Identify(claims, addr, s.policy)
 	name, err := boot.FreeForm(said)
-	if s.shelf == nil || err != nil {
+	if s.images == nil || err != nil {
 		return c
 	}
-	if conflict := s.shelf.List.Contradiction(name, c.MACs()); conflict != "" && c.Conflict == "" {
+	if conflict := s.images.List.Contradiction(name, c.AllMACs()); conflict != "" && c.Conflict == "" {
 		c.Conflict = conflict
 	}
 	return c
@@ -99,39 +99,39 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Client {
 
 // Sign returns what signs a host's name where that is asked for; else, and when the keys cannot be read, "".
 func (s *Site) Sign(host string) string {
-	keys, err := s.seal.Keys()
+	keys, err := s.keyring.Keys()
 	if err != nil || keys == nil {
 		return ""
 	}
 	return keys.Sign(host)
 }
 
-// Shelf is the images of hosts; nil where iso.hosts is not set.
-func (s *Site) Shelf() *media.Shelf { return s.shelf }
+// Images is the images of hosts; nil where iso.hosts is not set.
+func (s *Site) Images() *media.Images { return s.images }
 
-// Seal is the keys that sign host=.
-func (s *Site) Seal() *media.Seal { return s.seal }
+// Keyring is the keys that sign host=.
+func (s *Site) Keyring() *media.Keyring { return s.keyring }
 
 // Image returns the boot image that has a path below /iso/. Errors are fs.ErrNotExist, or say why it cannot be made.
 func (s *Site) Image(name string) (*iso.Image, error) {
-	if s.shelf == nil {
+	if s.images == nil {
 		return nil, fs.ErrNotExist
 	}
-	return s.shelf.Image(name)
+	return s.images.Image(name)
 }
 
-// ISOTrouble says what is wrong with keys, hosts and loaders of boot images: a line for each list, file and row, for the first
+// ISOProblems says what is wrong with keys, hosts and loaders of boot images: a line for each list, file and row, for the first
 // rows at least.
-func (s *Site) ISOTrouble() (all []string) {
-	if s.shelf == nil {
-		if err := s.seal.Err(); err != nil {
+func (s *Site) ISOProblems() (all []string) {
+	if s.images == nil {
+		if err := s.keyring.Err(); err != nil {
 			all = append(all, err.Error())
 		}
 		return all
 	}
-	all = s.shelf.Trouble()
+	all = s.images.Problems()
 	const rows = 20
-	for i, bad := range s.shelf.List.Known().Bad {
+	for i, bad := range s.images.List.Known().Bad {
 		if i == rows {
 			return append(all, s.config.ISOHosts+": more rows are wrong; pxesrv check names all of them")
 		}

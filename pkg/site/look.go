@@ -16,18 +16,22 @@ import (
 	"pxesrv/pkg/ipxe"
 )
 
-// Look loads the script that text leads to, seen from the directory dir of the root ("." is the root itself), exactly as an
-// entry of the tree there would. text is the text of a link, or a plain name. Errors are those of boot.Entry.Load.
-func (s *Site) Look(ctx context.Context, dir, text string) (boot.Script, error) {
-	return s.load(ctx, dir, text)
+// LoadScript loads the script for m that text leads to, seen from the directory
+// dir of the root ("." is the root itself), exactly as an entry of the tree there
+// would. text is the text of a link, or a plain name. Errors are those of
+// boot.Entry.Load.
+func (s *Site) LoadScript(ctx context.Context, _ *boot.Machine, dir, text string) (boot.Script, error) {
+	return script(s.tree.Read(ctx, dir, text, boot.MaxScript))
 }
 
-// Named returns the client that has the name of an entry: by the same rules as a machine that sends it, so a uuid has its
-// twin in the other byte order, and a placeholder names nobody (see Dropped). It is an error when no machine can have the name.
-func (s *Site) Named(text string) (boot.Client, error) {
+// MachineNamed returns the machine that has the name of an entry: by the same
+// rules as a machine that sends it, so a uuid has its twin in the other byte
+// order, and a placeholder names nobody (see Dropped). It is an error when no
+// machine can have the name.
+func (s *Site) MachineNamed(text string) (boot.Machine, error) {
 	n, err := boot.Canonical(text)
 	if err != nil {
-		return boot.Client{}, fmt.Errorf("%q %w, so no machine has this name", text, err)
+		return boot.Machine{}, fmt.Errorf("%q %w, so no machine has this name", text, err)
 	}
 	switch n.Kind {
 	case boot.UUID:
@@ -44,18 +48,18 @@ func (s *Site) Named(text string) (boot.Client, error) {
 	return c, nil
 }
 
-// Machine is the machine that a person means.
-type Machine struct {
-	Client boot.Client
+// MeantMachine is the machine that a person means.
+type MeantMachine struct {
+	boot.Machine
 	Name   boot.Name // in its canonical spelling
-	Host   string    // of the list of hosts; "": none
+	Listed string    // its name in the list of hosts; "": it is not there
 }
 
-// Machine returns the machine that a person means by a name. One that the list
-// of hosts knows has all the names with which it would come by its own medium:
-// its card's, its host's and its addresses'. So protection under any of them is
-// seen. It is an error when no machine can have the name.
-func (s *Site) Machine(text string) (Machine, error) {
+// MachineMeant returns the machine that a person means by a name. One that the
+// list of hosts knows has all the names with which it would come by its own
+// medium: its card's, its host's and its addresses'. So protection under any of
+// them is seen. It is an error when no machine can have the name.
+func (s *Site) MachineMeant(text string) (MeantMachine, error) {
 	text = strings.TrimSpace(text)
 	k := s.known()
 	n, err := boot.Meant(text)
@@ -63,19 +67,19 @@ func (s *Site) Machine(text string) (Machine, error) {
 		n, err = boot.Name{Text: text, Kind: boot.Host}, nil
 	}
 	if err != nil {
-		return Machine{}, fmt.Errorf("%q %w, so no machine has this name", text, err)
+		return MeantMachine{}, fmt.Errorf("%q %w, so no machine has this name", text, err)
 	}
-	m := Machine{Name: n}
+	m := MeantMachine{Name: n}
 	h, listed := k.machines[n.Text]
 	if !listed {
 		if n.Kind == boot.Typed {
-			m.Client, err = s.Named(text)
+			m.Machine, err = s.MachineNamed(text)
 		} else {
-			m.Client, err = s.Named(n.Text)
+			m.Machine, err = s.MachineNamed(n.Text)
 		}
 		return m, err
 	}
-	m.Host = h.Name
+	m.Listed = h.Name
 	claims := boot.Claims{Host: h.Name}
 	if h.MAC != nil {
 		claims.MACs = []string{h.MAC.String()}
@@ -83,18 +87,18 @@ func (s *Site) Machine(text string) (Machine, error) {
 	// Without the signature: whoever asks here has no key, and the host's own
 	// medium has.
 	for i, p := range h.Addresses {
-		c := claims.Client(p.Addr(), s.identity)
+		c := boot.Identify(claims, p.Addr(), s.policy)
 		if i == 0 {
-			m.Client = c
+			m.Machine = c
 			continue
 		}
 		for _, more := range c.Names {
-			if !slices.Contains(m.Client.Names, more) {
-				m.Client.Names = append(m.Client.Names, more)
+			if !slices.Contains(m.Names, more) {
+				m.Names = append(m.Names, more)
 			}
 		}
 	}
-	m.Client.Dropped = slices.DeleteFunc(m.Client.Dropped, func(d boot.Dropped) bool { return d.Kind == boot.Host })
+	m.Dropped = slices.DeleteFunc(m.Dropped, func(d boot.Dropped) bool { return d.Kind == boot.Host })
 	return m, nil
 }
 
@@ -136,9 +140,9 @@ func (s *Site) doubtful(text string, meant func(string) (boot.Name, error), doub
 // Unlisted says that a list of hosts is set and has no host for a name that
 // could be one: nothing but a serial or an asset tag leads to it. It is an error
 // when the list cannot be read.
-func (s *Site) Unlisted(m Machine) (bool, error) {
+func (s *Site) Unlisted(m MeantMachine) (bool, error) {
 	k := s.known()
-	return k.err == nil && k.list && m.Host == "" && m.Name.Kind == boot.Typed, k.err
+	return k.err == nil && k.list && m.Listed == "" && m.Name.Kind == boot.Typed, k.err
 }
 
 // Misread is an entry that was likely meant for a machine and does not lead to it.

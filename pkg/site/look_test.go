@@ -52,19 +52,19 @@ func TestMachine(t *testing.T) {
 		"Default string":    {"", ""},
 	} {
 		for i, s := range []*site.Site{s, listed} {
-			m, err := s.Machine(text)
+			m, err := s.MachineMeant(text)
 			if err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
-			if got := strings.Join(m.Client.Texts(), " "); got != want[i] {
+			if got := strings.Join(m.Texts(), " "); got != want[i] {
 				t.Errorf("%q, list %d: %q, want %q", text, i, got, want[i])
 			}
-			if !slices.Contains(m.Client.Texts(), m.Name.Text) && want[i] != "" {
+			if !slices.Contains(m.Texts(), m.Name.Text) && want[i] != "" {
 				t.Errorf("%q: its name %s is not among its names", text, m.Name)
 			}
 		}
 	}
-	if _, err := listed.Machine("///"); err == nil {
+	if _, err := listed.MachineMeant("///"); err == nil {
 		t.Error("a machine is called ///")
 	}
 	for text, want := range map[string]string{"10.0.0.777": "", "5254-00aa-0003": "", "srv-o1": "srv-01", "SRV-01": "srv-01", "srv-01": "", "10.0.0.778": "-", "srv-03": ""} {

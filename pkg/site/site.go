@@ -25,26 +25,26 @@ import (
 
 // Site is one document root with its rules. It is safe for concurrent use.
 type Site struct {
-	tree     *tree.Tree
-	orders   *order.Store
-	identity boot.Identity
-	rules    []boot.Rule
-	config   config.Config
-	seal     *media.Seal   // the keys that sign host=
-	shelf    *media.Shelf  // the images of hosts; nil: none
-	known    func() *known // the hosts as they were when a command first asked
+	tree   *tree.Tree
+	orders *order.Store
+	policy boot.NamePolicy
+	rules  []boot.Rule
+	config config.Config
+	keyring   *media.Keyring   // the keys that sign host=
+	images  *media.Images  // the images of hosts; nil: none
+	known  func() *known // the hosts as they were when a command first asked
 }
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
 func New(c config.Config) (*Site, error) {
 	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show, PublicStatic: c.PublicEntries}}
-	s.identity.NoAddress = c.NoAddress
+	s.policy.NoAddress = c.NoAddress
 	if c.Placeholders != "" {
 		text, err := os.ReadFile(c.Placeholders)
 		if err != nil {
 			return nil, fmt.Errorf("the list of placeholders: %w", err)
 		}
-		s.identity.Placeholders = s.identity.Placeholders.With(string(text))
+		s.policy.Placeholders = s.policy.Placeholders.With(string(text))
 	}
 	onceDir, onceFrom := c.OnceDir, c.OnceDir
 	if onceDir != "" {
@@ -55,14 +55,16 @@ func New(c config.Config) (*Site, error) {
 	}
 	s.tree.Shared = []string{"protect", onceDir, "static", "."}
 	s.orders = &order.Store{
-		Dir: onceDir, Regrant: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
-		Load: func(ctx context.Context, text string) (boot.Script, error) { return s.load(ctx, onceFrom, text) },
+		Dir: onceDir, ResendWithin: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
+		Load: func(ctx context.Context, m *boot.Machine, text string) (boot.Script, error) {
+			return s.LoadScript(ctx, m, onceFrom, text)
+		},
 	}
-	s.seal, s.shelf = images(c)
+	s.keyring, s.images = images(c)
 	s.known = sync.OnceValue(s.readKnown)
 	s.rules = []boot.Rule{
 		&protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}},
-		s.orders.Retry(),
+		s.orders.Resend(),
 		s.orders.Once(),
 		static{s},
 		fallback{s},
@@ -70,24 +72,20 @@ func New(c config.Config) (*Site, error) {
 	return s, nil
 }
 
-// Client returns who is asking, from the raw query of a request and its source address.
-func (s *Site) Client(rawQuery string, addr netip.Addr) boot.Client {
-	return s.Identify(boot.ParseQuery(rawQuery), addr)
-}
-
-// Identify returns who makes these claims. A host= that must be signed and is not is no claim; see iso.sign.
-func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Client {
+// Identify returns the machine that makes these claims from a source address. A
+// host= that must be signed and is not is no claim; see iso.sign.
+func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Machine {
 	if claims.Host == "" {
-		return claims.Client(addr, s.identity)
+		return boot.Identify(claims, addr, s.policy)
 	}
 	return s.identifyHost(claims, addr)
 }
 
-// Resolve decides what c boots. See boot.Resolve.
-func (s *Site) Resolve(ctx context.Context, c *boot.Client, take bool) (boot.Answer, error) {
+// Resolve decides what m boots. See boot.Resolve.
+func (s *Site) Resolve(ctx context.Context, m *boot.Machine, take bool) (boot.Answer, error) {
 	ctx, leave := s.tree.Visit(ctx)
 	defer leave()
-	return boot.Resolve(ctx, c, s.rules, take)
+	return boot.Resolve(ctx, m, s.rules, take)
 }
 
 // Open opens a file that anybody may have, by the decoded path of a request: a file of the tree, or a boot loader, which may
@@ -127,9 +125,10 @@ func (s *Site) ClearGRUB(ctx context.Context, version string, client netip.Addr)
 // Orders are the one-time orders of the site.
 func (s *Site) Orders() *order.Store { return s.orders }
 
-// Target is the text of a link in the directory of the orders that leads to a script, which a person named relative to the
-// root, or by a path. The script is loaded, to see that it can be served.
-func (s *Site) Target(ctx context.Context, script string) (text string, err error) {
+// LinkTarget is the text of a link in the directory of the orders that leads to a
+// script, which a person named relative to the root, or by a path. The script is
+// loaded for m, to see that it can be served.
+func (s *Site) LinkTarget(ctx context.Context, m *boot.Machine, script string) (text string, err error) {
 	name := script
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(s.tree.Path, script)
@@ -157,7 +156,7 @@ func (s *Site) Target(ctx context.Context, script string) (text string, err erro
 	if text, err = filepath.Rel(from, name); err != nil {
 		return "", err
 	}
-	_, err = s.orders.Load(ctx, text)
+	_, err = s.orders.Load(ctx, m, text)
 	return text, err
 }
 
@@ -179,11 +178,6 @@ func (s *Site) Warnings() []string {
 // CertificateFiles says where the files of TLS are, as a configuration has it.
 func CertificateFiles(c config.Config) cert.Files {
 	return cert.Files{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSClientCA}
-}
-
-// load reads a boot script of the tree and says in the words of boot what is wrong with it.
-func (s *Site) load(ctx context.Context, dir, text string) (boot.Script, error) {
-	return script(s.tree.Read(ctx, dir, text, boot.MaxScript))
 }
 
 // script is a text of the tree as a boot script.
@@ -211,7 +205,7 @@ type file struct {
 
 func (f file) Info() boot.Info { return f.info }
 
-func (f file) Load(ctx context.Context) (boot.Script, error) {
+func (f file) Load(ctx context.Context, _ *boot.Machine) (boot.Script, error) {
 	text, err := f.s.tree.ReadEntry(ctx, f.dir, f.entry, boot.MaxScript)
 	if r := (*tree.Refusal)(nil); f.info.Target != "" && errors.As(err, &r) && r.Kind == tree.Missing {
 		// The entry was just seen: it is the end of its link that is missing.
@@ -229,18 +223,18 @@ type static struct{ s *Site }
 
 func (static) Step() boot.Step { return boot.Static }
 
-func (r static) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	found, err := r.s.tree.Find(ctx, "static", c.Texts())
+func (r static) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error) {
+	found, err := r.s.tree.Find(ctx, "static", m.Texts())
 	if err != nil {
 		return nil, err
 	}
 	var all []boot.Entry
 	at := 0
 	for _, e := range found {
-		for c.Names[at].Text != e.Name {
+		for m.Names[at].Text != e.Name {
 			at++
 		}
-		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: c.Names[at], Target: e.Link}, "static", e})
+		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: m.Names[at], Target: e.Link}, "static", e})
 	}
 	return all, nil
 }
@@ -250,7 +244,7 @@ type fallback struct{ s *Site }
 
 func (fallback) Step() boot.Step { return boot.Default }
 
-func (r fallback) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
+func (r fallback) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error) {
 	found, err := r.s.tree.Find(ctx, ".", []string{"default"})
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -264,15 +258,15 @@ type protect struct{ index tree.Index }
 
 func (*protect) Step() boot.Step { return boot.Protect }
 
-func (r *protect) Find(ctx context.Context, c *boot.Client) ([]boot.Entry, error) {
-	texts := c.Guards()
+func (r *protect) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error) {
+	texts := m.Guards()
 	entry, at, ok, err := r.index.Find(ctx, texts)
 	if err != nil || !ok {
 		return nil, err
 	}
 	name := boot.Name{Text: texts[at], Kind: boot.MAC}
-	if at < len(c.Names) {
-		name = c.Names[at]
+	if at < len(m.Names) {
+		name = m.Names[at]
 	}
 	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: name}}}, nil
 }
@@ -282,6 +276,6 @@ type guard struct{ info boot.Info }
 
 func (g guard) Info() boot.Info { return g.info }
 
-func (guard) Load(context.Context) (boot.Script, error) {
+func (guard) Load(context.Context, *boot.Machine) (boot.Script, error) {
 	return boot.Script{Body: ipxe.Local(), From: "built in"}, nil
 }

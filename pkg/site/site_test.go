@@ -63,10 +63,10 @@ func resolve(t testing.TB, s *site.Site, query string, addr netip.Addr, take boo
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	c := s.Client(query, addr)
+	c := s.Identify(boot.ParseQuery(query), addr)
 	a, err := s.Resolve(ctx, &c, take)
 	if a.Grant != nil {
-		a.Grant.Settle(true)
+		a.Grant.Confirm(true)
 	}
 	return a, err
 }
@@ -538,7 +538,7 @@ func TestTarget(t *testing.T) {
 		{"current", inside, dir + "/secret", ""},
 		{"current", elsewhere, "../../secret", ""},
 	} {
-		text, err := newSite(t, filepath.Join(dir, test.root), test.set).Target(t.Context(), test.script)
+		text, err := newSite(t, filepath.Join(dir, test.root), test.set).LinkTarget(t.Context(), &boot.Machine{}, test.script)
 		if err == nil && text != test.text || err != nil && test.text != "" {
 			t.Errorf("root %s, script %s: %q, error %v, want %q", test.root, test.script, text, err, test.text)
 		}
@@ -546,7 +546,7 @@ func TestTarget(t *testing.T) {
 
 	// An order outside survives a new release.
 	s := newSite(t, filepath.Join(dir, "current"), elsewhere)
-	text, err := s.Target(t.Context(), "debian/install.ipxe")
+	text, err := s.LinkTarget(t.Context(), &boot.Machine{}, "debian/install.ipxe")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,9 +24,9 @@ import (
 // an IPv6 address is written with hyphens.
 func FileName(host string) string { return strings.ReplaceAll(host, ":", "-") + ".iso" }
 
-// Files says where the loader files are. "" is looked for: in Dirs, then where distributions put it. ARM and a shim are in an
+// LoaderPaths says where the loader files are. "" is looked for: in Dirs, then where distributions put it. ARM and a shim are in an
 // image only when they are given.
-type Files struct {
+type LoaderPaths struct {
 	ISOLINUX, LDLinux, ISOHDPFX string // isolinux.bin, ldlinux.c32, isohdpfx.bin
 	LKRN                        string // ipxe.lkrn
 	EFI                         string // ipxe.efi for x86-64
@@ -55,35 +55,35 @@ type File struct {
 	body     []byte
 }
 
-// Way is a kind of firmware that images are for.
-type Way struct {
+// Firmware is a kind of firmware that images are for.
+type Firmware struct {
 	Name   string // BIOS, UEFI, UEFI on ARM
 	Loader ipxe.Loader
 	Why    string // why no image boots by it, whatever host it is for; or ""
 	Note   string // what people should know although images boot by it; or ""
 }
 
-// Kit is the loader files of this machine, read once. It may be used by many at once.
-type Kit struct {
-	files Files
+// Loaders is the loader files of this machine, read once. It may be used by many at once.
+type Loaders struct {
+	files LoaderPaths
 	all   []*File
-	ways  []Way
+	ways  []Firmware
 
 	loaders   iso.Loaders
 	mu        sync.Mutex
 	templates map[uint]*iso.Template // by the ways that are in it, a bit each
 }
 
-// Open reads the loader files. The error says what is missing or wrong when nothing would boot; the Kit then tells about the
+// Open reads the loader files. The error says what is missing or wrong when nothing would boot; the Loaders then tell about the
 // files, and has no images.
-func Open(f Files) (*Kit, error) {
-	k := readKit(f)
+func Open(f LoaderPaths) (*Loaders, error) {
+	k := readLoaders(f)
 	return k, k.judge()
 }
 
-// readKit reads the loader files, and does nothing else.
-func readKit(f Files) *Kit {
-	k := &Kit{files: f, all: f.find(), templates: map[uint]*iso.Template{}}
+// readLoaders reads the loader files, and does nothing else.
+func readLoaders(f LoaderPaths) *Loaders {
+	k := &Loaders{files: f, all: f.find(), templates: map[uint]*iso.Template{}}
 	for _, file := range k.all {
 		file.read()
 	}
@@ -92,7 +92,7 @@ func readKit(f Files) *Kit {
 
 // judge says what the files are, and by which ways images boot with them. To
 // unpack a loader takes a while; the disk has no part in it.
-func (k *Kit) judge() error {
+func (k *Loaders) judge() error {
 	for _, file := range k.all {
 		file.judge()
 	}
@@ -131,8 +131,8 @@ func (k *Kit) judge() error {
 }
 
 // add adds a way to boot; the first of its files is iPXE.
-func (k *Kit) add(name string, l iso.Loaders, files ...*File) {
-	w := Way{Name: name, Loader: files[0].Build.Loader}
+func (k *Loaders) add(name string, l iso.Loaders, files ...*File) {
+	w := Firmware{Name: name, Loader: files[0].Build.Loader}
 	var whys []string
 	for _, f := range files {
 		if f.Why != "" {
@@ -158,7 +158,7 @@ func (k *Kit) add(name string, l iso.Loaders, files ...*File) {
 }
 
 // find looks for all files.
-func (f Files) find() []*File {
+func (f LoaderPaths) find() []*File {
 	beside := func(dirs []string) func(string) (string, error) {
 		return func(name string) (string, error) {
 			for _, dir := range slices.Concat(f.Dirs, dirs) {
@@ -274,14 +274,14 @@ func SYSLINUX(body []byte) string { return string(saysSYSLINUX.Find(body)) }
 // (src/drivers/net/efi/snponly.c gives it that name).
 func isSNPOnly(body []byte) bool { return bytes.Contains(body, []byte("\x00SNPONLY\x00")) }
 
-// Loaders returns the loader files, the missing ones too.
-func (k *Kit) Loaders() []*File { return k.all }
+// Files returns the loader files, the missing ones too.
+func (k *Loaders) Files() []*File { return k.all }
 
-// Ways returns the ways to boot: BIOS, UEFI, and UEFI on ARM when a loader for that is given.
-func (k *Kit) Ways() []Way { return k.ways }
+// Firmwares returns the ways to boot: BIOS, UEFI, and UEFI on ARM when a loader for that is given.
+func (k *Loaders) Firmwares() []Firmware { return k.ways }
 
-// Lacking says what no image boots by, whatever host it is for: "no boot by UEFI: …".
-func (k *Kit) Lacking() (all []string) {
+// Missing says what no image boots by, whatever host it is for: "no boot by UEFI: …".
+func (k *Loaders) Missing() (all []string) {
 	for _, w := range k.ways {
 		if w.Why != "" {
 			all = append(all, fmt.Sprintf("no boot by %s: %s", w.Name, w.Why))
@@ -291,7 +291,7 @@ func (k *Kit) Lacking() (all []string) {
 }
 
 // Stale reports whether Open would find other files now.
-func (k *Kit) Stale() bool {
+func (k *Loaders) Stale() bool {
 	now := k.files.find()
 	return !slices.EqualFunc(k.all, now, func(a, b *File) bool {
 		if a.Name != b.Name || a.Path != b.Path || (a.info == nil) != (b.info == nil) {
@@ -301,12 +301,12 @@ func (k *Kit) Stale() bool {
 	})
 }
 
-// Image makes the image of a host. It boots by each way of the kit; with partial by those that can do what the host needs, and
+// Image makes the image of a host. It boots by each way of the loaders; with partial by those that can do what the host needs, and
 // the notes say which are left out and why. Notes are what people should know although the image works; neither they nor the
 // error name the host.
 //
 // The error is, joined, an *ipxe.FieldError for each value of the host that cannot be, and "no boot by …" for each way.
-func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, err error) {
+func (k *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, err error) {
 	var errs []error
 	for _, e := range h.Check() {
 		errs = append(errs, e)
@@ -351,7 +351,7 @@ func (k *Kit) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, er
 }
 
 // template returns the template with a set of ways.
-func (k *Kit) template(set uint) (*iso.Template, error) {
+func (k *Loaders) template(set uint) (*iso.Template, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.templates[set]; t != nil {

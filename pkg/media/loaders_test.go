@@ -23,11 +23,11 @@ import (
 )
 
 // today is the loader files with iPXE of today, which boots by BIOS and by UEFI.
-func today(t testing.TB) media.Files {
-	return media.Files{LKRN: lab.IPXE(t, "ipxe.lkrn"), EFI: lab.IPXE(t, "ipxe.efi")}
+func today(t testing.TB) media.LoaderPaths {
+	return media.LoaderPaths{LKRN: lab.IPXE(t, "ipxe.lkrn"), EFI: lab.IPXE(t, "ipxe.efi")}
 }
 
-func open(t testing.TB) *media.Kit {
+func open(t testing.TB) *media.Loaders {
 	t.Helper()
 	k, err := media.Open(today(t))
 	if err != nil {
@@ -67,8 +67,8 @@ func fakeShim(t *testing.T, name, from, starts string) (file string) {
 	return file
 }
 
-// TestKit: which files make which ways to boot, and what is said of those that do not.
-func TestKit(t *testing.T) {
+// TestLoaders: which files make which ways to boot, and what is said of those that do not.
+func TestLoaders(t *testing.T) {
 	const old = "/usr/lib/ipxe/ipxe.efi"
 	arm := lab.IPXE(t, "ipxe-arm64.efi")
 	missing := filepath.Join(t.TempDir(), "missing")
@@ -81,35 +81,35 @@ func TestKit(t *testing.T) {
 	long := fakeShim(t, "long.efi", lab.IPXE(t, "ipxe.efi"), `\systemd-bootx64.efi`)
 	for _, test := range []struct {
 		name    string
-		change  func(f *media.Files)
+		change  func(f *media.LoaderPaths)
 		lacking []string // patterns
 	}{
-		{"all", func(f *media.Files) {}, nil},
-		{"iPXE of 2019", func(f *media.Files) { f.EFI = old },
+		{"all", func(f *media.LoaderPaths) {}, nil},
+		{"iPXE of 2019", func(f *media.LoaderPaths) { f.EFI = old },
 			[]string{`^no boot by UEFI: /usr/lib/ipxe/ipxe.efi is iPXE 1\.0\.0\S* for UEFI, which does not read autoexec.ipxe and would ask DHCP instead; take that of Debian 13's package ipxe$`}},
-		{"snponly.efi of 2019", func(f *media.Files) { f.EFI = "/usr/lib/ipxe/snponly.efi" }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
-		{"snponly.efi of today", func(f *media.Files) { f.EFI = lab.IPXE(t, "snponly.efi") }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
-		{"no iPXE", func(f *media.Files) { f.EFI = "/usr/lib/ISOLINUX/isolinux.bin" }, []string{`^no boot by UEFI: .*isolinux.bin is no iPXE for UEFI$`}},
-		{"another processor", func(f *media.Files) { f.EFI = arm }, []string{`^no boot by UEFI: ipxe.efi: is a program for 64-bit ARM, not for x86-64 \(of `}},
-		{"ARM", func(f *media.Files) { f.EFIARM64 = arm }, nil},
-		{"no ARM", func(f *media.Files) { f.EFIARM64 = f.EFI }, []string{`^no boot by UEFI on ARM: ipxe.efi for ARM: is a program for x86-64`}},
-		{"a damaged one", func(f *media.Files) { f.LKRN = damaged }, []string{`^no boot by BIOS: ipxe.lkrn: is no ipxe.lkrn`}},
-		{"a missing one", func(f *media.Files) { f.LKRN = missing }, []string{`^no boot by BIOS: ipxe.lkrn cannot be read: .*missing`}},
-		{"two missing ones", func(f *media.Files) { f.ISOLINUX, f.ISOHDPFX = missing, missing }, []string{`^no boot by BIOS: isolinux.bin cannot .*; isohdpfx.bin cannot`}},
-		{"nothing", func(f *media.Files) { f.LKRN, f.EFI = missing, missing }, []string{`^no boot by BIOS`, `^no boot by UEFI`}},
-		{"a shim", func(f *media.Files) { f.Shim = debianShim }, nil},
-		{"a shim for ARM", func(f *media.Files) { f.Shim, f.EFIARM64 = armShim, arm }, nil},
-		{"a shim for ARM, and no iPXE for ARM", func(f *media.Files) { f.Shim = armShim }, []string{`^no boot by UEFI on ARM: the shim for ARM boots nothing without ipxe.efi for ARM`}},
-		{"iPXE as shim", func(f *media.Files) { f.Shim = f.EFI }, []string{`^no boot by UEFI: \S+/ipxe.efi is iPXE itself; a shim is what starts it$`}},
-		{"a shim that starts nothing that can be told", func(f *media.Files) { f.Shim = silent },
+		{"snponly.efi of 2019", func(f *media.LoaderPaths) { f.EFI = "/usr/lib/ipxe/snponly.efi" }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
+		{"snponly.efi of today", func(f *media.LoaderPaths) { f.EFI = lab.IPXE(t, "snponly.efi") }, []string{`^no boot by UEFI: .* is snponly.efi: it knows only the card`}},
+		{"no iPXE", func(f *media.LoaderPaths) { f.EFI = "/usr/lib/ISOLINUX/isolinux.bin" }, []string{`^no boot by UEFI: .*isolinux.bin is no iPXE for UEFI$`}},
+		{"another processor", func(f *media.LoaderPaths) { f.EFI = arm }, []string{`^no boot by UEFI: ipxe.efi: is a program for 64-bit ARM, not for x86-64 \(of `}},
+		{"ARM", func(f *media.LoaderPaths) { f.EFIARM64 = arm }, nil},
+		{"no ARM", func(f *media.LoaderPaths) { f.EFIARM64 = f.EFI }, []string{`^no boot by UEFI on ARM: ipxe.efi for ARM: is a program for x86-64`}},
+		{"a damaged one", func(f *media.LoaderPaths) { f.LKRN = damaged }, []string{`^no boot by BIOS: ipxe.lkrn: is no ipxe.lkrn`}},
+		{"a missing one", func(f *media.LoaderPaths) { f.LKRN = missing }, []string{`^no boot by BIOS: ipxe.lkrn cannot be read: .*missing`}},
+		{"two missing ones", func(f *media.LoaderPaths) { f.ISOLINUX, f.ISOHDPFX = missing, missing }, []string{`^no boot by BIOS: isolinux.bin cannot .*; isohdpfx.bin cannot`}},
+		{"nothing", func(f *media.LoaderPaths) { f.LKRN, f.EFI = missing, missing }, []string{`^no boot by BIOS`, `^no boot by UEFI`}},
+		{"a shim", func(f *media.LoaderPaths) { f.Shim = debianShim }, nil},
+		{"a shim for ARM", func(f *media.LoaderPaths) { f.Shim, f.EFIARM64 = armShim, arm }, nil},
+		{"a shim for ARM, and no iPXE for ARM", func(f *media.LoaderPaths) { f.Shim = armShim }, []string{`^no boot by UEFI on ARM: the shim for ARM boots nothing without ipxe.efi for ARM`}},
+		{"iPXE as shim", func(f *media.LoaderPaths) { f.Shim = f.EFI }, []string{`^no boot by UEFI: \S+/ipxe.efi is iPXE itself; a shim is what starts it$`}},
+		{"a shim that starts nothing that can be told", func(f *media.LoaderPaths) { f.Shim = silent },
 			[]string{`^no boot by UEFI: .*silent.efi is no shim that an image can have: which program it starts does not stand in it$`}},
-		{"a shim that starts a long name", func(f *media.Files) { f.Shim = long }, []string{`^no boot by UEFI: the shim starts "systemd-bootx64.efi", and an image has room`}},
-		{"no shim", func(f *media.Files) { f.Shim = missing }, []string{`^no boot by UEFI: shim cannot be read`}},
+		{"a shim that starts a long name", func(f *media.LoaderPaths) { f.Shim = long }, []string{`^no boot by UEFI: the shim starts "systemd-bootx64.efi", and an image has room`}},
+		{"no shim", func(f *media.LoaderPaths) { f.Shim = missing }, []string{`^no boot by UEFI: shim cannot be read`}},
 	} {
 		f := today(t)
 		test.change(&f)
 		k, err := media.Open(f)
-		got := k.Lacking()
+		got := k.Missing()
 		if (err != nil) != (len(got) == 2) { // none is left
 			t.Errorf("%s: %v", test.name, err)
 		}
@@ -144,7 +144,7 @@ func TestKit(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 			continue
 		}
-		for _, w := range k.Ways() {
+		for _, w := range k.Firmwares() {
 			if boots := w.Name == "BIOS" && info.BIOS && info.BIOSStick || w.Name != "BIOS" && info.UEFI && info.UEFIStick; w.Why == "" && !boots {
 				t.Errorf("%s: the image does not boot by %s", test.name, w.Name)
 			} else if w.Why != "" && w.Name == "BIOS" && info.BIOS {
@@ -157,25 +157,25 @@ func TestKit(t *testing.T) {
 // TestKitSearch: files are looked for in the folders that are named, and then where distributions have them; what is nowhere is said
 // with the package that has it.
 func TestKitSearch(t *testing.T) {
-	k, err := media.Open(media.Files{Dirs: []string{filepath.Dir(lab.IPXE(t, "ipxe.efi"))}})
+	k, err := media.Open(media.LoaderPaths{Dirs: []string{filepath.Dir(lab.IPXE(t, "ipxe.efi"))}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, where := range map[string]string{
 		"ipxe.efi": filepath.Dir(lab.IPXE(t, "ipxe.efi")), "isolinux.bin": "/usr/lib/ISOLINUX", "ldlinux.c32": "/usr/lib/syslinux/modules/bios",
 	} {
-		i := slices.IndexFunc(k.Loaders(), func(f *media.File) bool { return f.Name == name })
-		if got := k.Loaders()[i].Path; filepath.Dir(got) != where {
+		i := slices.IndexFunc(k.Files(), func(f *media.File) bool { return f.Name == name })
+		if got := k.Files()[i].Path; filepath.Dir(got) != where {
 			t.Errorf("%s was found at %s, not in %s", name, got, where)
 		}
 	}
-	if v := k.Loaders()[0].SYSLINUX; !regexp.MustCompile(`^ISOLINUX 6\.\d\d \d{8}$`).MatchString(v) {
+	if v := k.Files()[0].SYSLINUX; !regexp.MustCompile(`^ISOLINUX 6\.\d\d \d{8}$`).MatchString(v) {
 		t.Errorf("isolinux.bin has version %q", v)
 	}
 }
 
-// TestKitHost: what a host needs decides which ways to boot its image has.
-func TestKitHost(t *testing.T) {
+// TestLoadersHost: what a host needs decides which ways to boot its image has.
+func TestLoadersHost(t *testing.T) {
 	f := today(t)
 	f.LKRN = "/usr/lib/ipxe/ipxe.lkrn" // of 2019: it knows no VLAN
 	k, err := media.Open(f)
@@ -205,8 +205,8 @@ func TestKitHost(t *testing.T) {
 	}
 }
 
-// TestKitStale: a kit knows when its files are others.
-func TestKitStale(t *testing.T) {
+// TestLoadersStale: loaders know when its files are others.
+func TestLoadersStale(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"ipxe.lkrn", "ipxe.efi"} {
 		body, err := os.ReadFile(lab.IPXE(t, name))
@@ -228,7 +228,7 @@ func TestKitStale(t *testing.T) {
 		if _, err := os.Stat(path); err != nil && os.WriteFile(path, nil, 0o600) != nil {
 			t.Fatal(err)
 		}
-		k, err := media.Open(media.Files{Dirs: []string{dir}})
+		k, err := media.Open(media.LoaderPaths{Dirs: []string{dir}})
 		if err != nil {
 			t.Fatal(err)
 		}

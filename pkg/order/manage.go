@@ -29,8 +29,8 @@ type Pending struct {
 // Listing is all that is known of the orders of a directory, the newest last.
 type Listing struct {
 	Pending []Pending `json:"pending"`
-	Open    []Claim   `json:"open"`
-	Served  []Claim   `json:"served"`
+	Open    []Record   `json:"open"`
+	Served  []Record   `json:"served"`
 }
 
 // List returns what is pending, open and served.
@@ -55,13 +55,13 @@ func (s *Store) List() (Listing, error) {
 			p.Problem = "matches no machine: the name " + err.Error()
 		} else if c.Text != n {
 			p.Problem = "matches no machine: write it " + c.Text
-		} else if err := (&pending{s: s, name: c}).May(context.Background()); err != nil {
+		} else if err := (&pending{s: s, name: c}).Allowed(context.Background()); err != nil {
 			p.Problem = err.Error()
 		}
 		l.Pending = append(l.Pending, p)
 	}
 	slices.SortFunc(l.Pending, func(a, b Pending) int { return cmp.Or(a.Placed.Compare(b.Placed), cmp.Compare(a.Name, b.Name)) })
-	for journal, to := range map[string]*[]Claim{claimedDir: &l.Open, servedDir: &l.Served} {
+	for journal, to := range map[string]*[]Record{claimedDir: &l.Open, servedDir: &l.Served} {
 		if *to, err = s.entries(journal); err != nil {
 			return l, err
 		}
@@ -73,7 +73,7 @@ func (s *Store) List() (Listing, error) {
 			(*to)[i].Target, _ = d.Readlink(c.String())
 		}
 		d.Close()
-		slices.SortFunc(*to, func(a, b Claim) int { return a.Time.Compare(b.Time) })
+		slices.SortFunc(*to, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	}
 	return l, nil
 }
@@ -90,7 +90,7 @@ func (s *Store) Place(name, text string) (replaced string, err error) {
 		return "", s.noLink(name)
 	}
 	// As ln -sfn of coreutils 9 does it: under a name that is no order, then renamed over. There is no moment without one.
-	temp := temporary + s.newClaim(name, netip.Addr{}).String()
+	temp := temporary + s.newRecord(name, netip.Addr{}).String()
 	if err := once.Symlink(text, temp); err != nil {
 		return "", err
 	}
@@ -112,7 +112,7 @@ var ErrNone = errors.New("no such order")
 
 // Cancel takes a pending order back, or dismisses the open entries of a name when none is pending. The journal keeps what
 // was there. It returns what was canceled.
-func (s *Store) Cancel(name string) ([]Claim, error) {
+func (s *Store) Cancel(name string) ([]Record, error) {
 	once, served, err := s.open(servedDir)
 	if err != nil {
 		return nil, err
@@ -122,27 +122,27 @@ func (s *Store) Cancel(name string) ([]Claim, error) {
 	if e, err := once.Entry(name); err == nil && e.Link == "" {
 		return nil, s.noLink(name)
 	}
-	c := s.newClaim(name, netip.Addr{})
+	c := s.newRecord(name, netip.Addr{})
 	c.End = Canceled
 	switch err := move(once, name, served, c.String()); {
 	case err == nil:
 		c.Target, _ = served.Proven(c.String())
-		return []Claim{c}, nil
+		return []Record{c}, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
 	return s.endOpen(name, Dismissed)
 }
 
-// Again places the newest open order of a name again, and ends its open entries as retried. A pending order is not replaced.
-func (s *Store) Again(name string) (Claim, error) {
+// Retry places the newest open order of a name again, and ends its open entries as retried. A pending order is not replaced.
+func (s *Store) Retry(name string) (Record, error) {
 	open, err := s.openOf(name)
 	if err != nil {
-		return Claim{}, err
+		return Record{}, err
 	}
 	once, claimed, err := s.open(claimedDir)
 	if err != nil {
-		return Claim{}, err
+		return Record{}, err
 	}
 	defer once.Close()
 	defer claimed.Close()
@@ -161,17 +161,17 @@ func (s *Store) Again(name string) (Claim, error) {
 	return newest, err
 }
 
-func (s *Store) openOf(name string) ([]Claim, error) {
+func (s *Store) openOf(name string) ([]Record, error) {
 	claims, err := s.entries(claimedDir)
-	claims = slices.DeleteFunc(claims, func(c Claim) bool { return c.Name != name || !c.open() })
+	claims = slices.DeleteFunc(claims, func(c Record) bool { return c.Name != name || !c.open() })
 	if err == nil && len(claims) == 0 {
 		err = ErrNone
 	}
-	slices.SortFunc(claims, func(a, b Claim) int { return a.Time.Compare(b.Time) })
+	slices.SortFunc(claims, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	return claims, err
 }
 
-func (s *Store) endOpen(name string, end End) ([]Claim, error) {
+func (s *Store) endOpen(name string, end End) ([]Record, error) {
 	claims, err := s.openOf(name)
 	for i, c := range claims {
 		if err := s.finish(c.String(), c, end); err != nil && !absent(err) {
@@ -190,7 +190,7 @@ func (s *Store) Release(name string) error {
 	}
 	defer once.Close()
 	defer served.Close()
-	c := s.newClaim(name, netip.Addr{})
+	c := s.newRecord(name, netip.Addr{})
 	c.End = Released
 	return served.Symlink("released", c.String())
 }
@@ -260,7 +260,7 @@ func (s *Store) Sweep() (Stats, error) {
 		return st, err
 	}
 	defer d.Close()
-	slices.SortFunc(served, func(a, b Claim) int { return b.Time.Compare(a.Time) })
+	slices.SortFunc(served, func(a, b Record) int { return b.Time.Compare(a.Time) })
 	for i, c := range served {
 		age := s.now().Sub(c.Time)
 		// The last 24 h are what repeats are counted by; they stay, however many they are.
@@ -283,7 +283,7 @@ func (s *Store) tidy(d *tree.Dir) {
 	for _, n := range names {
 		entry, isAside := strings.CutPrefix(n, tree.Aside)
 		rest, isTemporary := strings.CutPrefix(entry, temporary)
-		c, ok := ParseClaim(rest)
+		c, ok := ParseRecord(rest)
 		switch age := s.now().Sub(c.Time); {
 		case !ok:
 		case isAside && age > openAfter:
@@ -418,7 +418,7 @@ func (s *Store) Check() []string {
 	defer served.Close()
 	// A rename is made and undone, since rights and file systems that differ show only then. Its link is the daemon's own, and tells
 	// nothing of the sticky bit.
-	c := s.newClaim("test", netip.Addr{}).String()
+	c := s.newRecord("test", netip.Addr{}).String()
 	if once.Sticky() {
 		problems = append(problems, fmt.Sprintf("%s: orders that others placed cannot be granted, the sticky bit of %s forbids the daemon to take them away: chmod -t %s",
 			s.label(), s.Dir, tree.Quote(s.Dir)))
@@ -448,7 +448,7 @@ func (s *Store) Check() []string {
 
 // Of is the part of a listing that is about one name.
 func (l Listing) Of(name string) Listing {
-	other := func(c Claim) bool { return c.Name != name }
+	other := func(c Record) bool { return c.Name != name }
 	return Listing{
 		Pending: slices.DeleteFunc(l.Pending, func(p Pending) bool { return p.Name != name }),
 		Open:    slices.DeleteFunc(l.Open, other),

@@ -21,24 +21,24 @@ const (
 	SignOff  Signing = "off"
 )
 
-// Seal is the keys of a program that runs. The file is looked at anew before each use; when it cannot be read any more, or is
+// Keyring is the keys of a program that runs. The file is looked at anew before each use; when it cannot be read any more, or is
 // wrong, the keys that were read before stay in force. It may be used by many at once.
-type Seal struct {
+type Keyring struct {
 	file    string
 	signing Signing
 	kept    *kept[*Keys]
 }
 
-// OpenSeal returns the keys in a file. Nothing is read yet.
-func OpenSeal(file string, s Signing) *Seal {
-	return &Seal{file, s, keep(readFile(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
+// OpenKeyring returns the keys in a file. Nothing is read yet.
+func OpenKeyring(file string, s Signing) *Keyring {
+	return &Keyring{file, s, keep(readFile(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
 		return parseKeys(file, text, info)
 	}))}
 }
 
 // Keys returns the keys in force; nil without an error means that nothing is signed. An error means that there should be keys,
 // and none is known.
-func (s *Seal) Keys() (*Keys, error) {
+func (s *Keyring) Keys() (*Keys, error) {
 	if s.signing == SignOff {
 		return nil, nil
 	}
@@ -55,7 +55,7 @@ func (s *Seal) Keys() (*Keys, error) {
 }
 
 // wrong names the file in an error, once.
-func (s *Seal) wrong(err error) error {
+func (s *Keyring) wrong(err error) error {
 	if strings.HasPrefix(err.Error(), "the key file ") {
 		return err
 	}
@@ -63,7 +63,7 @@ func (s *Seal) wrong(err error) error {
 }
 
 // Err looks at the file and says why it is not what is in force, or nil.
-func (s *Seal) Err() error {
+func (s *Keyring) Err() error {
 	keys, err := s.Keys()
 	if err != nil || keys == nil {
 		return err
@@ -74,28 +74,28 @@ func (s *Seal) Err() error {
 	return nil
 }
 
-// Shelf is the images of all hosts of a list. It looks at the list, the keys and the loader files anew for each image, and
+// Images is the images of all hosts of a list. It looks at the list, the keys and the loader files anew for each image, and
 // keeps none: an image is some kilobytes beside the template that all have in common.
-type Shelf struct {
+type Images struct {
 	List    *List
-	Seal    *Seal
+	Seal    *Keyring
 	Partial bool // images may leave out the ways to boot that cannot do what a host needs
 
-	kit *kept[*Kit]
+	kit *kept[*Loaders]
 }
 
-// NewShelf returns the images of the hosts of a list. Nothing is read yet.
-func NewShelf(l *List, s *Seal, f Files, partial bool) *Shelf {
-	var tried *Kit // looks come one after another
-	return &Shelf{List: l, Seal: s, Partial: partial, kit: keep(func(before *found[*Kit]) *found[*Kit] {
+// NewImages returns the images of the hosts of a list. Nothing is read yet.
+func NewImages(l *List, s *Keyring, f LoaderPaths, partial bool) *Images {
+	var tried *Loaders // looks come one after another
+	return &Images{List: l, Seal: s, Partial: partial, kit: keep(func(before *found[*Loaders]) *found[*Loaders] {
 		if before != nil && !tried.Stale() {
 			return before
 		}
-		now := &found[*Kit]{}
+		now := &found[*Loaders]{}
 		if before != nil {
 			now.value, now.good = before.value, before.good
 		}
-		tried = readKit(f)
+		tried = readLoaders(f)
 		kit := tried
 		now.work = func() {
 			if now.err = kit.judge(); now.err == nil {
@@ -108,7 +108,7 @@ func NewShelf(l *List, s *Seal, f Files, partial bool) *Shelf {
 
 // Watch has changed called when a look finds another list, other keys or other loaders than the one before. It must not wait. Set it
 // before the first use.
-func (s *Shelf) Watch(changed func()) {
+func (s *Images) Watch(changed func()) {
 	s.List.kept.changed, s.Seal.kept.changed, s.kit.changed = changed, changed, changed
 }
 
@@ -117,7 +117,7 @@ var ErrNoImage = errors.New("the image cannot be made")
 
 // Image returns the image that has a path below /iso/: NAME.iso or, when images are signed, CAPABILITY/NAME.iso. A path that
 // leads to none is fs.ErrNotExist, also when only the capability is wrong.
-func (s *Shelf) Image(name string) (*iso.Image, error) {
+func (s *Images) Image(name string) (*iso.Image, error) {
 	dir, file := path.Split(name)
 	host, isISO := strings.CutSuffix(file, ".iso")
 	if !isISO || host == "" {
@@ -135,7 +135,7 @@ func (s *Shelf) Image(name string) (*iso.Image, error) {
 	if keys == nil && dir != "" || keys != nil && !keys.Opens(h.Name, capability) {
 		return nil, notThere(fmt.Sprintf("the image of the host %s is not given out under this address", h.Name))
 	}
-	kit, err := s.Kit()
+	kit, err := s.Loaders()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoImage, err)
 	}
@@ -146,7 +146,7 @@ func (s *Shelf) Image(name string) (*iso.Image, error) {
 	return m, nil
 }
 
-func (s *Shelf) make(kit *Kit, keys *Keys, h ipxe.Host) (*iso.Image, error) {
+func (s *Images) make(kit *Loaders, keys *Keys, h ipxe.Host) (*iso.Image, error) {
 	if keys != nil {
 		h.Query = keys.Query(h.Name)
 	}
@@ -154,8 +154,8 @@ func (s *Shelf) make(kit *Kit, keys *Keys, h ipxe.Host) (*iso.Image, error) {
 	return m, err
 }
 
-// Kit returns the loader files that images are made with.
-func (s *Shelf) Kit() (*Kit, error) {
+// Loaders returns the loader files that images are made with.
+func (s *Images) Loaders() (*Loaders, error) {
 	switch now := s.kit.get(); {
 	case now == nil:
 		return nil, ErrHangs
@@ -167,7 +167,7 @@ func (s *Shelf) Kit() (*Kit, error) {
 }
 
 // Path returns the path of the URL under which the image of a host is given out, and the host that the name leads to.
-func (s *Shelf) Path(name string) (string, ipxe.Host, error) {
+func (s *Images) Path(name string) (string, ipxe.Host, error) {
 	h, err := s.List.Find(name)
 	if err != nil {
 		return "", h, err
@@ -183,8 +183,8 @@ func (s *Shelf) Path(name string) (string, ipxe.Host, error) {
 	return "/iso/" + keys.Capability(h.Name) + "/" + file, h, nil
 }
 
-// Trouble looks at everything and says what is wrong beside single rows: the list as a whole, the keys, the loaders.
-func (s *Shelf) Trouble() (all []string) {
+// Problems looks at everything and says what is wrong beside single rows: the list as a whole, the keys, the loaders.
+func (s *Images) Problems() (all []string) {
 	if st := s.List.State(); st.Err != nil {
 		text := st.Err.Error()
 		if st.Hosts > 0 {
@@ -195,7 +195,7 @@ func (s *Shelf) Trouble() (all []string) {
 	if err := s.Seal.Err(); err != nil {
 		all = append(all, err.Error())
 	}
-	if _, err := s.Kit(); err != nil {
+	if _, err := s.Loaders(); err != nil {
 		all = append(all, fmt.Sprintf("no image of a host can be made: %v", err))
 	} else if now := s.kit.last.Load(); now.err != nil {
 		all = append(all, fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v", now.err))
@@ -203,10 +203,10 @@ func (s *Shelf) Trouble() (all []string) {
 	return all
 }
 
-// Unmade makes the image of each host and says for which it cannot be done, and why.
-func (s *Shelf) Unmade() (all []error) {
+// Failures makes the image of each host and says for which it cannot be done, and why.
+func (s *Images) Failures() (all []error) {
 	hosts, err := s.List.Hosts()
-	kit, kerr := s.Kit()
+	kit, kerr := s.Loaders()
 	keys, serr := s.Seal.Keys()
 	if err != nil || kerr != nil || serr != nil {
 		return nil // Trouble says so
