@@ -635,7 +635,7 @@ func TestCountsOnce(t *testing.T) {
 	}
 }
 
-func TestRetry(t *testing.T) {
+func TestResend(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
 	place1(t, s, "m1", "../a")
@@ -703,7 +703,7 @@ func TestRetry(t *testing.T) {
 
 // A machine that gave up waiting asks again while its first request still prepares the answer. Whatever becomes of the first
 // request then, the order was sent and is not put back.
-func TestRetryWhileFirstRequestHangs(t *testing.T) {
+func TestResendWhileFirstRequestHangs(t *testing.T) {
 	for _, step := range []string{"claimed", "read", "synced", "give back"} {
 		t.Run(step, func(t *testing.T) {
 			dir := t.TempDir()
