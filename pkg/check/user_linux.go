@@ -21,8 +21,8 @@ const (
 	mayRead
 )
 
-// eyes are the rights of the user as whom the daemon runs.
-type eyes struct {
+// userRights are the rights of the user as whom the daemon runs.
+type userRights struct {
 	name string
 	uid  int // -1: only the group is known
 	gids []int
@@ -39,7 +39,7 @@ func readable() error {
 // daemonUser returns the user as whom the daemon runs: the one that was named,
 // or whoever once/ and its journal belong to. It is nil where that is root,
 // where nobody knows, and where whoever runs the check is that user.
-func daemonUser(named, once string) (*eyes, error) {
+func daemonUser(named, once string) (*userRights, error) {
 	if named != "" {
 		u, err := user.Lookup(named)
 		if err != nil {
@@ -47,11 +47,11 @@ func daemonUser(named, once string) (*eyes, error) {
 				return nil, fmt.Errorf("there is no user %q on this machine", named)
 			}
 		}
-		return eyesOf(u), nil
+		return rightsOfUser(u), nil
 	}
 	for _, name := range []string{".claimed", ".served"} {
 		if st := ownerOf(filepath.Join(once, name)); st != nil && st.Uid != 0 {
-			return eyesOfUID(int(st.Uid), int(st.Gid)), nil
+			return rightsOfUID(int(st.Uid), int(st.Gid)), nil
 		}
 	}
 	st := ownerOf(once)
@@ -61,15 +61,15 @@ func daemonUser(named, once string) (*eyes, error) {
 		// People place orders by the group of the daemon, which has its name.
 		if g, err := user.LookupGroupId(strconv.Itoa(int(st.Gid))); err == nil {
 			if u, err := user.Lookup(g.Name); err == nil {
-				return eyesOf(u), nil
+				return rightsOfUser(u), nil
 			}
 		}
 		if st.Uid == 0 {
-			return &eyes{name: "the group " + groupName(int(st.Gid)), uid: -1, gids: []int{int(st.Gid)}}, nil
+			return &userRights{name: "the group " + groupName(int(st.Gid)), uid: -1, gids: []int{int(st.Gid)}}, nil
 		}
 		fallthrough
 	case st.Uid != 0:
-		return eyesOfUID(int(st.Uid), int(st.Gid)), nil
+		return rightsOfUID(int(st.Uid), int(st.Gid)), nil
 	}
 	return nil, nil
 }
@@ -83,11 +83,11 @@ func ownerOf(name string) *syscall.Stat_t {
 	return st
 }
 
-// eyesOf returns the rights of a user, with those of its groups.
-func eyesOf(u *user.User) *eyes {
+// rightsOfUser returns the rights of a user, with those of its groups.
+func rightsOfUser(u *user.User) *userRights {
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
-	e := &eyes{name: u.Username, uid: uid, gids: []int{gid}}
+	e := &userRights{name: u.Username, uid: uid, gids: []int{gid}}
 	ids, _ := u.GroupIds()
 	for _, id := range ids {
 		if n, err := strconv.Atoi(id); err == nil && n != gid {
@@ -97,21 +97,21 @@ func eyesOf(u *user.User) *eyes {
 	return e
 }
 
-func eyesOfUID(uid, gid int) *eyes {
+func rightsOfUID(uid, gid int) *userRights {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
-		return eyesOf(u)
+		return rightsOfUser(u)
 	}
-	return &eyes{name: fmt.Sprintf("uid %d", uid), uid: uid, gids: []int{gid}}
+	return &userRights{name: fmt.Sprintf("uid %d", uid), uid: uid, gids: []int{gid}}
 }
 
 // guess reports whether nobody knows as whom the daemon runs, and root looks
 // on, who sees more than any other user does.
-func (e *eyes) guess() bool { return e == nil }
+func (e *userRights) guess() bool { return e == nil }
 
 // other reports whether the daemon is another user than whoever runs the check.
-func (e *eyes) other() bool { return e.uid != os.Geteuid() }
+func (e *userRights) other() bool { return e.uid != os.Geteuid() }
 
-func (e *eyes) subject() string {
+func (e *userRights) subject() string {
 	switch {
 	case e == nil:
 		return "a daemon that is not root, as that of the packages,"
@@ -122,7 +122,7 @@ func (e *eyes) subject() string {
 }
 
 // group is the name of the group by which the daemon may be let in, or "".
-func (e *eyes) group() string {
+func (e *userRights) group() string {
 	if e == nil || len(e.gids) == 0 || e.gids[0] == 0 {
 		return ""
 	}
@@ -138,7 +138,7 @@ func groupName(gid int) string {
 
 // may reports whether the daemon has these rights. Where that cannot be told it
 // may: a file that whoever runs the check cannot read is found by reading it.
-func (e *eyes) may(name string, info fs.FileInfo, want fs.FileMode) bool {
+func (e *userRights) may(name string, info fs.FileInfo, want fs.FileMode) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || e != nil && (e.uid == 0 || e.uid == os.Geteuid()) {
 		return true
