@@ -487,8 +487,8 @@ func TestSoakOrders(t *testing.T) {
 	runOrders(t, 100_000, 1000)
 }
 
-// Row 1: 24 clients ask three daemons for one order at the same moment.
-func TestRow01_24Clients3Replicas1Order(t *testing.T) {
+// 24 clients ask three daemons for one order at the same moment.
+func TestOrder_24Clients3Daemons(t *testing.T) {
 	y := newYard(t, 3)
 	for round := range 20 {
 		name := fmt.Sprint("m", round)
@@ -523,8 +523,8 @@ func TestRow01_24Clients3Replicas1Order(t *testing.T) {
 	}
 }
 
-// Row 2: one link is made anew 3000 times while it is asked for, some of the times while it waits, most while it is claimed.
-func TestRow02_LinkRecreatedWhileClaimed(t *testing.T) {
+// One link is made anew 3000 times while it is asked for, some of the times while it waits, most while it is claimed.
+func TestOrder_PlacedAgainWhileClaimed(t *testing.T) {
 	y := newYard(t, 3, "--once-confirm", "1s")
 	placed := make(chan struct{})
 	go func() {
@@ -556,9 +556,9 @@ func TestRow02_LinkRecreatedWhileClaimed(t *testing.T) {
 	}
 }
 
-// Row 3: one daemon is killed 50 times under load. Its clients ask again, as a machine does, until they have an answer; each
+// One daemon is killed 50 times under load. Its clients ask again, as a machine does, until they have an answer; each
 // gets what was ordered for it, even if its first request was killed after the claim.
-func TestRow03_Kill9UnderLoad(t *testing.T) {
+func TestOrder_Kill9UnderLoad(t *testing.T) {
 	const kills, machines = 50, 8
 	y := newYard(t, 1, "--once-confirm", "1s", "--once-regrant", "1h")
 	d := y.daemons[0]
@@ -686,8 +686,8 @@ func (y *yard) claimed(name string) {
 	y.Fatalf("the order of %s is not claimed", name)
 }
 
-// Row 13: the client resets right after its request, closes in the middle, falls silent.
-func TestRow13_ClientGone(t *testing.T) {
+// The client resets right after its request, closes in the middle, falls silent.
+func TestOrder_ClientGone(t *testing.T) {
 	t.Run("reset", func(t *testing.T) {
 		y := newYard(t, 1, "--once-confirm", "300ms")
 		for i := range 40 {
@@ -776,9 +776,9 @@ func TestRow13_ClientGone(t *testing.T) {
 	})
 }
 
-// Row 13, with the power cut: the client's network is gone before the answer comes, and nobody resets anything. The daemon's
+// The power is cut: the client's network is gone before the answer comes, and nobody resets anything. The daemon's
 // writes succeed, and only the missing acknowledgement tells.
-func TestRow13_CableOut(t *testing.T) {
+func TestOrder_CableOut(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for network namespaces")
 	}

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// The process, its options and its logs, as section 7 of the table of the Ruby PXESrv's behaviour has them.
+// The process, its options and its logs.
 
 // processPatience ends what hangs.
 const processPatience = 30 * time.Second
@@ -193,14 +193,14 @@ func wantFailure(t *testing.T, env []string, want string, args ...string) {
 
 const defaultScript = "#!ipxe\necho default\n"
 
-func TestCase67_NoRoot(t *testing.T) {
+func TestServe_NoRoot(t *testing.T) {
 	t.Parallel()
 	wantFailure(t, nil, "no document root: name it with --root DIR or PXESRV_ROOT=DIR")
 	wantFailure(t, []string{"PXESRV_ROOT=" + filepath.Join(t.TempDir(), "nothing")}, "the document root cannot be used")
 	wantFailure(t, []string{"PXESRV_ROOT=" + os.Args[0]}, "is not a directory")
 }
 
-func TestCase68_Log(t *testing.T) {
+func TestServe_LogFile(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	wantFailure(t, []string{"PXESRV_ROOT=" + root, "PXESRV_LOG=" + root + "/no/such/log"}, "the log cannot be written")
@@ -217,7 +217,7 @@ func TestCase68_Log(t *testing.T) {
 	})
 }
 
-func TestCase70_DefaultPort(t *testing.T) {
+func TestServe_DefaultPort(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("pxesrv", "serve", "--help").CombinedOutput()
 	if err != nil || !regexp.MustCompile(`-p, --port .*PXESRV_PORT.*4567`).Match(out) {
@@ -225,7 +225,7 @@ func TestCase70_DefaultPort(t *testing.T) {
 	}
 }
 
-func TestCase71_PortAndAddress(t *testing.T) {
+func TestServe_PortAndAddress(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	_, port := freeAddr(t)
@@ -239,7 +239,7 @@ func TestCase71_PortAndAddress(t *testing.T) {
 	}
 }
 
-func TestCase73_StartIsSaid(t *testing.T) {
+func TestServe_StartIsLogged(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
@@ -249,7 +249,7 @@ func TestCase73_StartIsSaid(t *testing.T) {
 }
 
 // The access log has a line for each answer, whatever answers, and is opened again at SIGHUP as the log is.
-func TestCase74_AccessLog(t *testing.T) {
+func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript, "install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install", "file": "0123456789"})
 	addr, port := freeAddr(t)
@@ -329,7 +329,7 @@ func TestCase74_AccessLog(t *testing.T) {
 }
 
 // An access log that cannot be written to keeps nobody from an answer, and what is lost is counted.
-func TestCase74_AccessLogIsFull(t *testing.T) {
+func TestAccessLog_DiskFull(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
@@ -346,7 +346,7 @@ func TestCase74_AccessLogIsFull(t *testing.T) {
 }
 
 // One line tells who asked, what was decided and why, what was sent, and how the delivery ended.
-func TestCase75_DecisionIsOneLine(t *testing.T) {
+func TestLog_DecisionIsOneLine(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript, "install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install"})
 	addr, port := freeAddr(t)
@@ -363,7 +363,7 @@ func TestCase75_DecisionIsOneLine(t *testing.T) {
 }
 
 // The true peer is in the line also when a proxy is believed.
-func TestCase76_PeerAndSource(t *testing.T) {
+func TestLog_PeerAndSource(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
@@ -382,7 +382,7 @@ func TestCase76_PeerAndSource(t *testing.T) {
 }
 
 // An error is one line, not a backtrace.
-func TestCase77_NoBacktrace(t *testing.T) {
+func TestLog_NoBacktrace(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": "-> nowhere", "static/127.0.0.1": "-> .", "sub/file": "text"})
 	addr, port := freeAddr(t)
@@ -400,7 +400,7 @@ func TestCase77_NoBacktrace(t *testing.T) {
 	}
 }
 
-func TestCase78_LogIsReopened(t *testing.T) {
+func TestLog_ReopenedAtSIGHUP(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	log := filepath.Join(t.TempDir(), "log")
@@ -423,7 +423,7 @@ func TestCase78_LogIsReopened(t *testing.T) {
 }
 
 // SIGTERM and SIGINT end the daemon, also while somebody never reads, and a FIFO is in the tree.
-func TestCase79_StopHasADeadline(t *testing.T) {
+func TestStop_HasADeadline(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		root := bootTree(t, map[string]string{"default": defaultScript, "static/.keep": ""})
@@ -459,7 +459,7 @@ func TestCase79_StopHasADeadline(t *testing.T) {
 }
 
 // As under a service manager that starts it in /: links mean the same, and no header leads out.
-func TestCase81_AnyWorkingDirectory(t *testing.T) {
+func TestServe_AnyWorkingDirectory(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript, "sub/install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../sub/install"})
 	addr, port := freeAddr(t)

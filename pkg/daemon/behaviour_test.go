@@ -27,20 +27,21 @@ import (
 	"pxesrv/pkg/ipxe"
 )
 
-// The numbers are those of a table of what the Ruby PXESrv does, seen from outside: what people rely on is kept, what hurt
-// them is done better, and a comment says so where that is a difference on purpose.
+// What the Ruby PXESrv does, seen from outside: what people rely on is kept,
+// what hurt them is done better. A comment says where that is a difference on
+// purpose.
 
 const me = "127.0.0.1"
 
-// 1. The decision
+// The decision.
 
-func TestCase01_OnlyDefault(t *testing.T) {
+func TestRedirect_OnlyDefault(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	c.wantScript("default")
 }
 
-func TestCase02_OnceAbsolute(t *testing.T) {
+func TestOnce_AbsoluteLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> $ROOT/install"})
 	if a := c.wantScript("install"); !a.close {
@@ -53,7 +54,7 @@ func TestCase02_OnceAbsolute(t *testing.T) {
 }
 
 // Ruby looked a relative target up in its working directory, after it had removed the link.
-func TestCase03_OnceRelative(t *testing.T) {
+func TestOnce_RelativeLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "once/127.0.0.1": "-> ../sub/A"})
 	c.wantScript("A")
@@ -61,7 +62,7 @@ func TestCase03_OnceRelative(t *testing.T) {
 }
 
 // Not parallel: it changes the working directory.
-func TestCase04_OnceIsNotRelativeToWorkingDirectory(t *testing.T) {
+func TestOnce_NotRelativeToWorkingDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("install", []byte(say("wrong")), 0o644); err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestCase04_OnceIsNotRelativeToWorkingDirectory(t *testing.T) {
 	c.wantKept("default", "install is not there")
 }
 
-func TestCase05_OnceDangling(t *testing.T) {
+func TestOnce_DanglingLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "once/127.0.0.1": "-> $ROOT/nowhere"})
 	c.wantKept("static", "nowhere is not there")
@@ -82,7 +83,7 @@ func TestCase05_OnceDangling(t *testing.T) {
 }
 
 // As in Ruby a file is no order; here the log says so.
-func TestCase06_OnceRegularFile(t *testing.T) {
+func TestOnce_RegularFile(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "once/127.0.0.1": say("file")})
 	c.wantScript("default")
@@ -92,13 +93,13 @@ func TestCase06_OnceRegularFile(t *testing.T) {
 	}
 }
 
-func TestCase07_OnceDirectory(t *testing.T) {
+func TestOnce_Directory(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "once/127.0.0.1": "-> $ROOT/sub"})
 	c.wantKept("default", "is a directory")
 }
 
-func TestCase08_OnceLinkToLink(t *testing.T) {
+func TestOnce_LinkToLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "link": "-> sub/A", "once/127.0.0.1": "-> ../link"})
 	c.wantScript("A")
@@ -109,7 +110,7 @@ func TestCase08_OnceLinkToLink(t *testing.T) {
 }
 
 // Ruby served whatever a link led to. Here it takes the setting paths.allow.
-func TestCase09_OnceOutsideRoot(t *testing.T) {
+func TestOnce_OutsideRoot(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), "../other/A": say("A"), "once/127.0.0.1": "-> $ROOT/../other/A"}
 	c := serve(t, files)
@@ -120,7 +121,7 @@ func TestCase09_OnceOutsideRoot(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-func TestCase10_StaticFile(t *testing.T) {
+func TestStatic_File(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "static/127.0.0.2": say("other")})
 	c.wantScript("static")
@@ -129,7 +130,7 @@ func TestCase10_StaticFile(t *testing.T) {
 	c.as("127.0.0.3").wantScript("default")
 }
 
-func TestCase11_StaticRelativeLink(t *testing.T) {
+func TestStatic_RelativeLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "static/127.0.0.1": "-> ../sub/A"})
 	c.wantScript("A")
@@ -138,14 +139,14 @@ func TestCase11_StaticRelativeLink(t *testing.T) {
 	}
 }
 
-func TestCase12_StaticDangling(t *testing.T) {
+func TestStatic_DanglingLink(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": "-> ../nowhere"})
 	c.wantScript("default")
 	c.wantLog("skipped", "static/127.0.0.1 ", "../nowhere is not there")
 }
 
-func TestCase13_StaticDirectory(t *testing.T) {
+func TestStatic_Directory(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1/": ""})
 	c.wantScript("default")
@@ -153,14 +154,14 @@ func TestCase13_StaticDirectory(t *testing.T) {
 }
 
 // An empty 200 makes iPXE fail with an exec format error; Ruby sent one.
-func TestCase14_StaticEmpty(t *testing.T) {
+func TestStatic_Empty(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": ""})
 	c.wantScript("default")
 	c.wantLog("skipped", "static/127.0.0.1", "is empty")
 }
 
-func TestCase15_StaticFIFO(t *testing.T) {
+func TestStatic_FIFO(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/": ""})
 	if err := unix.Mkfifo(filepath.Join(c.root, "static/127.0.0.1"), 0o644); err != nil {
@@ -172,7 +173,7 @@ func TestCase15_StaticFIFO(t *testing.T) {
 	c.wantLog("skipped", "static/127.0.0.1", "is a FIFO")
 }
 
-func TestCase16_OnceStaticDefault(t *testing.T) {
+func TestRedirect_OnceStaticDefault(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "once/127.0.0.1": "-> ../install"})
 	c.wantScript("install")
@@ -181,7 +182,7 @@ func TestCase16_OnceStaticDefault(t *testing.T) {
 	c.wantScript("default")
 }
 
-func TestCase17_NoDefault(t *testing.T) {
+func TestDefault_Missing(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{})
 	a := c.redirect()
@@ -192,7 +193,7 @@ func TestCase17_NoDefault(t *testing.T) {
 	}
 }
 
-func TestCase18_DefaultLinkAndDirectory(t *testing.T) {
+func TestDefault_LinkAndDirectory(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": "-> sub/A", "sub/A": say("A")})
 	c.wantScript("A")
@@ -202,7 +203,7 @@ func TestCase18_DefaultLinkAndDirectory(t *testing.T) {
 	c.wantLog("skipped", "default is a directory")
 }
 
-func TestCase19_ChangeIsSeen(t *testing.T) {
+func TestRedirect_ChangeIsSeen(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("one")})
 	for _, name := range []string{"one", "two", "three"} {
@@ -215,9 +216,9 @@ func TestCase19_ChangeIsSeen(t *testing.T) {
 	c.wantScript("three")
 }
 
-// 2. Methods, headers, forms of the URL
+// Methods, headers, forms of the URL.
 
-func TestCase20_HEADUsesNothingUp(t *testing.T) {
+func TestRedirect_HEADUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	a := c.ask("HEAD", "/redirect")
@@ -241,13 +242,13 @@ func wantBehind(t *testing.T, headers ...string) {
 	c.wantScript("install")
 }
 
-func TestCase21_RangeUsesNothingUp(t *testing.T) {
+func TestRedirect_RangeUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	wantBehind(t, "Range: bytes=0-4")
 }
 
 // On a file this is 416, as in Ruby. On /redirect a Range is ignored on purpose: a boot script is answered whole or not.
-func TestCase22_UnsatisfiableRange(t *testing.T) {
+func TestRange_Unsatisfiable(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	a := c.ask("GET", "/default", "Range: bytes=9999-")
@@ -259,7 +260,7 @@ func TestCase22_UnsatisfiableRange(t *testing.T) {
 }
 
 // Ruby answered /redirect in parts that no client could tell apart. On a file the parts are right, on /redirect there are none.
-func TestCase23_TwoRanges(t *testing.T) {
+func TestRange_Two(t *testing.T) {
 	t.Parallel()
 	wantBehind(t, "Range: bytes=0-1,4-5")
 	c := serve(t, tree{"default": say("default")})
@@ -270,7 +271,7 @@ func TestCase23_TwoRanges(t *testing.T) {
 	}
 }
 
-func TestCase24_ConditionalUsesNothingUp(t *testing.T) {
+func TestRedirect_ConditionUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	then := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
@@ -288,13 +289,13 @@ func TestCase24_ConditionalUsesNothingUp(t *testing.T) {
 	c.wantScript("install")
 }
 
-func TestCase25_ConditionalWithOtherDate(t *testing.T) {
+func TestRedirect_ConditionWithOtherDate(t *testing.T) {
 	t.Parallel()
 	wantBehind(t, "If-Modified-Since: Mon, 06 May 2024 07:08:09 GMT")
 }
 
 // Ruby said 404.
-func TestCase26_OtherMethods(t *testing.T) {
+func TestRedirect_OtherMethods(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO", "get"} {
@@ -306,7 +307,7 @@ func TestCase26_OtherMethods(t *testing.T) {
 	c.wantOrder(me, "pending")
 }
 
-func TestCase27_UnknownQuery(t *testing.T) {
+func TestRedirect_UnknownQuery(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static")})
 	for _, q := range []string{"?x=1&mac=aa:bb", "?", "?&&=&", "?%zz=%", "?serial="} {
@@ -314,7 +315,7 @@ func TestCase27_UnknownQuery(t *testing.T) {
 	}
 }
 
-func TestCase28_OnlyThatName(t *testing.T) {
+func TestRedirect_OnlyThatPath(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	for _, path := range []string{"/redirect/", "/REDIRECT", "/redirect.ipxe", "/redirect/x"} {
@@ -323,7 +324,7 @@ func TestCase28_OnlyThatName(t *testing.T) {
 	c.wantOrder(me, "pending")
 }
 
-func TestCase29_SameNameOtherwiseWritten(t *testing.T) {
+func TestRedirect_PathOtherwiseWritten(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	for _, path := range []string{"//redirect", "/%72edirect", "///redirect", "/./redirect", "/sub/../redirect", "http://boot.example/redirect"} {
@@ -334,7 +335,7 @@ func TestCase29_SameNameOtherwiseWritten(t *testing.T) {
 
 // HTTP/1.1 without Host is 400, which RFC 9112 demands; so is a Host with bytes that no name has. Ruby answered both. iPXE
 // and firmware always send one.
-func TestCase30_OldAndOddRequests(t *testing.T) {
+func TestRedirect_OldAndOddRequests(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	a := c.raw("GET /redirect HTTP/1.0\r\n\r\n")
@@ -348,7 +349,7 @@ func TestCase30_OldAndOddRequests(t *testing.T) {
 	c.wantStatus(c.raw("GET /redirect HTTP/1.1\r\n\r\n"), 400)
 }
 
-func TestCase31_UnknownPaths(t *testing.T) {
+func TestRoute_UnknownPaths(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A")})
 	for _, path := range []string{"/nothing", "/", "/sub", "/sub/", "/sub/nothing", "/sub/A/"} {
@@ -360,7 +361,7 @@ func TestCase31_UnknownPaths(t *testing.T) {
 }
 
 // Ruby sent Last-Modified; here an answer is never to be kept or asked about again.
-func TestCase32_Headers(t *testing.T) {
+func TestRedirect_Headers(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"static/": "", "x.json": say("x"), "x.html": say("x"), "x.ipxe": say("x"), "x.efi": say("x")})
 	for _, name := range []string{"x.json", "x.html", "x.ipxe", "x.efi"} {
@@ -376,7 +377,7 @@ func TestCase32_Headers(t *testing.T) {
 	}
 }
 
-// 3. Who is asking
+// Who is asking.
 
 func trusting(networks ...string) func(*config.Config) {
 	return func(cfg *config.Config) {
@@ -386,7 +387,7 @@ func trusting(networks ...string) func(*config.Config) {
 	}
 }
 
-func TestCase33_PeerAddress(t *testing.T) {
+func TestMachine_PeerAddress(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("one"), "static/127.0.0.77": say("two")})
 	c.wantScript("one")
@@ -394,7 +395,7 @@ func TestCase33_PeerAddress(t *testing.T) {
 	c.wantLog("msg=redirect", "peer=127.0.0.77", "names=127.0.0.77")
 }
 
-func TestCase34_ForwardedForIsNotBelieved(t *testing.T) {
+func TestMachine_ForwardedForIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other")})
 	c.wantScript("default", "X-Forwarded-For: 10.1.2.3")
@@ -404,7 +405,7 @@ func TestCase34_ForwardedForIsNotBelieved(t *testing.T) {
 }
 
 // Ruby believed every private address. Here a proxy is named.
-func TestCase35_OnlyNamedProxies(t *testing.T) {
+func TestMachine_OnlyNamedProxies(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other")}, trusting("127.0.0.9/32", "10.0.0.0/8"))
 	const header = "X-Forwarded-For: 10.1.2.3"
@@ -414,7 +415,7 @@ func TestCase35_OnlyNamedProxies(t *testing.T) {
 	c.wantLog("msg=redirect", "peer=127.0.0.9", "source=10.1.2.3") // the true peer stays in the log
 }
 
-func TestCase36_SeveralHops(t *testing.T) {
+func TestMachine_SeveralHops(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("right"), "static/10.6.6.6": say("forged"), "static/127.0.0.5": say("proxy")},
 		trusting("127.0.0.0/8"))
@@ -431,7 +432,7 @@ func TestCase36_SeveralHops(t *testing.T) {
 	c.wantScript("proxy", "X-Forwarded-For: 127.0.0.5, 127.0.0.6")
 }
 
-func TestCase37_OrderOfAnotherMachine(t *testing.T) {
+func TestMachine_NoOrderOfAnother(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/10.5.5.5": "-> ../install"})
 	c.wantScript("default", "X-Forwarded-For: 10.5.5.5")
@@ -441,7 +442,7 @@ func TestCase37_OrderOfAnotherMachine(t *testing.T) {
 // hostile are values that name a path where a client names itself.
 var hostile = []string{"../../secret", "../secret", "../../../../etc/hostname", "../victim", "/etc/hostname", "..", ".", ".claimed", "*", "\xff", "10.0.0.1/../../secret"}
 
-func TestCase38_NoPathFromHeader(t *testing.T) {
+func TestMachine_NoPathFromHeader(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), "static/127.0.0.1": say("peer"), "../secret": say("secret"), "secret": say("secret")}
 	// From a proxy such a value names nobody, not even the proxy. From anybody else it is not looked at.
@@ -454,7 +455,7 @@ func TestCase38_NoPathFromHeader(t *testing.T) {
 	}
 }
 
-func TestCase39_NoLinkRemovedByHeader(t *testing.T) {
+func TestMachine_NoLinkRemovedByHeader(t *testing.T) {
 	t.Parallel()
 	for _, set := range []func(*config.Config){trusting(), trusting("127.0.0.0/8")} {
 		c := serve(t, tree{"default": say("default"), "install": say("install"), "victim": "-> install", "static/": ""}, set)
@@ -468,7 +469,7 @@ func TestCase39_NoLinkRemovedByHeader(t *testing.T) {
 	}
 }
 
-func TestCase40_OtherHeaders(t *testing.T) {
+func TestMachine_OtherHeaders(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other"), "static/127.0.0.1": say("static")}, trusting("127.0.0.0/8"))
 	for _, header := range []string{"Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3", "Client-IP: 10.1.2.3", "True-Client-IP: 10.1.2.3", "CF-Connecting-IP: 10.1.2.3"} {
@@ -477,7 +478,7 @@ func TestCase40_OtherHeaders(t *testing.T) {
 }
 
 // Ruby listened on 0.0.0.0, whatever it was told.
-func TestCase41_IPv6AndAddress(t *testing.T) {
+func TestListen_IPv6AndAddress(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), "static/::1": say("six"), "static/127.0.0.1": say("four")}
 	free := func(ip string) func(*config.Config) {
@@ -507,7 +508,7 @@ func TestCase41_IPv6AndAddress(t *testing.T) {
 
 // Without -o one socket takes both families, and an IPv4 client keeps its IPv4 name. In a network of its own, so that
 // nobody else is asked in.
-func TestCase41_EveryAddress(t *testing.T) {
+func TestListen_EveryAddress(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a network of its own")
 	}
@@ -596,7 +597,7 @@ func (n network) enter() error {
 	return unix.Setns(int(n.ns.Fd()), unix.CLONE_NEWNET)
 }
 
-func TestCase42_CanonicalAddress(t *testing.T) {
+func TestMachine_CanonicalAddress(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/2001:db8::1": say("six"), "static/203.0.113.9": say("four")}, trusting("127.0.0.0/8"))
 	for value, want := range map[string]string{
@@ -608,9 +609,9 @@ func TestCase42_CanonicalAddress(t *testing.T) {
 	}
 }
 
-// 6. Many at once
+// Many at once.
 
-func TestCase63_OneWinner(t *testing.T) {
+func TestOnce_OneWinner(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "protect/": ""},
 		func(cfg *config.Config) { cfg.OnceMaxPerDay = 0 })
 	c.rest()
@@ -655,7 +656,7 @@ func TestCase63_OneWinner(t *testing.T) {
 	}
 }
 
-func TestCase64_LogSaysWhatWasUsedUp(t *testing.T) {
+func TestOnce_LogSaysWhatWasUsedUp(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	c.wantScript("install")
@@ -696,7 +697,7 @@ func (c *client) wantPrompt() {
 	}
 }
 
-func TestCase65_SlowDownloads(t *testing.T) {
+func TestMany_SlowDownloads(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.sparse("big", 60<<20)
 	c.rest()
@@ -727,7 +728,7 @@ func TestCase65_SlowDownloads(t *testing.T) {
 	all.Wait()
 }
 
-func TestCase66_IdleAndHalfSent(t *testing.T) {
+func TestMany_IdleAndHalfSent(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.rest()
 	for range 20 {
@@ -737,7 +738,7 @@ func TestCase66_IdleAndHalfSent(t *testing.T) {
 	c.wantPrompt()
 }
 
-func TestCase66a_SilentReaders(t *testing.T) {
+func TestMany_SilentReaders(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.sparse("big", 60<<20)
 	c.rest()
@@ -751,7 +752,7 @@ func TestCase66a_SilentReaders(t *testing.T) {
 	c.wantPrompt()
 }
 
-func TestCase66b_MemoryOfDownloads(t *testing.T) {
+func TestMany_MemoryOfDownloads(t *testing.T) {
 	const size = 256 << 20
 	c := serve(t, tree{})
 	c.sparse("big", size)
@@ -788,7 +789,7 @@ func flat(t *testing.T, limit uint64, do func()) {
 	}
 }
 
-// 8. What the files of the project promised
+// What the files of the Ruby PXESrv promised.
 
 func TestPromise_OnceIsUsedUpByTheRequest(t *testing.T) {
 	t.Parallel()

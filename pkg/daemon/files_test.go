@@ -19,9 +19,9 @@ import (
 	"pxesrv/pkg/config"
 )
 
-// Files of the tree, as section 4 of the table of the Ruby PXESrv's behaviour has them.
+// Files of the tree.
 
-func TestCase43_Files(t *testing.T) {
+func TestFiles_Bytes(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": "a", "sub/B.ipxe": say("b"), "sub/blob.bin": "\x00\xff\r\n"})
 	for path, body := range map[string]string{"/default": say("default"), "/sub/A": "a", "/sub/B.ipxe": say("b"), "/sub/blob.bin": "\x00\xff\r\n"} {
@@ -38,7 +38,7 @@ func TestCase43_Files(t *testing.T) {
 }
 
 // Nothing is guessed from what is in a file, and nothing is a page that a browser would run.
-func TestCase44_ContentTypes(t *testing.T) {
+func TestFiles_ContentTypes(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	for name, want := range map[string]string{
@@ -57,7 +57,7 @@ func TestCase44_ContentTypes(t *testing.T) {
 	}
 }
 
-func TestCase45_NoScriptOfAnotherMachine(t *testing.T) {
+func TestFiles_NoScriptOfAnotherMachine(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install", "once/10.0.0.9": "-> ../install", "static/10.0.0.8": canary, "protect/10.0.0.7": canary, "private/x": canary})
 	for _, path := range []string{"/once/127.0.0.1", "/once/10.0.0.9", "/static/10.0.0.8", "/protect/10.0.0.7", "/private/x"} {
@@ -69,7 +69,7 @@ func TestCase45_NoScriptOfAnotherMachine(t *testing.T) {
 	c.wantBody(c.ask("GET", "/install"), say("install")) // its own path is another thing
 }
 
-func TestCase46_DotNames(t *testing.T) {
+func TestFiles_DotNames(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), ".hidden": canary, "sub/.hidden": canary, ".treeinfo": "shown", "sub/.disk/info": "shown"})
 	c.wantStatus(c.ask("GET", "/.hidden"), 404)
@@ -79,7 +79,7 @@ func TestCase46_DotNames(t *testing.T) {
 }
 
 // A link that leads out is an option: paths.allow.
-func TestCase47_LinkOut(t *testing.T) {
+func TestFiles_LinkOut(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), "../outside/x": "text", "link": "-> ../outside/x", "folder": "-> $ROOT/../outside"}
 	c := serve(t, files)
@@ -91,7 +91,7 @@ func TestCase47_LinkOut(t *testing.T) {
 	c.wantBody(c.ask("GET", "/folder/x"), "text")
 }
 
-func TestCase48_Folder(t *testing.T) {
+func TestFiles_Folder(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/file": "text", "sub/index.html": "index", "index.html": "index"})
 	for _, path := range []string{"/", "/sub", "/sub/", "/sub/.", "/sub/file/", "/sub/file/.."} {
@@ -102,7 +102,7 @@ func TestCase48_Folder(t *testing.T) {
 	}
 }
 
-func TestCase49_OtherMethods(t *testing.T) {
+func TestFiles_OtherMethods(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "file": "text"})
 	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"} {
@@ -116,7 +116,7 @@ func TestCase49_OtherMethods(t *testing.T) {
 
 const digits = "0123456789"
 
-func TestCase50_Ranges(t *testing.T) {
+func TestFiles_Ranges(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "file": digits, "empty": ""})
 	for ask, want := range map[string]string{
@@ -164,7 +164,7 @@ func TestCase50_Ranges(t *testing.T) {
 }
 
 // A part from far inside a file that is larger than 4 GiB, without the way there.
-func TestCase50_RangeFarInside(t *testing.T) {
+func TestFiles_RangeFarInside(t *testing.T) {
 	c := serve(t, tree{"default": say("default")})
 	c.sparse("x.iso", 6<<30)
 	f, err := os.OpenFile(filepath.Join(c.root, "x.iso"), os.O_WRONLY, 0)
@@ -187,7 +187,7 @@ func TestCase50_RangeFarInside(t *testing.T) {
 	c.wantLog("msg=file", "status=206", "bytes=10 ")
 }
 
-func TestCase51_Conditions(t *testing.T) {
+func TestFiles_Conditions(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "file": digits})
 	then := time.Date(2026, 3, 1, 12, 0, 0, 5, time.UTC)
@@ -227,7 +227,7 @@ func TestCase51_Conditions(t *testing.T) {
 	}
 }
 
-func TestCase52_NoWayOut(t *testing.T) {
+func TestFiles_NoWayOut(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "../secret": canary, "sub/x": "x"})
 	for _, path := range []string{"/../secret", "/sub/../../secret", "/%2e%2e/secret", "/..%2fsecret", "/%00", "/%ff", "/%zz"} {
@@ -237,7 +237,7 @@ func TestCase52_NoWayOut(t *testing.T) {
 	}
 }
 
-func TestCase53_InsideTheRoot(t *testing.T) {
+func TestFiles_InsideTheRoot(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/A": "a"})
 	for path, body := range map[string]string{"/sub/../default": say("default"), "/./default": say("default"), "//sub///A": "a", "/sub/./A": "a", "/sub/A?x=1": "a"} {
@@ -245,7 +245,7 @@ func TestCase53_InsideTheRoot(t *testing.T) {
 	}
 }
 
-func TestCase54_FileCalledRedirect(t *testing.T) {
+func TestFiles_CalledRedirect(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "redirect": canary, "healthz": canary, "metrics": canary, "local.ipxe": canary, "boot.ipxe": canary})
 	c.wantScript("default")

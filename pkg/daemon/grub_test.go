@@ -16,7 +16,7 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// The routes of GRUB and PXELINUX, as section 5 of the table of the Ruby PXESrv's behaviour has them.
+// The routes of GRUB and PXELINUX.
 
 const grubHere = "grub/2/grub.cfg-7F000001" // of 127.0.0.1
 
@@ -37,7 +37,7 @@ func (c *client) clear(version string, status int, headers ...string) answer {
 	return a
 }
 
-func TestCase55_ClearsItsOwn(t *testing.T) {
+func TestGRUBClear_ItsOwn(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), grubHere: "mine", "grub/2/grub.cfg-7F000002": "not mine", "grub/3/grub.cfg-7F000001": "other version", "grub/2/grub.cfg": "all"})
 	if a := c.ask("GET", "/grub/clear/2"); a.status != 405 || a.header.Get("Allow") != "POST" {
@@ -62,9 +62,8 @@ func TestCase55_ClearsItsOwn(t *testing.T) {
 	}
 }
 
-// TestCase55_Posts: every POST that boots send clears, and its body counts for nothing.
 // A disk that hangs answers when nobody waits any more. What lies there then may be new.
-func TestCase55_TooLate(t *testing.T) {
+func TestGRUBClear_TooLate(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, tree{"default": say("default"), grubHere: "mine"}))
 	c := serveWithin(t, faults.Dir, time.Second)
 	faults.Set(lab.Fault{Under: "grub", Hang: true})
@@ -78,7 +77,8 @@ func TestCase55_TooLate(t *testing.T) {
 	}
 }
 
-func TestCase55_Posts(t *testing.T) {
+// Every POST that boots send clears, and its body counts for nothing.
+func TestGRUBClear_Posts(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	for name, text := range map[string]string{
@@ -110,8 +110,8 @@ func TestCase55_Posts(t *testing.T) {
 	}
 }
 
-// TestCase55_ByGet: as the Ruby PXESrv did, where a site asks for it.
-func TestCase55_ByGet(t *testing.T) {
+// TestGRUBClear_ByGet: as the Ruby PXESrv did, where a site asks for it.
+func TestGRUBClear_ByGet(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), grubHere: "mine"}, func(c *config.Config) { c.CompatGet = true })
 	if a := c.ask("HEAD", "/grub/clear/2"); a.status != 405 || a.header.Get("Allow") != "GET, POST" || !c.has(grubHere) {
@@ -125,8 +125,8 @@ func TestCase55_ByGet(t *testing.T) {
 	c.clear("2", 200)
 }
 
-// TestCase55_TrueClient: it is the file of the machine that asks, whatever headers say, and of the one that a trusted proxy names.
-func TestCase55_TrueClient(t *testing.T) {
+// TestGRUBClear_TrueClient: it is the file of the machine that asks, whatever headers say, and of the one that a trusted proxy names.
+func TestGRUBClear_TrueClient(t *testing.T) {
 	t.Parallel()
 	files := tree{"default": say("default"), grubHere: "mine", "grub/2/grub.cfg-0A000007": "of 10.0.0.7"}
 	c := serve(t, files)
@@ -154,7 +154,7 @@ func TestCase55_TrueClient(t *testing.T) {
 	}
 }
 
-func TestCase56_NothingToClear(t *testing.T) {
+func TestGRUBClear_NothingThere(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "grub/2/grub.cfg": "all", "grub/3/grub.cfg-7F000001/": ""})
 	c.clear("2", 404)
@@ -166,7 +166,7 @@ func TestCase56_NothingToClear(t *testing.T) {
 	c.wantStatus(serve(t, tree{"default": say("default")}).clear("2", 404), 404)
 }
 
-func TestCase57_VersionIsAPlainName(t *testing.T) {
+func TestGRUBClear_VersionIsAPlainName(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "other/grub.cfg-7F000001": "kept", "grub.cfg-7F000001": "kept", "grub/grub.cfg-7F000001": "kept",
@@ -185,9 +185,9 @@ func TestCase57_VersionIsAPlainName(t *testing.T) {
 	}
 }
 
-// TestCase57_Links: a link in the place of the file goes away, and what it leads to stays; a link in the place of a directory is followed
+// TestGRUBClear_Links: a link in the place of the file goes away, and what it leads to stays; a link in the place of a directory is followed
 // only to where anybody may read.
-func TestCase57_Links(t *testing.T) {
+func TestGRUBClear_Links(t *testing.T) {
 	t.Parallel()
 	outside := t.TempDir()
 	put(t, outside, "grub.cfg-7F000001", "kept")
@@ -218,7 +218,7 @@ func TestCase57_Links(t *testing.T) {
 	}
 }
 
-func TestCase58_IPv6(t *testing.T) {
+func TestGRUBClear_IPv6(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "grub/2/grub.cfg-00000001": "kept", "grub/2/grub.cfg-00000000000000000000000000000001": "kept"}, func(c *config.Config) { c.Listen = []string{"[::1]:0"} }).as("::1")
 	if a := c.clear("2", 400); a.body != "only a machine with an IPv4 address has such a file\n" {
@@ -231,8 +231,8 @@ func TestCase58_IPv6(t *testing.T) {
 	}
 }
 
-// TestCase59_Post is the method here; the Ruby PXESrv knew only GET. Where the tree may not be written to, the log says so.
-func TestCase59_Post(t *testing.T) {
+// Where the tree may not be written to, the log says so.
+func TestGRUBClear_ReadOnlyTree(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), grubHere: "mine"})
 	dir := filepath.Join(c.root, "grub/2")
@@ -250,8 +250,8 @@ func TestCase59_Post(t *testing.T) {
 	}
 }
 
-// TestCase60_PxelinuxDefault: the file of the tree, and without one what starts iPXE.
-func TestCase60_PxelinuxDefault(t *testing.T) {
+// TestPxelinux_Default: the file of the tree, and without one what starts iPXE.
+func TestPxelinux_Default(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	if a := c.ask("GET", "/pxelinux.cfg/default"); a.status != 200 || !strings.Contains(a.body, "ipxe.lkrn") {
@@ -261,8 +261,8 @@ func TestCase60_PxelinuxDefault(t *testing.T) {
 	c.wantBody(c.ask("GET", "/pxelinux.cfg/default"), "DEFAULT linux\n")
 }
 
-// TestCase61_PxelinuxMissing: a name that is not there is 404, so PXELINUX asks for its next one.
-func TestCase61_PxelinuxMissing(t *testing.T) {
+// TestPxelinux_Missing: a name that is not there is 404, so PXELINUX asks for its next one.
+func TestPxelinux_Missing(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "pxelinux.cfg/7F000001": "DEFAULT linux\n"})
 	for _, name := range []string{"01-52-54-00-12-34-56", "7F00000", "", "x/default/y"} {
@@ -270,7 +270,7 @@ func TestCase61_PxelinuxMissing(t *testing.T) {
 	}
 }
 
-func TestCase62_Pxelinux(t *testing.T) {
+func TestPxelinux_File(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "pxelinux.cfg/7F000001": "DEFAULT linux\n", "pxelinux.cfg/01-52-54-00-12-34-56": "-> 7F000001"})
 	for _, name := range []string{"7F000001", "01-52-54-00-12-34-56"} {
@@ -278,8 +278,8 @@ func TestCase62_Pxelinux(t *testing.T) {
 	}
 }
 
-// TestCase45_PublicEntries: static/ is read by its path where a site asks for it, and nothing else of machines is.
-func TestCase45_PublicEntries(t *testing.T) {
+// TestFiles_PublicEntries: static/ is read by its path where a site asks for it, and nothing else of machines is.
+func TestFiles_PublicEntries(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "install": say("install"), "static/10.0.0.8": say("eight"), "static/10.0.0.9": "-> ../install", "static/secret": "-> ../private/x",

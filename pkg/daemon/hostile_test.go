@@ -33,7 +33,7 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// The numbers are those of the table of bad inputs and faults, as in rows_test.go. Here somebody means harm.
+// Bad inputs of somebody who means harm; other faults are in faults_test.go.
 
 // canary is in every file that nobody may get.
 const canary = "canary-7f3a"
@@ -92,7 +92,7 @@ func snapshot(t *testing.T, dir string) string {
 	return all.String()
 }
 
-func TestRow21_Traversal(t *testing.T) {
+func TestHostile_Traversal(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "../secret": canary, "../root-evil/secret": canary, "sub/deep/file": "text",
@@ -124,7 +124,7 @@ func TestRow21_Traversal(t *testing.T) {
 	}
 }
 
-func TestRow22_HiddenNames(t *testing.T) {
+func TestHostile_HiddenNames(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), ".git/config": canary, ".git/HEAD": canary, ".GIT/config": canary, "sub/.git/config": canary, ".gitignore": canary, ".env": canary, ".git": "",
@@ -155,7 +155,7 @@ func (files tree) without(name string) tree {
 	return files
 }
 
-func TestRow23_TooLongAndNUL(t *testing.T) {
+func TestHostile_TooLongAndNUL(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/file": "text"})
 	for _, path := range []string{
@@ -199,7 +199,7 @@ func escaped(value string) string {
 // keys are all parameters that become names, or are read at all.
 var keys = []string{"uuid", "serial", "asset", "mac", "macs", "host", "manufacturer", "product", "board", "hostname", "arch", "platform", "try"}
 
-func TestRow24_HostileNames(t *testing.T) {
+func TestHostile_Names(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "../x": say(canary), "x/y": say(canary), "install": say("install"), "static/.keep": "", "protect/.keep": "", "once/127.0.0.9": "-> ../install", "static/127.0.0.9": say("other"),
@@ -234,7 +234,7 @@ func TestRow24_HostileNames(t *testing.T) {
 	}
 }
 
-func TestRow25_NoPlainFile(t *testing.T) {
+func TestFiles_NotAPlainFile(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "sub/": ""})
 	made := []string{"/sub", "/sub/fifo", "/sub/socket", "/link"}
 	for name, mode := range map[string]uint32{"sub/fifo": unix.S_IFIFO, "sub/socket": unix.S_IFSOCK} {
@@ -262,7 +262,7 @@ func TestRow25_NoPlainFile(t *testing.T) {
 }
 
 // A right that is missing, as a file system tells it: this test may run as root, who has them all.
-func TestRow25_NoPermission(t *testing.T) {
+func TestFiles_NoPermission(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, tree{"default": say("default"), "sub/file": canary, "static/127.0.0.2": say("static")}))
 	c := serveAt(t, faults.Dir)
 	c.rest()
@@ -322,7 +322,7 @@ func (o *onlyOf) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestRow26_ReplacedWhileSent(t *testing.T) {
+func TestFiles_ReplacedWhileSent(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20
 	root := plant(t, tree{"default": say("default"), "x.iso": strings.Repeat("A", size)})
@@ -343,7 +343,7 @@ func TestRow26_ReplacedWhileSent(t *testing.T) {
 	}
 }
 
-func TestRow27_TruncatedWhileSent(t *testing.T) {
+func TestFiles_TruncatedWhileSent(t *testing.T) {
 	t.Parallel()
 	const size = 64 << 20
 	c := serve(t, tree{"default": say("default"), "x.iso": ""})
@@ -411,19 +411,19 @@ func slowly(t *testing.T, n int, set ...func(*config.Config)) {
 	}
 }
 
-func TestRow28_SlowConnections(t *testing.T) {
+func TestHostile_SlowConnections(t *testing.T) {
 	t.Parallel()
 	slowly(t, 100, func(c *config.Config) {
 		c.Limits.HeaderTimeout, c.Limits.ReadTimeout, c.Limits.IdleTimeout = time.Second, 3*time.Second, time.Second
 	})
 }
 
-func TestSoakRow28_SlowConnections(t *testing.T) {
+func TestSoakSlowConnections(t *testing.T) {
 	soak(t)
 	slowly(t, 500)
 }
 
-func TestRow29_BigHead(t *testing.T) {
+func TestHostile_BigHead(t *testing.T) {
 	c := serve(t, tree{"default": say("default")})
 	flat(t, 64<<20, func() {
 		c.wantRefused(request("GET", "/redirect", "X-A: "+strings.Repeat("a", 64<<10)), 431)
@@ -435,7 +435,7 @@ func TestRow29_BigHead(t *testing.T) {
 	c.wantScript("default")
 }
 
-func TestRow30_TwoMeanings(t *testing.T) {
+func TestHostile_TwoMeanings(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "file": "text"})
 	inner := "GET /file HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -455,7 +455,7 @@ func TestRow30_TwoMeanings(t *testing.T) {
 	c.wantScript("default")
 }
 
-func TestRow31_TooMuch(t *testing.T) {
+func TestHostile_TooMuch(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": "", "file": strings.Repeat("0123456789abcdef", 1<<16)})
 	c.rest()
 	whole := 1 << 20
@@ -484,7 +484,7 @@ func TestRow31_TooMuch(t *testing.T) {
 	}
 }
 
-func TestRow32_OtherProtocols(t *testing.T) {
+func TestHostile_OtherProtocols(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")}, func(c *config.Config) { c.Limits.HeaderTimeout, c.Limits.ReadTimeout = time.Second, 2*time.Second })
 	hello := "\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03" + strings.Repeat("\x5a", 32) + "\x00\x00\x04\x13\x01\x13\x02\x01\x00\x00\x97" + strings.Repeat("\x00", 151)
@@ -549,7 +549,7 @@ func (c *client) wantOwnLines(inJSON *logBook, requests int) {
 	}
 }
 
-func TestRow34_HostileValues(t *testing.T) {
+func TestHostile_Values(t *testing.T) {
 	t.Parallel()
 	c, inJSON := books(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": ""})
 	c.rest()
@@ -588,7 +588,7 @@ func TestRow34_HostileValues(t *testing.T) {
 	c.wantOwnLines(inJSON, n+files)
 }
 
-func TestRow35_TemplatesAreText(t *testing.T) {
+func TestHostile_TemplatesAreText(t *testing.T) {
 	t.Parallel()
 	script := say("{{7*7}} <%= 7*7 %> ${7*7} #{7*7} {{.Env}}")
 	c, inJSON := books(t, tree{"default": script, "static/.keep": "", "protect/.keep": "", "file": script})
@@ -603,7 +603,7 @@ func TestRow35_TemplatesAreText(t *testing.T) {
 	c.wantOwnLines(inJSON, 2+len(values))
 }
 
-func TestRow36_NothingIsReflected(t *testing.T) {
+func TestHostile_NothingIsReflected(t *testing.T) {
 	t.Parallel()
 	c, inJSON := books(t, tree{"default": say("default"), "file": "text", "static/.keep": "", "protect/.keep": ""})
 	paths := []string{"/redirect", "/redirect?serial=" + canary, "/boot.ipxe", "/local.ipxe", "/file", "/nothing", "/nothing/" + canary, "/healthz", "/readyz", "/metrics", "/../" + canary, "/%zz" + canary}
@@ -631,7 +631,7 @@ func TestRow36_NothingIsReflected(t *testing.T) {
 	c.wantOwnLines(inJSON, len(lines))
 }
 
-func TestRow40_InventedMachines(t *testing.T) {
+func TestHostile_InventedMachines(t *testing.T) {
 	cfg := config.Default()
 	cfg.Root, cfg.Listen = plant(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": ""}), []string{"127.0.0.1:0"}
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
@@ -734,7 +734,7 @@ func withStatic() tree {
 	return files
 }
 
-func TestRow57_OtherFileSystem(t *testing.T) {
+func TestNoOrders_OtherFileSystem(t *testing.T) {
 	needRoot(t)
 	root := plant(t, withStatic())
 	claimed := filepath.Join(root, "once/.claimed")
@@ -756,7 +756,7 @@ func TestRow57_OtherFileSystem(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-func TestRow57_Unwritable(t *testing.T) {
+func TestNoOrders_Unwritable(t *testing.T) {
 	needRoot(t)
 	root := plant(t, withStatic())
 	once := filepath.Join(root, "once")
@@ -774,7 +774,7 @@ func TestRow57_Unwritable(t *testing.T) {
 
 // In a sticky directory of somebody else the daemon can make links, and cannot move those of others. As the file system tells
 // it: the daemon's own trial is refused like an order.
-func TestRow57_Sticky(t *testing.T) {
+func TestNoOrders_Sticky(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, withStatic()))
 	faults.Set(lab.Fault{Ops: lab.OpRename, Err: unix.EPERM})
 	c := serveAt(t, faults.Dir)
@@ -788,7 +788,7 @@ func TestRow57_Sticky(t *testing.T) {
 
 // A stop while a large file is sent and a hundred orders are claimed: the daemon ends within its limits, and each order is in
 // one place; what a machine got is open or served.
-func TestRow59_StopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	t.Parallel()
 	const orders = 100
 	files := tree{"default": say("default"), "install": say("install"), "static/.keep": "", "protect/.keep": ""}
@@ -845,7 +845,7 @@ func TestRow59_StopUnderLoad(t *testing.T) {
 }
 
 // What is nearly sent is finished.
-func TestRow59_DownloadIsFinished(t *testing.T) {
+func TestStop_DownloadIsFinished(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20
 	p := launch(t, plant(t, tree{"default": say("default"), "x.iso": strings.Repeat("A", size)}), nil)
@@ -907,7 +907,7 @@ func (p *program) wantAllWell() {
 	p.wantBody(p.ask("GET", "/file"), "text")
 }
 
-func TestRow60_FewDescriptors(t *testing.T) {
+func TestDescriptors_Few(t *testing.T) {
 	t.Parallel()
 	p := launch(t, plant(t, tree{"default": say("default"), "file": "text"}), []string{"--limits-header-timeout", "1m", "--limits-read-timeout", "1m"},
 		"sh", "-c", `ulimit -n 64; exec "$0" "$@"`)
@@ -918,7 +918,7 @@ func TestRow60_FewDescriptors(t *testing.T) {
 }
 
 // The limit falls below what is open, so that not even one connection more can be accepted.
-func TestRow60_NoDescriptor(t *testing.T) {
+func TestDescriptors_None(t *testing.T) {
 	t.Parallel()
 	p := launch(t, plant(t, tree{"default": say("default"), "file": "text"}), []string{"--limits-header-timeout", "1m", "--limits-read-timeout", "1m"})
 	p.rest()

@@ -10,9 +10,9 @@ import (
 
 const year = 365 * day
 
-// TestRow58_ClockJumps: a clock that jumps by a year, either way, changes the times in names and nothing else. No order is
+// TestClockJumps: a clock that jumps by a year, either way, changes the times in names and nothing else. No order is
 // sent twice, none is lost, and neither the retry nor the brake takes an entry of another time for one of now.
-func TestRow58_ClockJumps(t *testing.T) {
+func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{year, -year, day + time.Minute, -day - time.Minute} {
 		t.Run(jump.String(), func(t *testing.T) {
 			dir := t.TempDir()
@@ -45,7 +45,7 @@ func TestRow58_ClockJumps(t *testing.T) {
 }
 
 // What was granted a year ago does not hold an order now, and is counted as open for people to look at.
-func TestRow58_OldEntries(t *testing.T) {
+func TestClock_OldEntries(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
 	s.MaxPerDay, s.Keep = 3, 90*day
@@ -67,7 +67,7 @@ func TestRow58_OldEntries(t *testing.T) {
 }
 
 // Entries of a clock that was ahead stay in the journal: they are not pruned, and not taken for old open ones.
-func TestRow58_EntriesOfTheFuture(t *testing.T) {
+func TestClock_EntriesOfTheFuture(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
 	s.Keep, s.KeepMax = day, 1
@@ -86,9 +86,9 @@ func TestRow58_EntriesOfTheFuture(t *testing.T) {
 	wantPlaces(t, dir, "../0 open", "../1 served", "../2 served", "../now served")
 }
 
-// TestRow58_BrakeAfterAClockThatWasAhead: what was granted while the clock was a year ahead is not of the last 24 h when it is
+// TestClock_BrakeAfterAClockThatWasAhead: what was granted while the clock was a year ahead is not of the last 24 h when it is
 // right again.
-func TestRow58_BrakeAfterAClockThatWasAhead(t *testing.T) {
+func TestClock_BrakeAfterAClockThatWasAhead(t *testing.T) {
 	s, c := newStore(t.TempDir())
 	s.MaxPerDay = 1
 	c.add(365 * day)

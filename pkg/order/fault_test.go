@@ -193,8 +193,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Row 15: a reply was lost, and the repeated rename says that there is no such order. The winner finds out.
-func TestRow15_ReplayedRename(t *testing.T) {
+// A reply was lost, and the repeated rename says that there is no such order. The winner finds out.
+func TestReplayedRename(t *testing.T) {
 	f := newFaulty(t)
 	f.Set(lab.Replay(1))
 	for i := range 20 {
@@ -248,8 +248,8 @@ func (f *faulty) asks0(s *Store, c *boot.Machine) (boot.Answer, bool) {
 	return a, true
 }
 
-// Row 16: every 7th call of the file system fails.
-func TestRow16_EIO(t *testing.T) {
+// Every 7th call of the file system fails.
+func TestEIO(t *testing.T) {
 	f := newFaulty(t)
 	// Also at each single call of a whole way, one after the other.
 	for nth := 1; nth <= 40; nth++ {
@@ -276,8 +276,8 @@ func TestRow16_EIO(t *testing.T) {
 	t.Log(sum)
 }
 
-// Row 17: what cannot be made to last is not sent.
-func TestRow17_FsyncFails(t *testing.T) {
+// What cannot be made to last is not sent.
+func TestFsyncFails(t *testing.T) {
 	for _, flags := range []bool{true, false} {
 		f := newFaulty(t)
 		faults := []lab.Fault{lab.FsyncDirFails(1)}
@@ -322,9 +322,9 @@ func TestRow17_FsyncFails(t *testing.T) {
 	}
 }
 
-// Row 14: a disk that is full or read only keeps orders from being granted; the machine gets what it would get without, and
+// A disk that is full or read only keeps orders from being granted; the machine gets what it would get without, and
 // the order is granted after the repair.
-func TestRow14_FullAndReadOnly(t *testing.T) {
+func TestFullAndReadOnly(t *testing.T) {
 	for name, fault := range map[string]lab.Fault{
 		"ENOSPC": lab.NoSpace(1), "EROFS": lab.ReadOnly(), "EACCES": {Ops: lab.OpModify, Err: unix.EACCES}, "EPERM": {Ops: lab.OpRename, Err: unix.EPERM},
 		"ESTALE": {Ops: lab.OpRename, Err: unix.ESTALE},

@@ -587,9 +587,9 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestRow19_RootRemovedReclonedSwapped: the root goes, comes back, and is swapped; the next request is right each time,
+// TestRootRemovedReclonedSwapped: the root goes, comes back, and is swapped; the next request is right each time,
 // without a restart.
-func TestRow19_RootRemovedReclonedSwapped(t *testing.T) {
+func TestRootRemovedReclonedSwapped(t *testing.T) {
 	dir := t.TempDir()
 	release := func(n string) lab.Files {
 		return lab.Files{
@@ -718,12 +718,12 @@ func marked(name, rev string) string {
 	return b.String()
 }
 
-// TestRow20_GitCheckoutUnderLoad: while git checks out one revision and the other of 10 000 files, every machine gets the
+// TestGitCheckoutUnderLoad: while git checks out one revision and the other of 10 000 files, every machine gets the
 // script of one of them, whole. A machine with a static entry in both never gets the default.
 //
 // Git updates file by file, and this program promises nothing about several files at once: a machine whose link leads to a
 // profile may get the profile of one revision through the link of the other.
-func TestRow20_GitCheckoutUnderLoad(t *testing.T) {
+func TestGitCheckoutUnderLoad(t *testing.T) {
 	type host struct {
 		query string
 		addr  netip.Addr

@@ -27,10 +27,10 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// The numbers are those of a table of bad inputs and faults, with what is to happen. Mostly it is this: static or default
-// answers, the order stays, and the log says why.
+// Bad inputs and faults. Mostly static or default answers, the order stays,
+// and the log says why.
 
-func TestRow04_OnlyGETUsesUp(t *testing.T) {
+func TestOrder_OnlyGETUsesItUp(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	if a := c.ask("HEAD", "/redirect"); a.status != 200 || a.body != "" {
@@ -45,7 +45,7 @@ func TestRow04_OnlyGETUsesUp(t *testing.T) {
 	c.wantScript("install")
 }
 
-func TestRow05_WholeAnswer(t *testing.T) {
+func TestRedirect_RangeAndConditionsAreIgnored(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
 	for _, h := range []string{"Range: bytes=0-0", "Range: garbage", "If-Modified-Since: " + "Mon, 06 May 2099 07:08:09 GMT", "If-None-Match: *"} {
@@ -54,7 +54,7 @@ func TestRow05_WholeAnswer(t *testing.T) {
 	}
 }
 
-func TestRow06_NoListingsNoEntries(t *testing.T) {
+func TestRedirect_NoListingsNoEntries(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install", "static/127.0.0.1": say("static"), "sub/x": "x"})
 	for _, path := range []string{"/once/127.0.0.1", "/static/127.0.0.1", "/once", "/once/", "/static", "/static/", "/", "/sub", "/sub/", "/once/.claimed/", "/once/.served"} {
@@ -65,13 +65,13 @@ func TestRow06_NoListingsNoEntries(t *testing.T) {
 	c.wantOrder(me, "pending")
 }
 
-func TestRow07_DanglingOrder(t *testing.T) {
+func TestOrder_Dangling(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "once/127.0.0.1": "-> ../nowhere"})
 	c.wantKept("default", "skipped", "../nowhere is not there")
 }
 
-func TestRow08_OrderLeadsToNoFile(t *testing.T) {
+func TestOrder_LeadsToNoFile(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "sub/": "", "loop/a": "-> b", "loop/b": "-> a"})
 	if err := unix.Mkfifo(filepath.Join(c.root, "sub/fifo"), 0o644); err != nil {
@@ -89,7 +89,7 @@ func TestRow08_OrderLeadsToNoFile(t *testing.T) {
 	}
 }
 
-func TestRow09_OrderLeadsToTooMuch(t *testing.T) {
+func TestOrder_LeadsToTooMuch(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": "", "zero": "-> /dev/zero"},
 		func(cfg *config.Config) { cfg.Allow = []string{"/dev"} })
 	c.sparse("large", 8<<30)
@@ -102,7 +102,7 @@ func TestRow09_OrderLeadsToTooMuch(t *testing.T) {
 	}
 }
 
-func TestRow10_OrderLeadsOut(t *testing.T) {
+func TestOrder_LeadsOut(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "../root-evil/x": say("evil"), "../x": say("evil"), "link": "-> ../x", "dir": "-> ..", ".git/x": say("evil"), "private/x": say("evil")})
 	for target, why := range map[string]string{
@@ -115,7 +115,7 @@ func TestRow10_OrderLeadsOut(t *testing.T) {
 	}
 }
 
-func TestRow11_OrderByAbsoluteNameOfTheRoot(t *testing.T) {
+func TestOrder_AbsoluteNameOfTheRoot(t *testing.T) {
 	t.Parallel()
 	real := plant(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> $ROOT/install"})
 	link := filepath.Join(t.TempDir(), "current")
@@ -129,7 +129,7 @@ func TestRow11_OrderByAbsoluteNameOfTheRoot(t *testing.T) {
 	c.wantOrder(me, "served", "served")
 }
 
-func TestRow12_OrderIsAFile(t *testing.T) {
+func TestOrder_IsAFile(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "once/127.0.0.1": say("file")})
 	for range 3 {
@@ -141,7 +141,7 @@ func TestRow12_OrderIsAFile(t *testing.T) {
 	}
 }
 
-// 14. The order cannot be claimed, and is served after the repair.
+// The order cannot be claimed, and is served after the repair.
 
 func installOrder() tree {
 	return tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"}
@@ -154,7 +154,7 @@ func needRoot(t *testing.T) {
 	}
 }
 
-func TestRow14_ReadOnlyMount(t *testing.T) {
+func TestClaim_ReadOnlyMount(t *testing.T) {
 	needRoot(t)
 	c := serve(t, installOrder())
 	once := filepath.Join(c.root, "once")
@@ -173,7 +173,7 @@ func TestRow14_ReadOnlyMount(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-func TestRow14_ImmutableDirectory(t *testing.T) {
+func TestClaim_ImmutableDirectory(t *testing.T) {
 	needRoot(t)
 	const immutable = 0x10 // FS_IMMUTABLE_FL
 	c := serve(t, installOrder())
@@ -197,7 +197,7 @@ func TestRow14_ImmutableDirectory(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-func TestRow14_FullDisk(t *testing.T) {
+func TestClaim_FullDisk(t *testing.T) {
 	needRoot(t)
 	root := plant(t, installOrder())
 	once := filepath.Join(root, "once")
@@ -227,7 +227,7 @@ func TestRow14_FullDisk(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-func TestRow14_NoRoomForTheClaim(t *testing.T) {
+func TestClaim_NoRoom(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir)
 	c.wantLog("listening")
@@ -240,7 +240,7 @@ func TestRow14_NoRoomForTheClaim(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-// 18. The file server hangs.
+// The file server hangs.
 
 // working is the number of decisions and look-ups that have not come back.
 func working() int {
@@ -254,7 +254,7 @@ func working() int {
 	}
 }
 
-func TestRow18_FileServerHangs(t *testing.T) {
+func TestHang_FileServer(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, installOrder()))
 	c := serveWithin(t, faults.Dir, time.Second)
 	c.rest()
@@ -294,7 +294,7 @@ func (c *client) wantInTheEnd(name string) {
 	c.wantOrder(me, "served")
 }
 
-func TestRow18_LateClaimIsGivenBack(t *testing.T) {
+func TestHang_LateClaimIsGivenBack(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, installOrder()))
 	c := serveWithin(t, faults.Dir, 2*time.Second)
 	c.rest() // so that the decision comes to its claim at once
@@ -315,7 +315,7 @@ func TestRow18_LateClaimIsGivenBack(t *testing.T) {
 }
 
 // A stop that is shorter than a decision may be waits for a claim all the same, for as long as the confirmation of an order takes.
-func TestRow18_StopWaitsForTheClaim(t *testing.T) {
+func TestHang_StopWaitsForTheClaim(t *testing.T) {
 	faults := lab.MountFaults(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir, func(cfg *config.Config) { cfg.Limits.Decision, cfg.Limits.Stop = 20*time.Second, 300*time.Millisecond })
 	c.rest()
@@ -377,7 +377,7 @@ func statusOf(t *testing.T, handler http.Handler) func() int {
 	}
 }
 
-func TestRow18_LateGrantIsGivenBack(t *testing.T) {
+func TestHang_LateGrantIsGivenBack(t *testing.T) {
 	site := late{make(stuck), &ends{}}
 	server := &httpd.Server{Site: site, Log: (&logBook{}).logger(), Deadline: 50 * time.Millisecond}
 	if code := statusOf(t, server)(); code != 503 {
@@ -390,7 +390,7 @@ func TestRow18_LateGrantIsGivenBack(t *testing.T) {
 	}
 }
 
-func TestRow18_StuckRequestsAreBounded(t *testing.T) {
+func TestHang_StuckRequestsAreBounded(t *testing.T) {
 	disk := make(stuck)
 	book := &logBook{}
 	server := &httpd.Server{Site: disk, Log: book.logger(), Deadline: 50 * time.Millisecond}
@@ -423,9 +423,9 @@ func TestRow18_StuckRequestsAreBounded(t *testing.T) {
 	}
 }
 
-// 19. The root is another one
+// The root is another one.
 
-func TestRow19_RootSwapped(t *testing.T) {
+func TestRoot_Swapped(t *testing.T) {
 	t.Parallel()
 	one, two := plant(t, tree{"default": say("one"), "static/127.0.0.2": say("static")}), plant(t, tree{"default": say("two"), "static/": ""})
 	link := filepath.Join(t.TempDir(), "current")
@@ -454,7 +454,7 @@ func TestRow19_RootSwapped(t *testing.T) {
 	}
 }
 
-func TestRow19_RootRemovedAndClonedAgain(t *testing.T) {
+func TestRoot_RemovedAndClonedAgain(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("one"), "static/127.0.0.2": say("static"), "protect/127.0.0.3": ""})
 	c.wantScript("one")
@@ -475,9 +475,9 @@ func TestRow19_RootRemovedAndClonedAgain(t *testing.T) {
 	c.as("127.0.0.3").wantScript("default")
 }
 
-// 37, 38, 39. Who is asking
+// Who is asking.
 
-func TestRow37_ForwardingFromAStranger(t *testing.T) {
+func TestMachine_ForwardedByAStranger(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/10.1.2.3": say("other"), "once/10.1.2.3": "-> ../install", "static/": ""}, trusting("127.0.0.9/32"))
 	for _, h := range []string{"X-Forwarded-For: 10.1.2.3", "Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3", "X-Forwarded-For: 10.1.2.3, 127.0.0.9"} {
@@ -493,7 +493,7 @@ func TestRow37_ForwardingFromAStranger(t *testing.T) {
 	}
 }
 
-func TestRow38_ParameterTwice(t *testing.T) {
+func TestMachine_ParameterTwice(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/A1": say("first"), "static/B1": say("second"), "once/A1": "-> ../install", "once/B1": "-> ../install"})
 	c.wantBody(c.redirectQuery("?serial=A1&serial=B1"), say("first"))
@@ -504,7 +504,7 @@ func TestRow38_ParameterTwice(t *testing.T) {
 	c.wantOrder("A1", "served")
 }
 
-func TestRow39_Placeholders(t *testing.T) {
+func TestMachine_Placeholders(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "install": say("install"), "static/127.0.0.1": say("address"), "static/To-Be-Filled-By-O.E.M": say("wrong"), "static/To-Be-Filled-By-O.E.M.": say("wrong"),
