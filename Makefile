@@ -17,10 +17,6 @@ dist source deb rpm: export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 BUILD     = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
             -ldflags '-s -w -X main.release=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)'
 
-# What people use on their own machine, whatever that is.
-PORTABLE = ./cmd/... ./pkg/boot ./pkg/cert ./pkg/check ./pkg/config ./pkg/daemon ./pkg/dhcp ./pkg/hosts ./pkg/httpd ./pkg/ipxe ./pkg/iso \
-           ./pkg/loader ./pkg/media ./pkg/order ./pkg/site ./pkg/tftpd ./pkg/tree
-
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -114,8 +110,8 @@ lint: ## gofmt, staticcheck, and vet for Linux, macOS and Windows
 	@test -z "$$(gofmt -l cmd pkg)" || { echo "gofmt would change:"; gofmt -l cmd pkg; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	GOOS=darwin $(GO) vet $(PORTABLE)
-	GOOS=windows $(GO) vet $(PORTABLE)
+	GOOS=darwin $(GO) vet ./...
+	GOOS=windows $(GO) vet ./...
 
 fmt: ## format the source
 	gofmt -w cmd pkg

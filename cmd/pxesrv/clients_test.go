@@ -17,6 +17,8 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
+	"pxesrv/pkg/lab/servers"
 )
 
 // patience is for one step of a real client on a loaded computer; an idle one needs seconds.
@@ -28,7 +30,7 @@ type room struct {
 	root  string
 	args  []string // more for the daemon
 	addr  string   // of the daemon, the same after a restart
-	proxy *lab.CutProxy
+	proxy *servers.CutProxy
 	cmd   *exec.Cmd
 	log   lockedBuffer
 }
@@ -39,7 +41,7 @@ func newRoom(t *testing.T) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &room{t: t, root: t.TempDir(), addr: addr, proxy: lab.NewCutProxy(t, addr)}
+	r := &room{t: t, root: t.TempDir(), addr: addr, proxy: servers.NewCutProxy(t, addr)}
 	for _, dir := range []string{"once", "static", "protect", "scripts"} {
 		if err := os.Mkdir(filepath.Join(r.root, dir), 0o755); err != nil {
 			t.Fatal(err)
@@ -118,7 +120,7 @@ func (r *room) journal(name string) (claimed, served int) {
 // url is the address of /redirect as a client sees it.
 func (r *room) url() string {
 	_, port, _ := net.SplitHostPort(r.proxy.Addr())
-	return "http://" + net.JoinHostPort(lab.Gateway, port) + "/redirect"
+	return "http://" + net.JoinHostPort(qemu.Gateway, port) + "/redirect"
 }
 
 // lockedBuffer is what a child prints, readable while it runs.
@@ -155,21 +157,21 @@ func answer(name string) string {
 func TestClientsBIOS(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		vm   func(t *testing.T) lab.VM
+		vm   func(t *testing.T) qemu.VM
 	}{
-		{"iPXE 2019", func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
-		{"iPXE 2025", func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"iPXE 2019", func(t *testing.T) qemu.VM { return qemu.VM{NICROM: true} }},
+		{"iPXE 2025", func(t *testing.T) qemu.VM { return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
 			r.write("default", answer("default"))
 			vm := test.vm(t)
-			vm.BootFile, vm.Disk = r.url(), lab.Disk(t)
+			vm.BootFile, vm.Disk = r.url(), qemu.Disk(t)
 			vm.MAC, vm.MAC2 = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02"
 			vm.UUID = "12345678-9abc-def0-1122-aabbccddeeff"
 			vm.Manufacturer, vm.Product, vm.Serial, vm.Asset = "ACME, Inc.", "X 1", "S/N 42&é", "A%7+b?c"
-			m := lab.Start(t, vm)
+			m := qemu.Start(t, vm)
 			gets := func(name string) {
 				t.Helper()
 				m.Expect(`ANSWER-`+name+`\.`, patience)
@@ -218,7 +220,7 @@ func TestClientsBIOS(t *testing.T) {
 			r.write("scripts/long.ipxe", answer("once-cut")+strings.Repeat("# padding\n", 300)+"# CUT-HERE\n"+
 				strings.Repeat("# padding that no socket buffer swallows\n", 5000))
 			r.write("scripts/before.ipxe", answer("once-before"))
-			r.proxy.Cut(1, "CUT-HERE", lab.RST)
+			r.proxy.Cut(1, "CUT-HERE", servers.RST)
 			r.link("../scripts/long.ipxe", "once/S-N-42")
 			gets("once-cut")
 			gets("static-maker-serial")
@@ -245,7 +247,7 @@ func TestClientsBIOS(t *testing.T) {
 			r.write("protect/52:54:00:AB:CD:02", "")
 			m.Expect("Booting the local disk", patience)
 			r.link("../scripts/uuid.ipxe", "once/"+vm.UUID)
-			m.Expect(lab.BootedBIOS, patience)
+			m.Expect(qemu.BootedBIOS, patience)
 			if claimed, served := r.journal(vm.UUID); claimed+served != 1 {
 				t.Errorf("the order of a protected machine was used: %d, %d", claimed, served)
 			}
@@ -288,9 +290,9 @@ func TestClientsUEFI(t *testing.T) {
 			r := newRoom(t)
 			r.write("default", "#!ipxe\necho ANSWER-default.\nchain --replace --autofree local.ipxe\n")
 			if killed {
-				r.proxy.Cut(1<<20, "ANSWER-default", lab.RST)
+				r.proxy.Cut(1<<20, "ANSWER-default", servers.RST)
 			}
-			m := lab.Start(t, lab.VM{UEFI: true, Stick: stick(t), BootFile: r.url(), Disk: lab.Disk(t)})
+			m := qemu.Start(t, qemu.VM{UEFI: true, Stick: stick(t), BootFile: r.url(), Disk: qemu.Disk(t)})
 			if killed {
 				for end := time.Now().Add(patience); r.proxy.Cuts() == 0; time.Sleep(10 * time.Millisecond) {
 					if time.Now().After(end) {
@@ -303,7 +305,7 @@ func TestClientsUEFI(t *testing.T) {
 				m.Expect(`ANSWER-default\.`, patience)
 			}
 			m.Expect("Booting the local disk", patience)
-			m.Expect(lab.BootedUEFI, patience)
+			m.Expect(qemu.BootedUEFI, patience)
 			if strings.Contains(m.Console(), "UiApp") {
 				t.Errorf("the setup menu appeared")
 			}
@@ -320,9 +322,9 @@ func TestClientsExampleTree(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	r.start()
-	m := lab.Start(t, lab.VM{NICROM: true, BootFile: r.url(), Disk: lab.Disk(t)})
+	m := qemu.Start(t, qemu.VM{NICROM: true, BootFile: r.url(), Disk: qemu.Disk(t)})
 	m.Expect("nothing is set for this machine", patience)
-	m.Expect(lab.BootedBIOS, patience)
+	m.Expect(qemu.BootedBIOS, patience)
 
 	// Every script of the tree is one, and is served.
 	err := filepath.WalkDir(r.root, func(name string, d os.DirEntry, err error) error {

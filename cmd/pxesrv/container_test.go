@@ -21,13 +21,15 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/chroot"
+	"pxesrv/pkg/lab/netns"
 )
 
 // No container engine runs in these tests, and none has built the image for them. BuildKit, the builder of Docker, says what it would
 // do (.ci/tools/dockerfile), and the test does that in root folders of Debian: every RUN, COPY and WORKDIR in its order. What
 // differs from a real build:
 //
-//   - the base images are not those of the registry, but minimal Debians of the same release (lab.NewRoot), the one of golang with this
+//   - the base images are not those of the registry, but minimal Debians of the same release (chroot.New), the one of golang with this
 //     computer's Go and make;
 //   - layers and the pull of the base images are not tested, nor an engine's own rules of confinement (seccomp, user namespaces).
 
@@ -176,7 +178,7 @@ func TestContainer(t *testing.T) {
 }
 
 // buildImage does what BuildKit would do, and returns the image's root folder.
-func buildImage(t *testing.T, b built) lab.Root {
+func buildImage(t *testing.T, b built) chroot.Root {
 	t.Helper()
 	steps := map[string]buildOp{}
 	for _, s := range b.Steps {
@@ -189,10 +191,10 @@ func buildImage(t *testing.T, b built) lab.Root {
 		steps[s.Digest] = op
 	}
 	context := buildContext(t, b.Files)
-	roots := map[string]*lab.Root{} // nil: the context
-	taken := map[string]bool{}      // changed by a later step: there are no layers here
-	var do func(digest string) *lab.Root
-	do = func(digest string) *lab.Root {
+	roots := map[string]*chroot.Root{} // nil: the context
+	taken := map[string]bool{}         // changed by a later step: there are no layers here
+	var do func(digest string) *chroot.Root
+	do = func(digest string) *chroot.Root {
 		if r, done := roots[digest]; done {
 			return r
 		}
@@ -201,7 +203,7 @@ func buildImage(t *testing.T, b built) lab.Root {
 			t.Fatalf("no step %s", digest)
 		}
 		// base is the input that the step changes.
-		base := func(i int64) *lab.Root {
+		base := func(i int64) *chroot.Root {
 			if i < 0 {
 				t.Fatal("a stage begins with nothing, which this test has no use for")
 			}
@@ -213,7 +215,7 @@ func buildImage(t *testing.T, b built) lab.Root {
 			taken[from] = true
 			return r
 		}
-		var r *lab.Root
+		var r *chroot.Root
 		switch {
 		case op.Source != nil && strings.HasPrefix(op.Source.Identifier, "local://"):
 		case op.Source != nil:
@@ -257,13 +259,13 @@ func buildImage(t *testing.T, b built) lab.Root {
 }
 
 // source is what stands for an image of the registry.
-func source(t *testing.T, identifier string) lab.Root {
+func source(t *testing.T, identifier string) chroot.Root {
 	t.Helper()
 	switch name, _, _ := strings.Cut(strings.TrimPrefix(identifier, "docker-image://docker.io/library/"), "@"); name {
 	case "debian:13-slim":
-		return lab.NewRoot(t, lab.Debian13)
+		return chroot.New(t, chroot.Debian13)
 	case "golang:1.26-bookworm":
-		r := lab.NewRoot(t, lab.Debian12)
+		r := chroot.New(t, chroot.Debian12)
 		out, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output()
 		if err != nil {
 			t.Fatal(err)
@@ -301,7 +303,7 @@ func buildContext(t *testing.T, files []string) string {
 }
 
 // copyInto copies a file to a name, or into a folder, or what is in a folder into a folder, as COPY does.
-func copyInto(t *testing.T, r lab.Root, src, dest string) {
+func copyInto(t *testing.T, r chroot.Root, src, dest string) {
 	t.Helper()
 	info, err := os.Stat(src)
 	if err != nil {
@@ -326,9 +328,9 @@ func copyInto(t *testing.T, r lab.Root, src, dest string) {
 }
 
 // container is a fresh root folder with what is special about the image: an engine would give each container its layers.
-func container(t *testing.T, from lab.Root) lab.Root {
+func container(t *testing.T, from chroot.Root) chroot.Root {
 	t.Helper()
-	r := lab.NewRoot(t, lab.Debian13)
+	r := chroot.New(t, chroot.Debian13)
 	for _, name := range []string{"/usr/bin/pxesrv", "/usr/lib/ipxe", "/usr/lib/ISOLINUX", "/usr/lib/syslinux", "/srv/pxesrv", "/var/lib/pxesrv"} {
 		copyInto(t, r, from.Path(name), name)
 	}
@@ -336,7 +338,7 @@ func container(t *testing.T, from lab.Root) lab.Root {
 }
 
 // volume is a folder of this computer with what the image has at a place, as an engine fills a new volume.
-func volume(t *testing.T, from lab.Root, name string) string {
+func volume(t *testing.T, from chroot.Root, name string) string {
 	t.Helper()
 	at := filepath.Join(t.TempDir(), "volume")
 	if out, err := exec.Command("cp", "-a", from.Path(name), at).CombinedOutput(); err != nil {
@@ -346,7 +348,7 @@ func volume(t *testing.T, from lab.Root, name string) string {
 }
 
 // ask asks for the script of the computer at this end of the network.
-func ask(t *testing.T, from *lab.Namespace, url string) string {
+func ask(t *testing.T, from *netns.Namespace, url string) string {
 	t.Helper()
 	out, err := from.Command("curl", "-sS", "--max-time", "60", url).CombinedOutput()
 	if err != nil {
@@ -356,7 +358,7 @@ func ask(t *testing.T, from *lab.Namespace, url string) string {
 }
 
 // wantOnce places an order and wants one machine to get it once, from whichever of the servers.
-func wantOnce(t *testing.T, in lab.Root, from *lab.Namespace, name string, urls ...string) {
+func wantOnce(t *testing.T, in chroot.Root, from *netns.Namespace, name string, urls ...string) {
 	t.Helper()
 	const target = "install/debian-12.ipxe"
 	in.Run("/usr/bin/pxesrv", "once", "place", name, target)
@@ -378,7 +380,7 @@ func wantOnce(t *testing.T, in lab.Root, from *lab.Namespace, name string, urls 
 }
 
 // lowPorts lets every user of a network have ports below 1024, as Docker does in a container's own network.
-func lowPorts(t *testing.T, n *lab.Namespace) {
+func lowPorts(t *testing.T, n *netns.Namespace) {
 	t.Helper()
 	if out, err := n.Command("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -388,8 +390,8 @@ func lowPorts(t *testing.T, n *lab.Namespace) {
 // containerPatience is how long a daemon may take to come up.
 const containerPatience = time.Minute
 
-func testImage(t *testing.T, built lab.Root, im containerImage) {
-	n := lab.NewNetwork(t)
+func testImage(t *testing.T, built chroot.Root, im containerImage) {
+	n := netns.NewNetwork(t)
 	machine := n.Host("10.77.0.9")
 	lowPorts(t, &n.Namespace)
 	r := container(t, built)
@@ -407,7 +409,7 @@ func testImage(t *testing.T, built lab.Root, im containerImage) {
 	d := in.With("PXESRV_TFTP=:69").Start(command[0], command[1:]...)
 	d.Expect("msg=listening.*4567", containerPatience)
 	d.Expect("msg=listening.*udp", containerPatience)
-	const url = "http://" + lab.NetworkAddr + ":4567"
+	const url = "http://" + netns.NetworkAddr + ":4567"
 
 	status := in.Run("sh", "-c", "cat /proc/$(grep -lx pxesrv /proc/[0-9]*/comm | cut -d/ -f3)/status")
 	for _, want := range []string{
@@ -431,11 +433,11 @@ func testImage(t *testing.T, built lab.Root, im containerImage) {
 	if got := ask(t, machine, url+"/redirect"); got != string(example) {
 		t.Errorf("a machine gets %q", got)
 	}
-	if got := ask(t, machine, "tftp://"+lab.NetworkAddr+"/autoexec.ipxe"); !strings.HasPrefix(got, "#!ipxe\n") || !strings.Contains(got, url) {
+	if got := ask(t, machine, "tftp://"+netns.NetworkAddr+"/autoexec.ipxe"); !strings.HasPrefix(got, "#!ipxe\n") || !strings.Contains(got, url) {
 		t.Errorf("by TFTP it gets %q", got)
 	}
 	for _, name := range []string{"ipxe.efi", "snponly.efi", "undionly.kpxe", "ipxe.lkrn"} {
-		for _, u := range []string{url + "/ipxe/" + name, "tftp://" + lab.NetworkAddr + "/" + name} {
+		for _, u := range []string{url + "/ipxe/" + name, "tftp://" + netns.NetworkAddr + "/" + name} {
 			if got := ask(t, machine, u); got != r.Read("/usr/lib/ipxe/"+name) {
 				t.Errorf("%s is not the distribution's, but %d bytes", u, len(got))
 			}
@@ -464,8 +466,8 @@ func testImage(t *testing.T, built lab.Root, im containerImage) {
 
 // testNoRights has a tree of the host whose once/ was not given to the container's group: nobody gets another answer than without it,
 // the order stays, and who looks is told.
-func testNoRights(t *testing.T, built lab.Root, im containerImage) {
-	n := lab.NewNetwork(t)
+func testNoRights(t *testing.T, built chroot.Root, im containerImage) {
+	n := netns.NewNetwork(t)
 	machine := n.Host("10.77.0.9")
 	r := container(t, built)
 	tree := volume(t, built, "/srv/pxesrv")
@@ -479,7 +481,7 @@ func testNoRights(t *testing.T, built lab.Root, im containerImage) {
 	d := in.Start(im.Config.Entrypoint[0], im.Config.Cmd...)
 	d.Expect("msg=listening", containerPatience)
 	d.Expect("level=WARN msg=\"?once", containerPatience)
-	if got := ask(t, machine, "http://"+lab.NetworkAddr+":4567/redirect"); got != "#!ipxe\necho default\n" {
+	if got := ask(t, machine, "http://"+netns.NetworkAddr+":4567/redirect"); got != "#!ipxe\necho default\n" {
 		t.Errorf("a machine gets %q", got)
 	}
 	if _, err := os.Lstat(filepath.Join(tree, "once/10.77.0.9")); err != nil {
@@ -526,7 +528,7 @@ func readExample(t *testing.T, name string) string {
 	return readFile(t, filepath.Join("../../examples/container", name))
 }
 
-func testCompose(t *testing.T, built lab.Root, im containerImage) {
+func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 	text := readExample(t, "compose.yaml")
 	for what, text := range map[string]string{"as it is": text, "with every setting": optional.ReplaceAllString(text, "$1")} {
 		t.Run(what, func(t *testing.T) {
@@ -544,7 +546,7 @@ func testCompose(t *testing.T, built lab.Root, im containerImage) {
 			if _, err := os.Stat(filepath.Join("../../examples/container", s.Build, "Dockerfile")); err != nil {
 				t.Error(err)
 			}
-			n := lab.NewNetwork(t)
+			n := netns.NewNetwork(t)
 			machine := n.Host("192.0.2.9")
 			if out, err := n.Command("ip", "addr", "add", "192.0.2.1/24", "dev", "br0").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -683,7 +685,7 @@ func kubeObjects(t *testing.T, program, file string) (objects []kubeObject, err 
 
 // testKubernetes runs the pods of the example beside each other: with its ConfigMap as the kubelet lays it out, its shared volume, its
 // variables, and those that a Service of the same name would add.
-func testKubernetes(t *testing.T, built lab.Root, im containerImage) {
+func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 	program := buildTool(t, "kubernetes")
 	objects, err := kubeObjects(t, program, "../../examples/container/kubernetes.yaml")
 	if err != nil {
@@ -752,14 +754,14 @@ func testKubernetes(t *testing.T, built lab.Root, im containerImage) {
 	}
 	swap("..2026_11_22_10_00_00.1", func(_, text string) string { return text })
 
-	n := lab.NewNetwork(t)
+	n := netns.NewNetwork(t)
 	machine := n.Host("10.77.0.9")
 	var urls []string
-	var pods []lab.Root
-	var servers []*lab.Server
+	var pods []chroot.Root
+	var servers []*netns.Server
 	// start makes the root folder of a container of a pod.
-	start := func(c kubeContainer, at *lab.Namespace) lab.Root {
-		r := lab.NewRoot(t, lab.Debian13)
+	start := func(c kubeContainer, at *netns.Namespace) chroot.Root {
+		r := chroot.New(t, chroot.Debian13)
 		copyInto(t, r, built.Path("/usr/bin/pxesrv"), "/usr/bin/pxesrv")
 		for _, m := range c.VolumeMounts {
 			how := "rw"

@@ -11,32 +11,35 @@ import (
 	"testing"
 
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/netns"
+	"pxesrv/pkg/lab/qemu"
+	"pxesrv/pkg/lab/servers"
 )
 
 // hall is a network with a daemon that answers HTTP and TFTP on it, and a DHCP server with the lines that pxesrv prints: what
 // a machine meets that is switched on.
 type hall struct {
 	t       *testing.T
-	network *lab.Network
+	network *netns.Network
 	root    string
-	daemon  *lab.Server
+	daemon  *netns.Server
 }
 
 // hallURL is the daemon in every hall.
-const hallURL = "http://" + lab.NetworkAddr + ":4567"
+const hallURL = "http://" + netns.NetworkAddr + ":4567"
 
 // newHall makes one with these files in the tree. The loaders are those of Debian 13, found as on a Debian server.
 func newHall(t *testing.T, files map[string]string) *hall {
 	t.Helper()
-	h := &hall{t: t, network: lab.NewNetwork(t)}
+	h := &hall{t: t, network: netns.NewNetwork(t)}
 	all := map[string]string{"once/.gitignore": "", "default": answer("default")}
 	for name, text := range files {
 		all[name] = text
 	}
 	h.root = bootTree(t, all)
 	h.daemon = h.network.Start("pxesrv", "serve", "--root", h.root, "--listen", strings.TrimPrefix(hallURL, "http://"),
-		"--tftp="+lab.NetworkAddr+":69", "--loaders-dirs", filepath.Dir(lab.IPXE(t, "undionly.kpxe")))
-	h.daemon.Expect(`msg=listening address=`+lab.NetworkAddr+`:4567`, patience)
+		"--tftp="+netns.NetworkAddr+":69", "--loaders-dirs", filepath.Dir(lab.IPXE(t, "undionly.kpxe")))
+	h.daemon.Expect(`msg=listening address=`+netns.NetworkAddr+`:4567`, patience)
 	return h
 }
 
@@ -58,7 +61,7 @@ func (h *hall) dhcp(kind, more string) {
 	h.t.Helper()
 	args := []string{"dhcp", kind, "--url", hallURL, "--subnet", "10.77.0.0/24"}
 	if kind == "dnsmasq-proxy" {
-		lab.StartDHCP(h.t, "dnsmasq", h.network.Host("10.77.0.2").Inside(), "eth0",
+		servers.StartDHCP(h.t, "dnsmasq", h.network.Host("10.77.0.2").Inside(), "eth0",
 			[]byte("port=0\ndhcp-range=10.77.0.100,10.77.0.199,255.255.255.0,1h\n"))
 	} else {
 		args = append(args, "--range", "10.77.0.100-10.77.0.199")
@@ -67,7 +70,7 @@ func (h *hall) dhcp(kind, more string) {
 	if err != nil {
 		h.t.Fatalf("pxesrv %s: %v", strings.Join(args, " "), err)
 	}
-	lab.StartDHCP(h.t, kind, h.network.Inside(), "br0", append(lines, more...))
+	servers.StartDHCP(h.t, kind, h.network.Inside(), "br0", append(lines, more...))
 }
 
 // The machines. Their identity is the same everywhere.
@@ -76,12 +79,12 @@ const (
 	hallMAC  = "52:54:00:ab:cd:01"
 )
 
-func (h *hall) machine() lab.VM {
-	return lab.VM{Network: h.network, UUID: hallUUID, MAC: hallMAC, Serial: "S42", Disk: lab.Disk(h.t)}
+func (h *hall) machine() qemu.VM {
+	return qemu.VM{Network: h.network, UUID: hallUUID, MAC: hallMAC, Serial: "S42", Disk: qemu.Disk(h.t)}
 }
 
 // nicROM is a BIOS machine whose network card has the iPXE of 2019 in it, as QEMU's cards do.
-func (h *hall) nicROM() lab.VM {
+func (h *hall) nicROM() qemu.VM {
 	vm := h.machine()
 	vm.NICROM = true
 	return vm
@@ -91,7 +94,7 @@ func (h *hall) nicROM() lab.VM {
 // not say so. It asks DHCP with another user class, fetches the boot file by TFTP, and runs it as any PXE would, with the
 // programming interface of PXE below it. The proxy's dnsmasq does not say the boot file at once, but asks to choose from a menu:
 // 1408 is the one item of it for a BIOS, type 0x8005, in the byte order that this iPXE has. What it sends as option 175 is iPXE's own, and the lines do not look at it.
-func (h *hall) biosPXE() lab.VM {
+func (h *hall) biosPXE() qemu.VM {
 	vm := h.machine()
 	vm.Kernel = lab.IPXE(h.t, "ipxe.lkrn")
 	vm.Initrd = filepath.Join(h.t.TempDir(), "pxe")
@@ -114,13 +117,13 @@ prompt PXE ended
 }
 
 // uefiPXE is a UEFI machine that boots by PXE, and uefiHTTP one that boots by HTTP.
-func (h *hall) uefiPXE() lab.VM {
+func (h *hall) uefiPXE() qemu.VM {
 	vm := h.machine()
 	vm.UEFI, vm.NetBoot = true, true
 	return vm
 }
 
-func (h *hall) uefiHTTP() lab.VM {
+func (h *hall) uefiHTTP() qemu.VM {
 	vm := h.uefiPXE()
 	vm.Args = []string{"-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=no"}
 	return vm
@@ -160,7 +163,7 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		h := newHall(t, identified)
 		h.dhcp("kea", "")
-		m := lab.Start(t, h.nicROM())
+		m := qemu.Start(t, h.nicROM())
 		m.Expect(`ANSWER-uuid\.`, patience)
 		h.asked("msg=identification path=/redirect ", "msg=redirect "+hallUUID)
 	})
@@ -169,21 +172,21 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		h := newHall(t, identified)
 		h.dhcp("dnsmasq", "")
-		m := lab.Start(t, h.biosPXE())
+		m := qemu.Start(t, h.biosPXE())
 		m.Expect(`PLAIN-PXE undionly.kpxe from 10.77.0.1`, patience)
 		m.Expect(`ANSWER-uuid\.`, patience)
 		h.asked(byTFTP("undionly.kpxe"), "msg=identification path=/redirect ", "msg=redirect "+hallUUID)
 
 		// The machine goes on asking, and in the end boots its own disk.
 		h.protect()
-		m.Expect(lab.BootedBIOS, patience)
+		m.Expect(qemu.BootedBIOS, patience)
 	})
 
 	t.Run("BIOS, PXE, dnsmasq beside a DHCP server", func(t *testing.T) {
 		t.Parallel()
 		h := newHall(t, identified)
 		h.dhcp("dnsmasq-proxy", "")
-		m := lab.Start(t, h.biosPXE())
+		m := qemu.Start(t, h.biosPXE())
 		m.Expect(`PLAIN-PXE undionly.kpxe from 10.77.0.1`, patience)
 		m.Expect(`ANSWER-uuid\.`, patience)
 		h.asked(byTFTP("undionly.kpxe"), "msg=redirect "+hallUUID)
@@ -198,7 +201,7 @@ func TestFirmware(t *testing.T) {
 			h.copyIn("/usr/lib/PXELINUX/"+program, program)
 			h.copyIn("/usr/lib/syslinux/modules/bios/ldlinux.c32", "ldlinux.c32")
 			h.dhcp("dnsmasq", "dhcp-boot=tag:!ipxe,"+program+"\n")
-			m := lab.Start(t, h.biosPXE())
+			m := qemu.Start(t, h.biosPXE())
 			m.Expect(`PLAIN-PXE `+program, patience)
 			m.Expect(`PXELINUX`, patience)
 			m.Expect(`ANSWER-uuid\.`, patience)
@@ -211,10 +214,10 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		h := newHall(t, map[string]string{"static/" + hallUUID: "#!ipxe\necho ANSWER-uuid.\nchain --replace --autofree /local.ipxe\n"})
 		h.dhcp("kea", "")
-		m := lab.Start(t, h.uefiPXE())
+		m := qemu.Start(t, h.uefiPXE())
 		m.Expect(`ANSWER-uuid\.`, patience)
 		m.Expect("Booting the local disk", patience)
-		m.Expect(lab.BootedUEFI, patience)
+		m.Expect(qemu.BootedUEFI, patience)
 		if strings.Contains(m.Console(), "UiApp") {
 			t.Errorf("the setup menu appeared")
 		}
@@ -225,7 +228,7 @@ func TestFirmware(t *testing.T) {
 		t.Parallel()
 		h := newHall(t, identified)
 		h.dhcp("dnsmasq", "")
-		m := lab.Start(t, h.uefiHTTP())
+		m := qemu.Start(t, h.uefiHTTP())
 		m.Expect(`ANSWER-uuid\.`, patience)
 		h.asked("method=HEAD path=/ipxe.efi ", "method=GET path=/ipxe.efi ", "msg=identification path=/autoexec.ipxe ", "msg=redirect "+hallUUID)
 	})
@@ -236,13 +239,13 @@ func TestFirmware(t *testing.T) {
 		h := newHall(t, identified)
 		h.copyIn(lab.GRUB(t), "core.efi")
 		h.dhcp("dnsmasq", "dhcp-boot=tag:!ipxe,core.efi\n")
-		m := lab.Start(t, h.uefiPXE())
+		m := qemu.Start(t, h.uefiPXE())
 		m.Expect(`ANSWER-uuid\.`, patience)
 		h.asked(byTFTP("core.efi"), byTFTP("grub.cfg"), byTFTP("snponly.efi"), "msg=redirect "+hallUUID)
 
 		// iPXE comes back to GRUB, which boots the disk.
 		h.protect()
-		m.Expect(lab.BootedUEFI, patience)
+		m.Expect(qemu.BootedUEFI, patience)
 	})
 }
 
@@ -254,10 +257,10 @@ func TestTwoMachines(t *testing.T) {
 	h.dhcp("dnsmasq", "dhcp-host=52:54:00:ab:cd:11,10.77.0.11\ndhcp-host=52:54:00:ab:cd:12,10.77.0.12\n")
 	one, two := h.nicROM(), h.nicROM()
 	one.MAC, two.MAC = "52:54:00:ab:cd:11", "52:54:00:ab:cd:12"
-	first, second := lab.Start(t, one), lab.Start(t, two)
+	first, second := qemu.Start(t, one), qemu.Start(t, two)
 	first.Expect(`ANSWER-eleven\.`, patience)
 	second.Expect(`ANSWER-twelve\.`, patience)
-	for m, other := range map[*lab.Machine]string{first: "ANSWER-twelve.", second: "ANSWER-eleven."} {
+	for m, other := range map[*qemu.Machine]string{first: "ANSWER-twelve.", second: "ANSWER-eleven."} {
 		if strings.Contains(m.Console(), other) {
 			t.Errorf("a machine got %s", other)
 		}
@@ -270,14 +273,14 @@ func TestSoakDHCP(t *testing.T) {
 		t.Skip("long: make soak")
 	}
 	for _, kind := range []string{"isc", "kea", "dnsmasq", "dnsmasq-proxy"} {
-		for firmware, vm := range map[string]func(h *hall) lab.VM{
+		for firmware, vm := range map[string]func(h *hall) qemu.VM{
 			"iPXE in the card": (*hall).nicROM, "BIOS PXE": (*hall).biosPXE, "UEFI PXE": (*hall).uefiPXE, "UEFI HTTP Boot": (*hall).uefiHTTP,
 		} {
 			t.Run(fmt.Sprintf("%s, %s", kind, firmware), func(t *testing.T) {
 				t.Parallel()
 				h := newHall(t, map[string]string{"static/" + hallUUID: answer("uuid")})
 				h.dhcp(kind, "")
-				lab.Start(t, vm(h)).Expect(`ANSWER-uuid\.`, patience)
+				qemu.Start(t, vm(h)).Expect(`ANSWER-uuid\.`, patience)
 			})
 		}
 	}

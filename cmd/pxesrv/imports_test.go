@@ -22,7 +22,14 @@ pkg/cert    -                            # certificates are files; who serves wi
 pkg/config  ipxe                         # values that were checked, a boot server as a host's is; what they mean is other packages' business
 pkg/iso     -                            # bytes of an image from bytes of loaders and of a script
 pkg/dhcp    -                            # lines for other people's servers are texts
-pkg/lab     -                            # machines and broken disks for tests; it must not know what it tests
+pkg/lab     -                            # trees, loaders and logs of tests; nothing of the lab may know what it tests
+pkg/lab/chroot  lab lab/internal/process lab/netns  # root folders of Debian
+pkg/lab/faultfs lab                      # broken disks
+pkg/lab/internal/process -               # children that end with the test
+pkg/lab/netns   lab lab/internal/process # networks
+pkg/lab/pki     -                        # certificates
+pkg/lab/qemu    lab lab/internal/process lab/netns  # machines
+pkg/lab/servers lab lab/internal/process # DHCP servers, nginx, a proxy
 pkg/order   boot tree                    # orders are rules of the decision that move links
 pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
 pkg/loader  ipxe                         # boot loaders: where they are, and what a build of iPXE can do for a script
@@ -38,7 +45,7 @@ cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site
 // What of the standard library and of others only some may import.
 var reserved = []struct {
 	path string   // and everything below it
-	only []string // packages that may
+	only []string // packages that may, and those below them
 	not  []string // packages that may not
 	why  string
 }{
@@ -59,7 +66,7 @@ var reserved = []struct {
 	{"github.com/pires/go-proxyproto", []string{"pkg/httpd"}, nil, "one place reads the PROXY protocol"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
 	{"github.com/ulikunitz/xz", []string{"pkg/loader"}, nil, "one place looks into builds of iPXE"},
-	{"github.com/hanwen/go-fuse", []string{"pkg/lab"}, nil, "broken disks are for tests"},
+	{"github.com/hanwen/go-fuse", []string{"pkg/lab/faultfs"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},
 }
 
@@ -134,7 +141,7 @@ func TestImports(t *testing.T) {
 				if imported != r.path && !strings.HasPrefix(imported, r.path+"/") {
 					continue
 				}
-				if slices.Contains(r.not, pkg) || r.only != nil && !slices.Contains(r.only, pkg) {
+				if slices.Contains(r.not, pkg) || r.only != nil && !slices.ContainsFunc(r.only, func(p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") }) {
 					t.Errorf("%s imports %s: %s", path.Join(pkg, name), imported, r.why)
 				}
 			}

@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/netns"
+	"pxesrv/pkg/lab/pki"
+	"pxesrv/pkg/lab/qemu"
 	"pxesrv/pkg/loader"
 )
 
@@ -108,7 +111,7 @@ func TestISOOldEFI(t *testing.T) {
 // seen is the address of the daemon as a machine sees it.
 func (r *room) seen() string {
 	_, port, _ := net.SplitHostPort(r.addr)
-	return "http://" + net.JoinHostPort(lab.Gateway, port)
+	return "http://" + net.JoinHostPort(qemu.Gateway, port)
 }
 
 // logged waits for a line of the daemon's log.
@@ -122,7 +125,7 @@ func (r *room) logged(pattern string) {
 	}
 }
 
-const bootedLocal = lab.BootedBIOS + "|" + lab.BootedUEFI
+const bootedLocal = qemu.BootedBIOS + "|" + qemu.BootedUEFI
 
 // isoBoot is a machine that always boots from its image: its iPXE, its firmware and its medium.
 type isoBoot struct {
@@ -172,7 +175,7 @@ func bootISOs(t *testing.T, all []isoBoot) {
 			if out, err := exec.Command("pxesrv", "once", "place", "--root", r.root, "web1", "scripts/install.ipxe").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			vm := lab.VM{UEFI: c.uefi, MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: lab.Disk(t),
+			vm := qemu.VM{UEFI: c.uefi, MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: qemu.Disk(t),
 				Args: []string{"-action", "reboot=reset"}}
 			switch c.medium {
 			case "CD":
@@ -182,7 +185,7 @@ func bootISOs(t *testing.T, all []isoBoot) {
 			default:
 				vm.CD = r.streams(isoCSV, "web1", strings.HasSuffix(c.medium, "signed"))
 			}
-			m := lab.Start(t, vm)
+			m := qemu.Start(t, vm)
 			defer m.Stop()
 
 			// The first boot gets the order, the second is an ordinary one.
@@ -213,7 +216,7 @@ func bootISOs(t *testing.T, all []isoBoot) {
 }
 
 // fallsBack waits until a machine shows why it has no script and boots its disk, and prints how long that took.
-func (r *room) fallsBack(m *lab.Machine, name, what, shows string) {
+func (r *room) fallsBack(m *qemu.Machine, name, what, shows string) {
 	r.t.Helper()
 	m.Expect("Host "+name+", ", patience)
 	began := time.Now()
@@ -237,7 +240,7 @@ func TestISOFallsBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
-			m := lab.Start(t, lab.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: lab.Disk(t),
+			m := qemu.Start(t, qemu.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: qemu.Disk(t),
 				USB: filepath.Join(r.isos(isoCSV, c.build), c.host+".iso")})
 			defer m.Stop()
 			r.fallsBack(m, c.host, c.name, c.shows)
@@ -276,7 +279,7 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 	if err := os.WriteFile(list, []byte(isoNeeds), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cert, key := lab.NewCA(t, "site CA").Files(lab.Certificate{Hosts: []string{lab.NetworkAddr6, lab.NetworkAddr}})
+	cert, key := pki.NewCA(t, "site CA").Files(pki.Certificate{Hosts: []string{netns.NetworkAddr6, netns.NetworkAddr}})
 	for _, build := range builds {
 		isos := filepath.Join(dir, build)
 		args := append([]string{"iso", "--csv", list, "--out", isos, "--tries", "1"}, isoLoaders(t, build)...)
@@ -287,7 +290,7 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 			for _, uefi := range firmware {
 				t.Run(map[bool]string{false: "BIOS ", true: "UEFI "}[uefi]+build+" "+name, func(t *testing.T) {
 					t.Parallel()
-					n := lab.NewNetwork(t)
+					n := netns.NewNetwork(t)
 					root := bootTree(t, map[string]string{"once/.gitignore": "", "default": "#!ipxe\necho AN-ORDINARY-DAY\nexit\n",
 						"scripts/install": "#!ipxe\necho INSTALLS-" + name + "\nsleep 1\nreboot\n"})
 					if err := os.Symlink("../scripts/install", filepath.Join(root, "once", name)); err != nil {
@@ -295,8 +298,8 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 					}
 					daemon := n.Start("pxesrv", "serve", "--root", root, "--listen", ":4567", "--tls-listen", ":4568", "--tls-cert", cert, "--tls-key", key)
 					daemon.Expect(`msg=listening .* speaks=https`, patience)
-					m := lab.Start(t, lab.VM{UEFI: uefi, Network: n, VLAN: map[string]int{"all1": 5, "vlan1": 5}[name],
-						CD: filepath.Join(isos, name+".iso"), Disk: lab.Disk(t), Args: []string{"-action", "reboot=reset"}})
+					m := qemu.Start(t, qemu.VM{UEFI: uefi, Network: n, VLAN: map[string]int{"all1": 5, "vlan1": 5}[name],
+						CD: filepath.Join(isos, name+".iso"), Disk: qemu.Disk(t), Args: []string{"-action", "reboot=reset"}})
 					defer m.Stop()
 					if name == "all1" || name == "https1" {
 						m.Expect(name+": asking https://", patience)
@@ -336,17 +339,17 @@ func bootSecure(t *testing.T, name string, withShim, signed bool, shows string) 
 		r.write("default", "#!ipxe\necho SECURELY-BOOTED\nexit 1\n")
 		efi := lab.IPXE2(t, "ipxe.efi")
 		if signed {
-			efi = lab.Sign(t, efi)
+			efi = qemu.Sign(t, efi)
 		}
 		iso := filepath.Join(t.TempDir(), "web1.iso")
 		args := []string{"iso", "--name", "web1", "--address", "10.0.2.15/24", "--server", r.seen(), "--efi", efi, "--lkrn", lab.IPXE2(t, "ipxe.lkrn"), "-o", iso}
 		if withShim {
-			args = append(args, "--shim", lab.Sign(t, "/usr/lib/shim/shimx64.efi"))
+			args = append(args, "--shim", qemu.Sign(t, "/usr/lib/shim/shimx64.efi"))
 		}
 		if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
-		m := lab.Start(t, lab.VM{UEFI: true, SecureBoot: true, CD: iso})
+		m := qemu.Start(t, qemu.VM{UEFI: true, SecureBoot: true, CD: iso})
 		defer m.Stop()
 		m.Expect(shows, patience)
 	})

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"testing"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 )
 
 // TestPictures makes the pictures of docs/iso.md. It is no test, and takes port 4567, so it runs only when asked to:
@@ -29,7 +29,7 @@ func TestPictures(t *testing.T) {
 	r := newRoom(t)
 	r.addr = "127.0.0.1:4567"
 	dir := r.isos("name,mac,address,gateway,server\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,http://10.0.0.5:4567\n", "2025")
-	vm := lab.VM{CD: filepath.Join(dir, "web1.iso"), MAC: "52:54:00:12:34:55", Disk: lab.Disk(t), Args: []string{"-vga", "std",
+	vm := qemu.VM{CD: filepath.Join(dir, "web1.iso"), MAC: "52:54:00:12:34:55", Disk: qemu.Disk(t), Args: []string{"-vga", "std",
 		"-netdev", "user,id=office,net=10.0.0.0/24,host=10.0.0.5", "-device", "e1000,netdev=office,mac=52:54:00:12:34:56,addr=9,romfile="}}
 	const script = "#!ipxe\necho\necho Installing Debian 12 on web1, which erases its disk\n" +
 		"echo The next boot is an ordinary one again\nsleep 600\n"
@@ -49,7 +49,7 @@ func TestPictures(t *testing.T) {
 			r.start()
 		}
 		vm.UEFI = p.uefi
-		m := lab.Start(t, vm)
+		m := qemu.Start(t, vm)
 		m.Expect(p.last, patience)
 		shot := filepath.Join(t.TempDir(), "screen.png")
 		m.Screenshot(shot)

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 )
 
 // Orders and protection on a real NFS: the kernel's server and three mounts of it with caches of their own, in a whole Debian. The
@@ -53,7 +53,7 @@ func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 	for _, options := range sets {
 		t.Run("options "+options, func(t *testing.T) {
 			test, _, _ := strings.Cut(t.Name(), "/")
-			out := lab.Debian{
+			out := qemu.Debian{
 				Files: map[string]string{"pxesrv.test": program},
 				Limit: nfsPatience(orders) + 5*time.Minute,
 				Script: fmt.Sprintf("mkdir /srv/shared\nTMPDIR=/srv/shared %s='%s' ./pxesrv.test -test.v -test.timeout 0 -test.run '^%s$'\n",

@@ -18,7 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/pki"
+	"pxesrv/pkg/lab/servers"
 )
 
 // nginxRoom is a tree that two daemons serve behind an nginx with one of the example files.
@@ -28,7 +29,7 @@ type nginxRoom struct {
 	url     string // of nginx
 	secure  string // of nginx, by TLS
 	direct  string // of the first daemon, beside nginx
-	ca      *lab.CA
+	ca      *pki.CA
 	daemons [2]*exec.Cmd
 	logs    [2]lockedBuffer
 }
@@ -41,8 +42,8 @@ func newNginxRoom(t *testing.T, file string, files map[string]string, args ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &nginxRoom{t: t, root: bootTree(t, files), ca: lab.NewCA(t, "site")}
-	cert, key := r.ca.Files(lab.Certificate{})
+	r := &nginxRoom{t: t, root: bootTree(t, files), ca: pki.NewCA(t, "site")}
+	cert, key := r.ca.Files(pki.Certificate{})
 	var pairs []string
 	free := map[string]string{}
 	for _, addr := range []string{"10.0.0.10:80", "10.0.0.10:443", "10.0.0.11:4567", "10.0.0.11:4568", "10.0.0.12:4567", "10.0.0.12:4568"} {
@@ -75,7 +76,7 @@ func newNginxRoom(t *testing.T, file string, files map[string]string, args ...st
 	for i := range r.logs {
 		r.logged(i, "msg=listening")
 	}
-	lab.StartNginx(t, strings.NewReplacer(pairs...).Replace(string(text)))
+	servers.StartNginx(t, strings.NewReplacer(pairs...).Replace(string(text)))
 	return r
 }
 

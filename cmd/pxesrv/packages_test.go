@@ -18,6 +18,10 @@ import (
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/chroot"
+	"pxesrv/pkg/lab/netns"
+	"pxesrv/pkg/lab/qemu"
+	"pxesrv/pkg/lab/servers"
 )
 
 // oldVersion is what the packages are upgraded from: the same source with another configuration file.
@@ -70,15 +74,15 @@ func outside(t *testing.T, name string, args ...string) string {
 
 // A computer is a small Debian in a network of its own, on which packages are tried. Nothing leads out of that network.
 type computer struct {
-	lab.Root
+	chroot.Root
 	t       *testing.T
-	network *lab.Network
+	network *netns.Network
 }
 
 func newComputer(t *testing.T, system string) *computer {
 	t.Helper()
-	n := lab.NewNetwork(t)
-	return &computer{lab.NewRoot(t, system).In(&n.Namespace), t, n}
+	n := netns.NewNetwork(t)
+	return &computer{chroot.New(t, system).In(&n.Namespace), t, n}
 }
 
 // bring copies a file of the test to /tmp/NAME.
@@ -170,7 +174,7 @@ func (c *computer) unitLine(key string) string {
 }
 
 // serve starts the daemon as systemd would: the unit's command line, as its user and with its umask.
-func (c *computer) serve() *lab.Server {
+func (c *computer) serve() *netns.Server {
 	c.t.Helper()
 	line := append([]string{"-c", "umask " + c.unitLine("UMask") + `; exec "$@"`, "sh"}, strings.Fields(c.unitLine("ExecStart"))...)
 	d := c.As(c.unitLine("User")).Start("sh", line...)
@@ -248,8 +252,8 @@ func (c *computer) use() string {
 		c.t.Errorf("once place says %q", out)
 	}
 	lines := c.Run("pxesrv", "dhcp", "dnsmasq", "--url", hallURL, "--subnet", "10.77.0.0/24", "--range", "10.77.0.100-10.77.0.199")
-	dhcp := lab.StartDHCP(c.t, "dnsmasq", c.network.Inside(), "br0", []byte(lines))
-	m := lab.Start(c.t, lab.VM{Network: c.network, Kernel: lab.IPXE(c.t, "ipxe.lkrn"), MAC: hallMAC})
+	dhcp := servers.StartDHCP(c.t, "dnsmasq", c.network.Inside(), "br0", []byte(lines))
+	m := qemu.Start(c.t, qemu.VM{Network: c.network, Kernel: lab.IPXE(c.t, "ipxe.lkrn"), MAC: hallMAC})
 	m.Expect(`ANSWER-order\.`, patience)
 	m.Expect(`ANSWER-default\.`, patience)
 	m.Stop()
@@ -309,7 +313,7 @@ func TestDebianPackage(t *testing.T) {
 	if out, err := exec.Command("lintian", "--allow-root", "--fail-on=error,warning", now).CombinedOutput(); err != nil {
 		t.Errorf("lintian: %v (run 'make deps')\n%s", err, out)
 	}
-	c := newComputer(t, lab.Debian12)
+	c := newComputer(t, chroot.Debian12)
 	c.bring(old, "old.deb")
 	c.bring(now, "new.deb")
 	install := func(file string) {
@@ -389,7 +393,7 @@ func TestDebianPackage(t *testing.T) {
 	c.rights(rightsOfInstalled)
 
 	// A newer Debian.
-	c = newComputer(t, lab.Debian13)
+	c = newComputer(t, chroot.Debian13)
 	c.bring(now, "new.deb")
 	install("/tmp/new.deb")
 	c.has(enabled)
@@ -422,7 +426,7 @@ func TestRPM(t *testing.T) {
 			t.Errorf("the package needs %s", need)
 		}
 	}
-	c := newComputer(t, lab.Debian12)
+	c := newComputer(t, chroot.Debian12)
 	asked := c.systemctl()
 	rpm := func(args ...string) {
 		t.Helper()

@@ -22,7 +22,8 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
+	"pxesrv/pkg/lab/netns"
 )
 
 // The units of systemd/, without a systemd that runs: its own tools judge them, and the daemon runs as they say in a mount namespace
@@ -390,7 +391,7 @@ func TestUnits_Confined(t *testing.T) {
 	}
 	built := buildDaemon(t)
 	t.Run("own ports", func(t *testing.T) {
-		net := lab.NewNetwork(t)
+		net := netns.NewNetwork(t)
 		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service", inside: net.Inside(),
 			settings: "port: 80\ntftp: [\":69\"]\n", http: "127.0.0.1", tftp: "127.0.0.1"}
 		c.run(func(status string) {
@@ -932,8 +933,8 @@ func TestActivation_OtherProcess(t *testing.T) {
 // while, since it would only be started again.
 func TestWatchdog_DiskHangs(t *testing.T) {
 	t.Parallel()
-	faults := lab.MountFaults(t, bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
-	faults.Set(lab.Hang(0))
+	faults := faultfs.Mount(t, bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
+	faults.Set(faultfs.Hang(0))
 	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
 	addr, port := freeAddr(t)
 	d := runDaemon(t, addr, "", []string{"NOTIFY_SOCKET=" + manager.path, "WATCHDOG_USEC=900000"},
@@ -942,7 +943,7 @@ func TestWatchdog_DiskHangs(t *testing.T) {
 	n := manager.expect(0, `^READY=1\nSTATUS=not ready: the tree was not looked at yet; serving `)
 	faults.Set()
 	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
-	faults.Set(lab.Hang(0))
+	faults.Set(faultfs.Hang(0))
 	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=not ready: the disk hangs: the last look at the tree ended \d+s ago; serving `)
 	for range 5 {
 		n = manager.expect(n, `^WATCHDOG=1`)

@@ -18,6 +18,10 @@ import (
 	"time"
 
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/netns"
+	"pxesrv/pkg/lab/pki"
+	"pxesrv/pkg/lab/qemu"
+	"pxesrv/pkg/lab/servers"
 )
 
 // hasLogged waits for a line of the daemon's log that matches.
@@ -32,7 +36,7 @@ func (r *room) hasLogged(pattern string) {
 }
 
 // newTLSRoom is a room whose daemon answers HTTPS as well, at the address of /redirect that is returned.
-func newTLSRoom(t *testing.T, ca *lab.CA) (r *room, url string) {
+func newTLSRoom(t *testing.T, ca *pki.CA) (r *room, url string) {
 	t.Helper()
 	r = newRoom(t)
 	r.stop(os.Interrupt)
@@ -40,22 +44,22 @@ func newTLSRoom(t *testing.T, ca *lab.CA) (r *room, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key := ca.Files(lab.Certificate{Hosts: []string{lab.Gateway}})
+	cert, key := ca.Files(pki.Certificate{Hosts: []string{qemu.Gateway}})
 	r.args = []string{"--tls-listen", at, "--tls-cert", cert, "--tls-key", key}
 	r.start()
 	_, port, _ := net.SplitHostPort(at)
-	return r, "https://" + net.JoinHostPort(lab.Gateway, port) + "/redirect"
+	return r, "https://" + net.JoinHostPort(qemu.Gateway, port) + "/redirect"
 }
 
 // TestTLSBoot boots the iPXE of Debian 13 over HTTPS, under a UEFI firmware that trusts the site's own CA: who the machine is, an
 // order, and what it always boots. Then it asks servers that it cannot trust; what it says of each stands in docs/tls.md.
 func TestTLSBoot(t *testing.T) {
 	t.Parallel()
-	ca, stranger := lab.NewCA(t, "site CA"), lab.NewCA(t, "another CA")
-	here := []string{lab.Gateway, "127.0.0.1"}
+	ca, stranger := pki.NewCA(t, "site CA"), pki.NewCA(t, "another CA")
+	here := []string{qemu.Gateway, "127.0.0.1"}
 
 	// Servers that are wrong, each in its way.
-	wrong := func(from *lab.CA, want lab.Certificate, auth tls.ClientAuthType) string {
+	wrong := func(from *pki.CA, want pki.Certificate, auth tls.ClientAuthType) string {
 		t.Helper()
 		cert, key := from.Issue(want)
 		pair, err := tls.X509KeyPair(cert, key)
@@ -72,16 +76,16 @@ func TestTLSBoot(t *testing.T) {
 		go s.Serve(l)
 		t.Cleanup(func() { s.Close() })
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		return "https://" + net.JoinHostPort(lab.Gateway, port) + "/"
+		return "https://" + net.JoinHostPort(qemu.Gateway, port) + "/"
 	}
 	year := 365 * 24 * time.Hour
 	servers := []struct{ name, url, says string }{
-		{"unknown", wrong(stranger, lab.Certificate{Hosts: here}, 0), `Permission denied \(https://ipxe.org/0216eb8f\)`},
-		{"expired", wrong(ca, lab.Certificate{Hosts: here, Begins: -2 * year, Ends: -year}, 0), `Permission denied \(https://ipxe.org/0216e48f\)`},
-		{"early", wrong(ca, lab.Certificate{Hosts: here, Begins: year, Ends: 2 * year}, 0), `Permission denied \(https://ipxe.org/0216e48f\)`},
-		{"name", wrong(ca, lab.Certificate{Hosts: []string{"boot.example"}}, 0), `Permission denied \(https://ipxe.org/0216ea8f\)`},
-		{"ecdsa", wrong(ca, lab.Certificate{Hosts: here, ECDSA: true}, 0), `Operation not permitted \(https://ipxe.org/410de18f\)`},
-		{"client", wrong(ca, lab.Certificate{Hosts: here}, tls.RequireAndVerifyClientCert), `Operation not permitted \(https://ipxe.org/410de18f\)`},
+		{"unknown", wrong(stranger, pki.Certificate{Hosts: here}, 0), `Permission denied \(https://ipxe.org/0216eb8f\)`},
+		{"expired", wrong(ca, pki.Certificate{Hosts: here, Begins: -2 * year, Ends: -year}, 0), `Permission denied \(https://ipxe.org/0216e48f\)`},
+		{"early", wrong(ca, pki.Certificate{Hosts: here, Begins: year, Ends: 2 * year}, 0), `Permission denied \(https://ipxe.org/0216e48f\)`},
+		{"name", wrong(ca, pki.Certificate{Hosts: []string{"boot.example"}}, 0), `Permission denied \(https://ipxe.org/0216ea8f\)`},
+		{"ecdsa", wrong(ca, pki.Certificate{Hosts: here, ECDSA: true}, 0), `Operation not permitted \(https://ipxe.org/410de18f\)`},
+		{"client", wrong(ca, pki.Certificate{Hosts: here}, tls.RequireAndVerifyClientCert), `Operation not permitted \(https://ipxe.org/410de18f\)`},
 	}
 	ask := "#!ipxe\necho ANSWER-static.\n"
 	for _, s := range servers {
@@ -96,7 +100,7 @@ func TestTLSBoot(t *testing.T) {
 	if err := os.Symlink("../scripts/install", filepath.Join(r.root, "once", uuid)); err != nil {
 		t.Fatal(err)
 	}
-	m := lab.Start(t, lab.VM{UEFI: true, Stick: stick(t), UUID: uuid, BootFile: url, Args: ca.EnrollArgs()})
+	m := qemu.Start(t, qemu.VM{UEFI: true, Stick: stick(t), UUID: uuid, BootFile: url, Args: ca.EnrollArgs()})
 	m.Expect(`ANSWER-once\.`, patience)
 	m.Expect(`ANSWER-static\.`, patience)
 	r.hasLogged(`msg=identification .*peer=127.0.0.1`)
@@ -114,8 +118,8 @@ func TestTLSBoot(t *testing.T) {
 // TestTLSBootBIOS: the iPXE of Debian 13 for a BIOS speaks TLS, and does not trust a site's own CA, which nobody can give it.
 func TestTLSBootBIOS(t *testing.T) {
 	t.Parallel()
-	r, url := newTLSRoom(t, lab.NewCA(t, "site CA"))
-	m := lab.Start(t, lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn"), BootFile: url})
+	r, url := newTLSRoom(t, pki.NewCA(t, "site CA"))
+	m := qemu.Start(t, qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn"), BootFile: url})
 	m.Expect(`Permission denied \(https://ipxe.org/0216eb3c\)`, patience)
 	r.hasLogged(`reason=closed-in-handshake`)
 }
@@ -124,11 +128,11 @@ func TestTLSBootBIOS(t *testing.T) {
 // the server has no other port open. The lines of DHCP are those for an https:// URL.
 func TestTLSFirmware(t *testing.T) {
 	t.Parallel()
-	ca := lab.NewCA(t, "site CA")
-	h := &hall{t: t, network: lab.NewNetwork(t)}
+	ca := pki.NewCA(t, "site CA")
+	h := &hall{t: t, network: netns.NewNetwork(t)}
 	h.root = bootTree(t, map[string]string{"once/.gitignore": "", "default": answer("default"), "static/" + hallUUID: answer("uuid")})
-	cert, key := ca.Files(lab.Certificate{Hosts: []string{lab.NetworkAddr}})
-	const at = lab.NetworkAddr + ":4567"
+	cert, key := ca.Files(pki.Certificate{Hosts: []string{netns.NetworkAddr}})
+	const at = netns.NetworkAddr + ":4567"
 	h.daemon = h.network.Start("pxesrv", "serve", "--root", h.root, "--listen", "127.0.0.1:4567", "--tls-listen", at, "--tls-cert", cert, "--tls-key", key,
 		"--loaders-dirs", filepath.Dir(lab.IPXE(t, "undionly.kpxe")))
 	h.daemon.Expect(`msg=listening address=`+at+` .* speaks=https`, patience)
@@ -136,10 +140,10 @@ func TestTLSFirmware(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lab.StartDHCP(t, "dnsmasq", h.network.Inside(), "br0", lines)
+	servers.StartDHCP(t, "dnsmasq", h.network.Inside(), "br0", lines)
 	vm := h.uefiHTTP()
 	vm.Args = append(vm.Args, ca.EnrollArgs()...)
-	m := lab.Start(t, vm)
+	m := qemu.Start(t, vm)
 	m.Expect(`URI: https://10.77.0.1:4567/ipxe.efi`, patience)
 	m.Expect(`ANSWER-uuid\.`, patience)
 	h.asked("msg=file method=GET path=/ipxe.efi status=200", "msg=identification path=/autoexec.ipxe", "msg=redirect "+hallUUID)

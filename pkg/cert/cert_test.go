@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/pki"
 )
 
 func write(t *testing.T, name string, text []byte) {
@@ -27,9 +27,9 @@ func write(t *testing.T, name string, text []byte) {
 
 // TestRead: each thing that is wrong has words of its own, and the file's name is in them.
 func TestRead(t *testing.T) {
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Issue(lab.Certificate{})
-	ecCert, ecKey := ca.Issue(lab.Certificate{ECDSA: true})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Issue(pki.Certificate{})
+	ecCert, ecKey := ca.Issue(pki.Certificate{ECDSA: true})
 	encrypted, err := exec.Command("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes128", "-pass", "pass:x").Output()
 	if err != nil {
 		t.Fatalf("openssl: %v (run 'make deps')", err)
@@ -84,7 +84,7 @@ func TestRead(t *testing.T) {
 // TestRead_Swapped reads while the key's name leads to a file, to another with other rights, and to a pipe that nobody writes to, in
 // turn. What is said of it is true of one of them, and reading waits for nobody.
 func TestRead_Swapped(t *testing.T) {
-	cert, key := lab.NewCA(t, "site").Files(lab.Certificate{})
+	cert, key := pki.NewCA(t, "site").Files(pki.Certificate{})
 	dir := filepath.Dir(key)
 	text, err := os.ReadFile(key)
 	if err != nil {
@@ -142,7 +142,7 @@ func TestRead_Swapped(t *testing.T) {
 
 // TestRead_Rights: a file that this user may not read. Root may read everything, so one thread becomes somebody else.
 func TestRead_Rights(t *testing.T) {
-	cert, key := lab.NewCA(t, "site").Files(lab.Certificate{})
+	cert, key := pki.NewCA(t, "site").Files(pki.Certificate{})
 	for name, mode := range map[string]os.FileMode{cert: 0o644, key: 0, filepath.Dir(cert): 0o755, filepath.Dir(filepath.Dir(cert)): 0o755} {
 		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
@@ -162,25 +162,25 @@ func TestRead_Rights(t *testing.T) {
 
 // TestWarnings says what works, but not for everybody, or not for long.
 func TestWarnings(t *testing.T) {
-	ca, other := lab.NewCA(t, "site"), lab.NewCA(t, "other")
+	ca, other := pki.NewCA(t, "site"), pki.NewCA(t, "other")
 	day := 24 * time.Hour
 	for _, test := range []struct {
 		name string
-		want lab.Certificate
+		want pki.Certificate
 		more []byte // of the chain
 		mode os.FileMode
 		say  string // "": nothing
 	}{
-		{"fine", lab.Certificate{}, nil, 0o600, ""},
-		{"fifteen days", lab.Certificate{Ends: 15*day + time.Hour}, nil, 0o600, ""},
-		{"thirteen days", lab.Certificate{Ends: 13*day + time.Hour}, nil, 0o600, "ends in 13 days, on "},
-		{"hours", lab.Certificate{Ends: time.Hour}, nil, 0o600, "ends within a day, on "},
-		{"expired", lab.Certificate{Ends: -time.Hour}, nil, 0o600, "expired on "},
-		{"early", lab.Certificate{Begins: time.Hour}, nil, 0o600, "is not valid before "},
-		{"ECDSA", lab.Certificate{ECDSA: true}, nil, 0o600, "has a key of type ECDSA: many builds of iPXE"},
-		{"no names", lab.Certificate{Hosts: []string{}}, nil, 0o600, "names no server (subjectAltName)"},
-		{"gap in the chain", lab.Certificate{}, other.PEM(), 0o600, `number 2 in it ("CN=other") did not sign number 1 ("CN=server")`},
-		{"open key", lab.Certificate{}, nil, 0o644, "can be read by everybody on this computer"},
+		{"fine", pki.Certificate{}, nil, 0o600, ""},
+		{"fifteen days", pki.Certificate{Ends: 15*day + time.Hour}, nil, 0o600, ""},
+		{"thirteen days", pki.Certificate{Ends: 13*day + time.Hour}, nil, 0o600, "ends in 13 days, on "},
+		{"hours", pki.Certificate{Ends: time.Hour}, nil, 0o600, "ends within a day, on "},
+		{"expired", pki.Certificate{Ends: -time.Hour}, nil, 0o600, "expired on "},
+		{"early", pki.Certificate{Begins: time.Hour}, nil, 0o600, "is not valid before "},
+		{"ECDSA", pki.Certificate{ECDSA: true}, nil, 0o600, "has a key of type ECDSA: many builds of iPXE"},
+		{"no names", pki.Certificate{Hosts: []string{}}, nil, 0o600, "names no server (subjectAltName)"},
+		{"gap in the chain", pki.Certificate{}, other.PEM(), 0o600, `number 2 in it ("CN=other") did not sign number 1 ("CN=server")`},
+		{"open key", pki.Certificate{}, nil, 0o644, "can be read by everybody on this computer"},
 	} {
 		cert, key := ca.Files(test.want)
 		text, _ := os.ReadFile(cert)
@@ -201,11 +201,11 @@ func TestWarnings(t *testing.T) {
 // TestLook: a certificate that was renewed is in force, in every way in which tools replace files. What cannot be used replaces
 // nothing, and is told of once.
 func TestLook(t *testing.T) {
-	ca := lab.NewCA(t, "site")
+	ca := pki.NewCA(t, "site")
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	// As Kubernetes mounts a secret: links into a folder behind a link, which is swapped.
-	generation := func(name string, want lab.Certificate) {
+	generation := func(name string, want pki.Certificate) {
 		cert, key := ca.Issue(want)
 		if err := os.Mkdir(at(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -217,7 +217,7 @@ func TestLook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	generation("..one", lab.Certificate{Name: "one"})
+	generation("..one", pki.Certificate{Name: "one"})
 	os.Symlink("..data/tls.crt", at("tls.crt"))
 	os.Symlink("..data/tls.key", at("tls.key"))
 	var s Store
@@ -238,19 +238,19 @@ func TestLook(t *testing.T) {
 		}
 	}
 	look(false, "one", "")
-	generation("..two", lab.Certificate{Name: "two"})
+	generation("..two", pki.Certificate{Name: "two"})
 	look(true, "two", "")
 	look(false, "two", "")
 
 	// The certificate comes before its key: no word of it when the key is there in time.
-	cert, key := ca.Issue(lab.Certificate{Name: "three", ECDSA: true})
+	cert, key := ca.Issue(pki.Certificate{Name: "three", ECDSA: true})
 	os.WriteFile(at("..two/tls.crt"), cert, 0o600)
 	look(false, "two", "")
 	os.WriteFile(at("..two/tls.key"), key, 0o600)
 	look(true, "three", "")
 
 	// It stays wrong: said once, until it is right.
-	cert, key = ca.Issue(lab.Certificate{Name: "four"})
+	cert, key = ca.Issue(pki.Certificate{Name: "four"})
 	os.WriteFile(at("..two/tls.crt"), cert, 0o600)
 	look(false, "three", "")
 	look(false, "three", "the wrong one")
@@ -263,7 +263,7 @@ func TestLook(t *testing.T) {
 	look(true, "four", "")
 
 	// One that counts is not replaced by one that does not, and the other way round it is.
-	generation("..five", lab.Certificate{Name: "five", Ends: -time.Hour})
+	generation("..five", pki.Certificate{Name: "five", Ends: -time.Hour})
 	look(false, "four", "")
 	look(false, "four", "expired on ")
 	late := time.Now().Add(400 * 24 * time.Hour)

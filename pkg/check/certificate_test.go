@@ -11,13 +11,14 @@ import (
 	"pxesrv/pkg/check"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/pki"
 )
 
 // TestCertificate: what the daemon would not start with, what clients refuse, and what ends soon.
 func TestCertificate(t *testing.T) {
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Files(lab.Certificate{})
-	_, other := ca.Files(lab.Certificate{ECDSA: true})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Files(pki.Certificate{})
+	_, other := ca.Files(pki.Certificate{ECDSA: true})
 	day := 24 * time.Hour
 	for _, test := range []struct {
 		cert, key string

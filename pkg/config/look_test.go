@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // TestCheck_Hangs: a disk that does not answer is told after a moment, with its name, and when it answers again.
@@ -21,12 +21,12 @@ func TestCheck_Hangs(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(source, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	disk := lab.MountFaults(t, source)
+	disk := faultfs.Mount(t, source)
 	for what, c := range map[string]Config{
 		"the document root " + disk.Dir + " does not answer": {Root: disk.Dir},
 		"or of the state directory, does not answer":         {Root: t.TempDir(), State: disk.Dir + "/sub"},
 	} {
-		disk.Set(lab.Hang(0))
+		disk.Set(faultfs.Hang(0))
 		over := time.AfterFunc(time.Minute, func() { disk.Set() }) // nothing ends a process that waits for such a disk
 		var hangs *Hangs
 		if err := c.Check(); !errors.As(err, &hangs) || !strings.Contains(err.Error(), what) {

@@ -13,7 +13,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // How an order ends: served when the client's TCP acknowledged all of it, open when it did not, pending when not one byte
@@ -151,10 +151,10 @@ func TestDelivery_SilentReader(t *testing.T) {
 
 // The client goes away while the claim is made: it is given back, because nothing was sent.
 func TestDelivery_GoneDuringTheClaim(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, installOrder()))
+	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir)
 	c.rest()
-	faults.Set(lab.Hang(lab.OpRename))
+	faults.Set(faultfs.Hang(faultfs.OpRename))
 	conn := c.dial()
 	io.WriteString(conn, request("GET", "/redirect"))
 	if !eventually(func() bool { return faults.Hanging() > 0 }) {

@@ -24,7 +24,7 @@ import (
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/ipxe"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // Bad inputs and faults. Mostly static or default answers, the order stays,
@@ -228,12 +228,12 @@ func TestClaim_FullDisk(t *testing.T) {
 }
 
 func TestClaim_NoRoom(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, installOrder()))
+	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir)
 	c.wantLog("listening")
-	faults.Set(lab.NoSpace(1))
+	faults.Set(faultfs.NoSpace(1))
 	c.wantKept("default", "skipped", "could not be claimed and stays", "no space left on device")
-	faults.Set(lab.ReadOnly())
+	faults.Set(faultfs.ReadOnly())
 	c.wantKept("default", "skipped", "could not be claimed and stays", "read-only file system")
 	faults.Set()
 	c.wantScript("install")
@@ -255,10 +255,10 @@ func working() int {
 }
 
 func TestHang_FileServer(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, installOrder()))
+	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveWithin(t, faults.Dir, time.Second)
 	c.rest()
-	faults.Set(lab.Hang(0))
+	faults.Set(faultfs.Hang(0))
 	for range 2 {
 		for _, path := range []string{"/redirect", "/default"} {
 			a := c.ask("GET", path)
@@ -295,11 +295,11 @@ func (c *client) wantInTheEnd(name string) {
 }
 
 func TestHang_LateClaimIsGivenBack(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, installOrder()))
+	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveWithin(t, faults.Dir, 2*time.Second)
 	c.rest() // so that the decision comes to its claim at once
-	for _, op := range []lab.Op{lab.OpRename, lab.OpFsyncDir} {
-		faults.Set(lab.Hang(op))
+	for _, op := range []faultfs.Op{faultfs.OpRename, faultfs.OpFsyncDir} {
+		faults.Set(faultfs.Hang(op))
 		c.wantStatus(c.redirect(), 503)
 		if faults.Hanging() != 1 {
 			t.Fatalf("%d operations hang, want the claim's", faults.Hanging())
@@ -316,10 +316,10 @@ func TestHang_LateClaimIsGivenBack(t *testing.T) {
 
 // A stop that is shorter than a decision may be waits for a claim all the same, for as long as the confirmation of an order takes.
 func TestHang_StopWaitsForTheClaim(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, installOrder()))
+	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir, func(cfg *config.Config) { cfg.Limits.Decision, cfg.Limits.Stop = 20*time.Second, 300*time.Millisecond })
 	c.rest()
-	faults.Set(lab.Hang(lab.OpRename))
+	faults.Set(faultfs.Hang(faultfs.OpRename))
 	asked := c.dial()
 	defer asked.Close()
 	io.WriteString(asked, "GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // The routes of GRUB and PXELINUX.
@@ -64,9 +64,9 @@ func TestGRUBClear_ItsOwn(t *testing.T) {
 
 // A disk that hangs answers when nobody waits any more. What lies there then may be new.
 func TestGRUBClear_TooLate(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, tree{"default": say("default"), grubHere: "mine"}))
+	faults := faultfs.Mount(t, plant(t, tree{"default": say("default"), grubHere: "mine"}))
 	c := serveWithin(t, faults.Dir, time.Second)
-	faults.Set(lab.Fault{Under: "grub", Hang: true})
+	faults.Set(faultfs.Fault{Under: "grub", Hang: true})
 	c.clear("2", 503)
 	faults.Set()
 	if !eventually(func() bool { return working() == 0 }) {

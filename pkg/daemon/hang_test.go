@@ -13,18 +13,18 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // hanging is the configuration of a root that hangs, and what is said of it.
-func hanging(t *testing.T, disk *lab.Faults, set func(*config.Config)) (config.Config, *config.Hangs) {
+func hanging(t *testing.T, disk *faultfs.Faults, set func(*config.Config)) (config.Config, *config.Hangs) {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Root, cfg.Listen, cfg.State, cfg.Limits.Decision = disk.Dir, []string{"127.0.0.1:0"}, t.TempDir(), 100*time.Millisecond
 	if set != nil {
 		set(&cfg)
 	}
-	disk.Set(lab.Hang(0))
+	disk.Set(faultfs.Hang(0))
 	var hangs *config.Hangs
 	if err := cfg.Check(); !errors.As(err, &hangs) {
 		t.Fatalf("the disk hangs, and the check says: %v", err)
@@ -35,7 +35,7 @@ func hanging(t *testing.T, disk *lab.Faults, set func(*config.Config)) (config.C
 // TestStart_DiskHangs: after a power cut the daemon may be there before its file server. It tells machines so, and answers them as soon
 // as it can.
 func TestStart_DiskHangs(t *testing.T) {
-	disk := lab.MountFaults(t, plant(t, tree{"default": say("default")}))
+	disk := faultfs.Mount(t, plant(t, tree{"default": say("default")}))
 	cfg, hangs := hanging(t, disk, nil)
 	c := start(t, cfg, func(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return (&Daemon{Config: c, Hangs: hangs, Log: log}).Run(ctx)
@@ -53,7 +53,7 @@ func TestStart_DiskHangs(t *testing.T) {
 
 // TestStart_WrongBehindTheHang: what the start could not see is seen later, and ends the daemon then.
 func TestStart_WrongBehindTheHang(t *testing.T) {
-	disk := lab.MountFaults(t, plant(t, tree{"default": say("default")}))
+	disk := faultfs.Mount(t, plant(t, tree{"default": say("default")}))
 	cfg, hangs := hanging(t, disk, func(c *config.Config) { c.State = filepath.Join(c.Root, "state") })
 	log, ended := &logBook{}, make(chan error, 1)
 	go func() { ended <- (&Daemon{Config: cfg, Hangs: hangs, Log: log.logger()}).Run(t.Context()) }()
@@ -101,7 +101,7 @@ func TestCheckLate(t *testing.T) {
 
 // TestReload_DiskHangs: a configuration whose root hangs is not taken, and while that is found out the old one answers.
 func TestReload_DiskHangs(t *testing.T) {
-	disk := lab.MountFaults(t, plant(t, tree{"default": say("two")}))
+	disk := faultfs.Mount(t, plant(t, tree{"default": say("two")}))
 	hangup, asked := make(chan os.Signal), make(chan struct{}, 2)
 	cfg := config.Default()
 	cfg.Root, cfg.Listen, cfg.State = plant(t, tree{"default": say("one")}), []string{"127.0.0.1:0"}, t.TempDir()
@@ -114,7 +114,7 @@ func TestReload_DiskHangs(t *testing.T) {
 		}}).Run(ctx)
 	})
 	c.rest()
-	disk.Set(lab.Hang(0))
+	disk.Set(faultfs.Hang(0))
 	hangup <- nil
 	<-asked
 	for range 10 {

@@ -30,7 +30,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // Bad inputs of somebody who means harm; other faults are in faults_test.go.
@@ -263,10 +263,10 @@ func TestFiles_NotAPlainFile(t *testing.T) {
 
 // A right that is missing, as a file system tells it: this test may run as root, who has them all.
 func TestFiles_NoPermission(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, tree{"default": say("default"), "sub/file": canary, "static/127.0.0.2": say("static")}))
+	faults := faultfs.Mount(t, plant(t, tree{"default": say("default"), "sub/file": canary, "static/127.0.0.2": say("static")}))
 	c := serveAt(t, faults.Dir)
 	c.rest()
-	faults.Set(lab.Fault{Under: "sub/file", Err: unix.EACCES}, lab.Fault{Under: "static", Err: unix.EACCES})
+	faults.Set(faultfs.Fault{Under: "sub/file", Err: unix.EACCES}, faultfs.Fault{Under: "static", Err: unix.EACCES})
 	for range 5 {
 		a := c.ask("GET", "/sub/file")
 		c.wantStatus(a, 403)
@@ -775,8 +775,8 @@ func TestNoOrders_Unwritable(t *testing.T) {
 // In a sticky directory of somebody else the daemon can make links, and cannot move those of others. As the file system tells
 // it: the daemon's own trial is refused like an order.
 func TestNoOrders_Sticky(t *testing.T) {
-	faults := lab.MountFaults(t, plant(t, withStatic()))
-	faults.Set(lab.Fault{Ops: lab.OpRename, Err: unix.EPERM})
+	faults := faultfs.Mount(t, plant(t, withStatic()))
+	faults.Set(faultfs.Fault{Ops: faultfs.OpRename, Err: unix.EPERM})
 	c := serveAt(t, faults.Dir)
 	c.wantNoOrders("granted", "operation not permitted")
 	c.wantKept("default", "skipped", "could not be claimed and stays", "operation not permitted")

@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/pki"
 )
 
 // speaks is the address of the listener where that is spoken.
@@ -43,9 +43,9 @@ type https struct {
 }
 
 // serveTLS runs a daemon that answers HTTPS as well, with a certificate of the CA.
-func serveTLS(t *testing.T, ca *lab.CA, files tree, set ...func(*config.Config)) *https {
+func serveTLS(t *testing.T, ca *pki.CA, files tree, set ...func(*config.Config)) *https {
 	t.Helper()
-	cert, key := ca.Files(lab.Certificate{})
+	cert, key := ca.Files(pki.Certificate{})
 	c := serve(t, files, append([]func(*config.Config){func(cfg *config.Config) {
 		cfg.TLSListen, cfg.TLSCert, cfg.TLSKey = []string{"127.0.0.1:0"}, cert, key
 	}}, set...)...)
@@ -99,7 +99,7 @@ func (h *https) wantGet(path, body string, headers ...string) {
 // TestTLS_Clients: old iPXE (TLS 1.2 without elliptic curves), iPXE of today, TLS 1.3, openssl and curl. None gets HTTP/2.
 func TestTLS_Clients(t *testing.T) {
 	t.Parallel()
-	ca := lab.NewCA(t, "site")
+	ca := pki.NewCA(t, "site")
 	h := serveTLS(t, ca, tree{"default": say("default"), "file": strings.Repeat("x", 1<<20)})
 	for _, suite := range []uint16{
 		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_CBC_SHA256,
@@ -180,7 +180,7 @@ func TestTLS_Order(t *testing.T) {
 		files[fmt.Sprintf("once/127.0.1.%d", i+1)] = "-> ../" + target
 	}
 	files["once/127.0.2.1"] = "-> ../long"
-	h := serveTLS(t, lab.NewCA(t, "site"), files, quickly)
+	h := serveTLS(t, pki.NewCA(t, "site"), files, quickly)
 	for i := range clients {
 		name := fmt.Sprintf("127.0.1.%d", i+1)
 		one := (&https{h.as(name), h.tls}).with(func(c *tls.Config) {
@@ -213,14 +213,14 @@ func TestTLS_Order(t *testing.T) {
 // fit changes nothing, and is told of.
 func TestTLS_Renewed(t *testing.T) {
 	t.Parallel()
-	ca := lab.NewCA(t, "site")
+	ca := pki.NewCA(t, "site")
 	root := plant(t, tree{"default": say("default")})
 	const size = 64 << 20
 	body := bytes.Repeat([]byte("0123456789abcde\n"), size/16)
 	if err := os.WriteFile(filepath.Join(root, "big"), body, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cert, key := ca.Files(lab.Certificate{Name: "first"})
+	cert, key := ca.Files(pki.Certificate{Name: "first"})
 	cfg := config.Default()
 	cfg.Root, cfg.Listen, cfg.State = root, []string{"127.0.0.1:0"}, t.TempDir()
 	cfg.TLSListen, cfg.TLSCert, cfg.TLSKey = []string{"127.0.0.1:0"}, cert, key
@@ -255,7 +255,7 @@ func TestTLS_Renewed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	replace := func(want lab.Certificate, both bool) {
+	replace := func(want pki.Certificate, both bool) {
 		newCert, newKey := ca.Issue(want)
 		for name, text := range map[string][]byte{cert: newCert, key: newKey} {
 			if name == key && !both {
@@ -270,18 +270,18 @@ func TestTLS_Renewed(t *testing.T) {
 			}
 		}
 	}
-	replace(lab.Certificate{Name: "second"}, true)
+	replace(pki.Certificate{Name: "second"}, true)
 	if !eventually(func() bool { return serverName() == "second" }) {
 		t.Errorf("the new certificate is not taken: %s", serverName())
 	}
 	c.wantLog("the certificate is in force", "subject=\"CN=second\"")
-	replace(lab.Certificate{Name: "third", ECDSA: true}, false)
+	replace(pki.Certificate{Name: "third", ECDSA: true}, false)
 	hangup <- nil
 	c.wantLog("level=ERROR", "the old one stays", "does not belong to the certificate")
 	if name := serverName(); name != "second" {
 		t.Errorf("a certificate without its key: %s", name)
 	}
-	replace(lab.Certificate{Name: "fourth", ECDSA: true, Ends: 10 * 24 * time.Hour}, true)
+	replace(pki.Certificate{Name: "fourth", ECDSA: true, Ends: 10 * 24 * time.Hour}, true)
 	hangup <- nil
 	if !eventually(func() bool { return serverName() == "fourth" }) {
 		t.Errorf("SIGHUP does not take the new certificate: %s", serverName())
@@ -307,14 +307,14 @@ func TestTLS_Renewed(t *testing.T) {
 // TestTLS_ClientCertificates: on addresses of their own they are demanded. The log names whoever asks, whatever the name is.
 func TestTLS_ClientCertificates(t *testing.T) {
 	t.Parallel()
-	ca, clients, strangers := lab.NewCA(t, "site"), lab.NewCA(t, "clients"), lab.NewCA(t, "strangers")
+	ca, clients, strangers := pki.NewCA(t, "site"), pki.NewCA(t, "clients"), pki.NewCA(t, "strangers")
 	h := serveTLS(t, ca, tree{"default": say("default")}, func(c *config.Config) {
 		c.TLSClientListen, c.TLSClientCA = []string{"127.0.0.1:0"}, clients.File()
 	})
 	demands := *h.client
 	demands.addr = h.speaks(`"https, client certificates"`)
 	at := &https{&demands, h.tls}
-	with := func(ca *lab.CA, want lab.Certificate) *https {
+	with := func(ca *pki.CA, want pki.Certificate) *https {
 		cert, key := ca.Issue(want)
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
@@ -326,7 +326,7 @@ func TestTLS_ClientCertificates(t *testing.T) {
 		})
 	}
 	hostile := "rack-7\nlevel=ERROR \"quoted\"\x1b[2J" + strings.Repeat("long", 200)
-	with(clients, lab.Certificate{Name: hostile, Client: true}).wantGet("/redirect", say("default"))
+	with(clients, pki.Certificate{Name: hostile, Client: true}).wantGet("/redirect", say("default"))
 	line := at.wantLog("msg=redirect", "certificate=", "rack-7", " serial ")
 	if len(line) > 1500 || strings.ContainsAny(line, "\x1b") || at.log.find("level=ERROR") != "" && !strings.Contains(at.log.find("level=ERROR"), "rack-7") {
 		t.Errorf("a certificate writes into the log: %q", line)
@@ -337,10 +337,10 @@ func TestTLS_ClientCertificates(t *testing.T) {
 		why    []string
 	}{
 		{at, "no-client-certificate", []string{"this port demands one"}},
-		{with(strangers, lab.Certificate{Name: "stranger", Client: true}), "unknown-client-ca", []string{"from no CA of tls.client-ca", "CN=stranger"}},
-		{with(clients, lab.Certificate{Name: "old", Client: true, Ends: -time.Hour}), "client-certificate-expired", []string{"has expired", "CN=old"}},
-		{with(clients, lab.Certificate{Name: "early", Client: true, Begins: time.Hour}), "client-certificate-expired", []string{"not valid yet", "CN=early"}},
-		{with(clients, lab.Certificate{Name: "made-for-servers"}), "bad-client-certificate", []string{"CN=made-for-servers"}},
+		{with(strangers, pki.Certificate{Name: "stranger", Client: true}), "unknown-client-ca", []string{"from no CA of tls.client-ca", "CN=stranger"}},
+		{with(clients, pki.Certificate{Name: "old", Client: true, Ends: -time.Hour}), "client-certificate-expired", []string{"has expired", "CN=old"}},
+		{with(clients, pki.Certificate{Name: "early", Client: true, Begins: time.Hour}), "client-certificate-expired", []string{"not valid yet", "CN=early"}},
+		{with(clients, pki.Certificate{Name: "made-for-servers"}), "bad-client-certificate", []string{"CN=made-for-servers"}},
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			one := test.client.with(func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version })
@@ -373,7 +373,7 @@ func TestTLS_ClientCertificates(t *testing.T) {
 // TestTLS_HalfOpen: five hundred who connect and say nothing, or half of a hello, keep nobody from an answer, and do not fill the log.
 func TestTLS_HalfOpen(t *testing.T) {
 	t.Parallel()
-	h := serveTLS(t, lab.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = 8 * time.Second })
+	h := serveTLS(t, pki.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = 8 * time.Second })
 	const all = 500
 	for i := range all {
 		conn := h.dial()
@@ -398,7 +398,7 @@ func TestTLS_HalfOpen(t *testing.T) {
 // TestTLS_Stop ends a daemon that has connections in the middle of a handshake.
 func TestTLS_Stop(t *testing.T) {
 	t.Parallel()
-	h := serveTLS(t, lab.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = time.Hour })
+	h := serveTLS(t, pki.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = time.Hour })
 	silent := h.dial()
 	h.wantGet("/redirect", say("default"))
 	h.stop()
@@ -410,9 +410,9 @@ func TestTLS_Stop(t *testing.T) {
 // TestTLS_Start: what cannot be used ends the start, with words. An expired certificate is used.
 func TestTLS_Start(t *testing.T) {
 	t.Parallel()
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Files(lab.Certificate{})
-	_, other := ca.Files(lab.Certificate{ECDSA: true})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Files(pki.Certificate{})
+	_, other := ca.Files(pki.Certificate{ECDSA: true})
 	for want, set := range map[string]func(*config.Config){
 		"there is no such file":                 func(c *config.Config) { c.TLSCert, c.TLSKey = "/no/such/cert", key },
 		"the wrong one":                         func(c *config.Config) { c.TLSCert, c.TLSKey = cert, other },
@@ -428,7 +428,7 @@ func TestTLS_Start(t *testing.T) {
 		}
 		cancel()
 	}
-	expired, expiredKey := ca.Files(lab.Certificate{Ends: -time.Hour})
+	expired, expiredKey := ca.Files(pki.Certificate{Ends: -time.Hour})
 	h := serveTLS(t, ca, tree{"default": say("default")}, func(c *config.Config) { c.TLSCert, c.TLSKey = expired, expiredKey })
 	h.wantLog("level=ERROR", "expired on ", "clients refuse it")
 	h.with(func(c *tls.Config) { c.InsecureSkipVerify = true }).wantGet("/redirect", say("default"))
@@ -571,8 +571,8 @@ func TestProxy_Hostile(t *testing.T) {
 // TestProxy_Order: an order through a proxy goes to whom it speaks for, and is confirmed, with TLS behind the header as well.
 func TestProxy_Order(t *testing.T) {
 	t.Parallel()
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Files(lab.Certificate{})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Files(pki.Certificate{})
 	_, proxy := serveProxied(t, tree{"default": say("default"), "install": say("install"), "long": long(),
 		"once/10.0.0.7": "-> ../install", "once/10.0.0.8": "-> ../long"}, func(c *config.Config) {
 		c.TLSListen, c.TLSCert, c.TLSKey = []string{"127.0.0.4:0"}, cert, key

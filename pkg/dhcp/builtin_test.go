@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/servers"
 )
 
 // The lines that docs/dhcp.md has for an iPXE that is built in and cannot run
@@ -47,9 +47,9 @@ func TestBuiltIn(t *testing.T) {
 				}
 				text = strings.Replace(text, p[0], p[1], 1)
 			}
-			lab.CheckDHCP(t, kind, []byte(text))
+			servers.CheckDHCP(t, kind, []byte(text))
 			lan := newLAN(t)
-			lab.StartDHCP(t, kind, nil, serverNIC, []byte(text))
+			servers.StartDHCP(t, kind, nil, serverNIC, []byte(text))
 			iPXE := []byte("iPXE")
 			small, whole := []byte{177, 5, 1, 0x10, 0xec, 0x81, 0x39, 19, 1, 1}, []byte{19, 1, 1, 24, 1, 1, 177, 5, 1, 0x10, 0xec, 0x81, 0x39}
 			for i, test := range []struct {

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/servers"
 )
 
 // Every form of the lines is accepted by the server's own checker.
@@ -29,7 +29,7 @@ func TestServersAccept(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s, %s: %v", kind, name, err)
 			}
-			lab.CheckDHCP(t, kind, text)
+			servers.CheckDHCP(t, kind, text)
 		}
 	}
 }
@@ -48,7 +48,7 @@ func TestCheckersRefuse(t *testing.T) {
 			t.Fatalf("%s: nothing to break", kind)
 		}
 		quiet := &recorder{TB: t}
-		if lab.CheckDHCP(quiet, kind, broken); !quiet.failed {
+		if servers.CheckDHCP(quiet, kind, broken); !quiet.failed {
 			t.Errorf("%s accepts %q", kind, words[1])
 		}
 	}
@@ -120,7 +120,7 @@ func TestServersAnswer(t *testing.T) {
 					t.Fatal(err)
 				}
 				lan := newLAN(t)
-				lab.StartDHCP(t, kind, nil, serverNIC, text)
+				servers.StartDHCP(t, kind, nil, serverNIC, text)
 				for i, c := range clients {
 					if shim {
 						c.file = strings.NewReplacer("snponly.efi", "snponly-shim.efi", "/ipxe.efi", "/ipxe-shim.efi").Replace(c.file)

@@ -18,15 +18,15 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/pki"
 )
 
 // TestEntrance_Close: who was let in before the listener was closed is still accepted; who says nothing is closed; then it is over.
 func TestEntrance_Close(t *testing.T) {
 	defer func(d time.Duration) { drainFor = d }(drainFor)
 	drainFor = 6 * time.Second // a busy computer
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Issue(lab.Certificate{})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Issue(pki.Certificate{})
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
@@ -102,8 +102,8 @@ func TestEntrance_Close(t *testing.T) {
 
 // TestEntrance_LongCertificate: a stranger's certificate may say 60 KiB of anything, of which the words for the log have the beginning.
 func TestEntrance_LongCertificate(t *testing.T) {
-	ca := lab.NewCA(t, "site")
-	cert, key := ca.Issue(lab.Certificate{})
+	ca := pki.NewCA(t, "site")
+	cert, key := ca.Issue(pki.Certificate{})
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)

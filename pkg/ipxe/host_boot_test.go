@@ -18,6 +18,7 @@ import (
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 	"pxesrv/pkg/loader"
 )
 
@@ -43,7 +44,7 @@ func bootServer(t *testing.T, answer func(url.Values) string) (base string, aske
 	}))
 	t.Cleanup(s.Close)
 	_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
-	return "http://" + net.JoinHostPort(lab.Gateway, port), asked
+	return "http://" + net.JoinHostPort(qemu.Gateway, port), asked
 }
 
 // builds are the builds of iPXE that boot here, with the file of each.
@@ -62,7 +63,7 @@ var builds = map[string]func(t *testing.T) string{
 }
 
 // start boots a machine with two cards and a local disk by the script of the host, as its ISO does.
-func start(t *testing.T, build string, h ipxe.Host) *lab.Machine {
+func start(t *testing.T, build string, h ipxe.Host) *qemu.Machine {
 	t.Helper()
 	file := builds[build](t)
 	body, err := os.ReadFile(file)
@@ -76,7 +77,7 @@ func start(t *testing.T, build string, h ipxe.Host) *lab.Machine {
 	}
 	t.Logf("%v: %d bytes of script", b, len(script))
 	dir := t.TempDir()
-	vm := lab.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: lab.Disk(t)}
+	vm := qemu.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: qemu.Disk(t)}
 	put := func(name string, body []byte) string {
 		at := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
@@ -94,7 +95,7 @@ func start(t *testing.T, build string, h ipxe.Host) *lab.Machine {
 	} else {
 		vm.Kernel, vm.Initrd = file, put("script.ipxe", script)
 	}
-	return lab.Start(t, vm)
+	return qemu.Start(t, vm)
 }
 
 // client is a host on the second card, which waits as little as it can.
@@ -140,7 +141,7 @@ func TestHostBoots(t *testing.T) {
 				m.Expect(c.shows, patience)
 			}
 			m.Expect("Booting the local disk", patience)
-			m.Expect(lab.BootedBIOS+"|"+lab.BootedUEFI, patience)
+			m.Expect(qemu.BootedBIOS+"|"+qemu.BootedUEFI, patience)
 			if c.shows == "" && strings.Contains(m.Console(), "ended with error") {
 				t.Errorf("shows an error\n%s", m.Console())
 			}
@@ -197,7 +198,7 @@ func TestHostFallsBack(t *testing.T) {
 			m.Expect(c.asks, patience)
 			m.Expect("NO BOOT SCRIPT, "+c.shows, patience)
 			m.Expect("Host web1, 10.0.2.15/24, gateway 10.0.2.2", patience)
-			m.Expect(lab.BootedBIOS+"|"+lab.BootedUEFI, patience)
+			m.Expect(qemu.BootedBIOS+"|"+qemu.BootedUEFI, patience)
 			fmt.Printf("lab: %s: the local disk boots after %.1f s of at most %v\n", t.Name(), time.Since(began).Seconds(), h.Patience(2))
 			m.Stop()
 		})

@@ -10,6 +10,7 @@ import (
 
 	"pxesrv/pkg/iso"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 )
 
 // patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
@@ -46,10 +47,10 @@ func bootable(t testing.TB, lkrn string) iso.Loaders {
 func TestBootByPartitionTable(t *testing.T) {
 	image := write(t, bootable(t, oldLKRN), "#!ipxe\necho SCRIPT-OF-THE-IMAGE ${platform}\nexit 1")
 	overwrite(t, image, 17*2048, make([]byte, 2048))
-	m := lab.Start(t, lab.VM{UEFI: true, USB: image, Disk: lab.Disk(t)})
+	m := qemu.Start(t, qemu.VM{UEFI: true, USB: image, Disk: qemu.Disk(t)})
 	defer m.Stop()
 	m.Expect("SCRIPT-OF-THE-IMAGE efi", patience)
-	m.Expect(lab.BootedUEFI, patience)
+	m.Expect(qemu.BootedUEFI, patience)
 }
 
 // overwrite changes a file.

@@ -1,5 +1,8 @@
 //go:build linux
 
+// Package lab is what tests are made with: trees of files, boot loaders, checks of
+// logs. What boots machines, makes networks or breaks disks is below it. Only
+// tests import it.
 package lab
 
 import (

@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pxesrv/pkg/iso"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 	"pxesrv/pkg/media"
 )
 
@@ -202,28 +202,28 @@ func TestWriteFailingDisk(t *testing.T) {
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"}
 	old, fresh := images(t, k, "old.example", names[:8]...), images(t, k, "new.example", names...)
 	for name, f := range map[string]struct {
-		fault   lab.Fault
+		fault   faultfs.Fault
 		want    string
 		changed bool // some of it may be
 		few     bool // so that each is brought to the disk by itself
 	}{
-		"full":                  {lab.Fault{Ops: lab.OpWrite, Every: 3, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
-		"quota":                 {lab.Fault{Ops: lab.OpWrite, Every: 2, Err: unix.EDQUOT}, "nothing was changed: no room in ", false, false},
-		"full for a name":       {lab.Fault{Ops: lab.OpCreate, Every: 5, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
-		"full for the folder":   {lab.NoSpace(1), "nothing was changed: no room in ", false, false},
-		"read-only":             {lab.ReadOnly(), "nothing was changed: ", false, false},
-		"writing fails":         {lab.EIO(4, lab.OpWrite), "nothing was changed: ", false, false},
-		"renaming fails":        {lab.EIO(6, lab.OpRename), "4 of 11 images are in their place, the others are as they were", true, false},
-		"reading fails":         {lab.EIO(2, lab.OpRead), "nothing was changed: ", false, false},
-		"no sync":               {lab.EIO(2, lab.OpFsync), "nothing was changed: ", false, true},
-		"no sync of the folder": {lab.FsyncDirFails(1), "the disk does not say", true, false},
+		"full":                  {faultfs.Fault{Ops: faultfs.OpWrite, Every: 3, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
+		"quota":                 {faultfs.Fault{Ops: faultfs.OpWrite, Every: 2, Err: unix.EDQUOT}, "nothing was changed: no room in ", false, false},
+		"full for a name":       {faultfs.Fault{Ops: faultfs.OpCreate, Every: 5, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
+		"full for the folder":   {faultfs.NoSpace(1), "nothing was changed: no room in ", false, false},
+		"read-only":             {faultfs.ReadOnly(), "nothing was changed: ", false, false},
+		"writing fails":         {faultfs.EIO(4, faultfs.OpWrite), "nothing was changed: ", false, false},
+		"renaming fails":        {faultfs.EIO(6, faultfs.OpRename), "4 of 11 images are in their place, the others are as they were", true, false},
+		"reading fails":         {faultfs.EIO(2, faultfs.OpRead), "nothing was changed: ", false, false},
+		"no sync":               {faultfs.EIO(2, faultfs.OpFsync), "nothing was changed: ", false, true},
+		"no sync of the folder": {faultfs.FsyncDirFails(1), "the disk does not say", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := t.TempDir()
 			if _, err := media.Write(t.Context(), source, old, sums); err != nil {
 				t.Fatal(err)
 			}
-			disk := lab.MountFaults(t, source)
+			disk := faultfs.Mount(t, source)
 			disk.Set(f.fault)
 			some := fresh
 			if f.few {

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 	"pxesrv/pkg/tree"
 )
 
@@ -95,7 +95,7 @@ func (l *ledger) balance(t *testing.T, dir string) map[string]int {
 // faulty is a directory of orders that is reached through a file system with faults.
 type faulty struct {
 	*testing.T
-	*lab.Faults
+	*faultfs.Faults
 	ledger
 	source string // the directory itself
 	s      *Store // on the mount, as all others
@@ -105,10 +105,10 @@ type faulty struct {
 
 func newFaulty(t *testing.T) *faulty {
 	source := t.TempDir()
-	return newFaultyOn(t, source, lab.MountFaults(t, source))
+	return newFaultyOn(t, source, faultfs.Mount(t, source))
 }
 
-func newFaultyOn(t *testing.T, source string, mount *lab.Faults) *faulty {
+func newFaultyOn(t *testing.T, source string, mount *faultfs.Faults) *faulty {
 	f := &faulty{T: t, source: source, Faults: mount, events: map[EventKind]int{}}
 	var mu sync.Mutex
 	for i := range 3 {
@@ -153,17 +153,17 @@ func (f *faulty) asks(s *Store, c *boot.Machine, arrived bool) (a boot.Answer, g
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		faults []lab.Fault
+		faults []faultfs.Fault
 	}{
 		{"healthy", nil},
-		{"replayed", []lab.Fault{lab.Replay(3)}},
-		{"replayed always", []lab.Fault{lab.Replay(1)}},
-		{"EIO", []lab.Fault{lab.EIO(7, 0)}},
-		{"EIO late", []lab.Fault{{Every: 5, Err: unix.EIO, Late: true, Ops: lab.OpRename | lab.OpSymlink | lab.OpUnlink}}},
-		{"ENOSPC", []lab.Fault{lab.NoSpace(3)}},
-		{"fsync", []lab.Fault{lab.FsyncDirFails(4)}},
-		{"fsync, no flags", []lab.Fault{lab.FsyncDirFails(3), lab.NoRenameFlags()}},
-		{"all", []lab.Fault{lab.NoRenameFlags(), lab.Replay(5), lab.EIO(11, 0), lab.FsyncDirFails(3), lab.NoSpace(7)}},
+		{"replayed", []faultfs.Fault{faultfs.Replay(3)}},
+		{"replayed always", []faultfs.Fault{faultfs.Replay(1)}},
+		{"EIO", []faultfs.Fault{faultfs.EIO(7, 0)}},
+		{"EIO late", []faultfs.Fault{{Every: 5, Err: unix.EIO, Late: true, Ops: faultfs.OpRename | faultfs.OpSymlink | faultfs.OpUnlink}}},
+		{"ENOSPC", []faultfs.Fault{faultfs.NoSpace(3)}},
+		{"fsync", []faultfs.Fault{faultfs.FsyncDirFails(4)}},
+		{"fsync, no flags", []faultfs.Fault{faultfs.FsyncDirFails(3), faultfs.NoRenameFlags()}},
+		{"all", []faultfs.Fault{faultfs.NoRenameFlags(), faultfs.Replay(5), faultfs.EIO(11, 0), faultfs.FsyncDirFails(3), faultfs.NoSpace(7)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFaulty(t)
@@ -196,7 +196,7 @@ func TestFaults(t *testing.T) {
 // A reply was lost, and the repeated rename says that there is no such order. The winner finds out.
 func TestReplayedRename(t *testing.T) {
 	f := newFaulty(t)
-	f.Set(lab.Replay(1))
+	f.Set(faultfs.Replay(1))
 	for i := range 20 {
 		name := fmt.Sprint("m", i)
 		text := f.place(name)
@@ -255,12 +255,12 @@ func TestEIO(t *testing.T) {
 	for nth := 1; nth <= 40; nth++ {
 		name := fmt.Sprint("m", nth)
 		f.place(name)
-		f.Set(lab.EIO(nth, 0))
+		f.Set(faultfs.EIO(nth, 0))
 		f.asks(f.s, client("10.0.0.1", 0, name), true)
 		f.Set()
 	}
 	f.balance(t, f.source)
-	f.Set(lab.EIO(7, 0))
+	f.Set(faultfs.EIO(7, 0))
 	for i := 100; i < 200; i++ {
 		name := fmt.Sprint("m", i)
 		f.place(name)
@@ -280,9 +280,9 @@ func TestEIO(t *testing.T) {
 func TestFsyncFails(t *testing.T) {
 	for _, flags := range []bool{true, false} {
 		f := newFaulty(t)
-		faults := []lab.Fault{lab.FsyncDirFails(1)}
+		faults := []faultfs.Fault{faultfs.FsyncDirFails(1)}
 		if !flags {
-			faults = append(faults, lab.NoRenameFlags())
+			faults = append(faults, faultfs.NoRenameFlags())
 		}
 		text := f.place("m1")
 		f.Set(faults...)
@@ -297,7 +297,7 @@ func TestFsyncFails(t *testing.T) {
 			t.Errorf("events %v", f.events)
 		}
 		// And it cannot be given back either: then it is open, and sent to nobody.
-		f.Set(lab.FsyncDirFails(1), lab.Fault{Ops: lab.OpRename2 | lab.OpSymlink, Err: unix.EIO})
+		f.Set(faultfs.FsyncDirFails(1), faultfs.Fault{Ops: faultfs.OpRename2 | faultfs.OpSymlink, Err: unix.EIO})
 		if _, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); ok {
 			t.Error("granted, though nothing lasts")
 		}
@@ -310,7 +310,7 @@ func TestFsyncFails(t *testing.T) {
 		// A retry cannot be made to last either.
 		f.place("m2")
 		f.asks(f.s, client("10.0.0.1", 0, "m2"), false)
-		f.Set(lab.FsyncDirFails(1))
+		f.Set(faultfs.FsyncDirFails(1))
 		if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m2")); ok {
 			t.Errorf("sent again: %+v", a)
 		}
@@ -325,9 +325,9 @@ func TestFsyncFails(t *testing.T) {
 // A disk that is full or read only keeps orders from being granted; the machine gets what it would get without, and
 // the order is granted after the repair.
 func TestFullAndReadOnly(t *testing.T) {
-	for name, fault := range map[string]lab.Fault{
-		"ENOSPC": lab.NoSpace(1), "EROFS": lab.ReadOnly(), "EACCES": {Ops: lab.OpModify, Err: unix.EACCES}, "EPERM": {Ops: lab.OpRename, Err: unix.EPERM},
-		"ESTALE": {Ops: lab.OpRename, Err: unix.ESTALE},
+	for name, fault := range map[string]faultfs.Fault{
+		"ENOSPC": faultfs.NoSpace(1), "EROFS": faultfs.ReadOnly(), "EACCES": {Ops: faultfs.OpModify, Err: unix.EACCES}, "EPERM": {Ops: faultfs.OpRename, Err: unix.EPERM},
+		"ESTALE": {Ops: faultfs.OpRename, Err: unix.ESTALE},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFaulty(t)
@@ -364,11 +364,11 @@ func TestFullAndReadOnly(t *testing.T) {
 func TestUnreadable(t *testing.T) {
 	f := newFaulty(t)
 	text := f.place("m1")
-	f.Set(lab.EIOUnder("m1"))
+	f.Set(faultfs.EIOUnder("m1"))
 	if a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1")); err == nil {
 		t.Errorf("answered %+v", a)
 	}
-	f.Set(lab.EIOUnder(claimedDir))
+	f.Set(faultfs.EIOUnder(claimedDir))
 	if a, err := f.s.ask(t.Context(), client("10.0.0.1", 1, "m1")); err == nil {
 		t.Errorf("a retry was answered %+v", a)
 	}
@@ -380,7 +380,7 @@ func TestUnreadable(t *testing.T) {
 
 // Nothing that is given back replaces a newer order, with flags for rename or without.
 func TestSuperseded(t *testing.T) {
-	for _, faults := range [][]lab.Fault{nil, {lab.NoRenameFlags()}, {lab.NoRenameFlags(), lab.Replay(1)}} {
+	for _, faults := range [][]faultfs.Fault{nil, {faultfs.NoRenameFlags()}, {faultfs.NoRenameFlags(), faultfs.Replay(1)}} {
 		f := newFaulty(t)
 		f.Set(faults...)
 		old := f.place("m1")
@@ -409,7 +409,7 @@ func TestKilledWhileGivingBack(t *testing.T) {
 	for _, step := range []string{"give back", "given up", "linked back"} {
 		t.Run(step, func(t *testing.T) {
 			f := newFaulty(t)
-			f.Set(lab.NoRenameFlags())
+			f.Set(faultfs.NoRenameFlags())
 			text := f.place("m1")
 			a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1"))
 			if err != nil || a.Grant == nil {
@@ -541,25 +541,25 @@ func TestReplacedWhileClaimed(t *testing.T) {
 func TestRememberedLink(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		heals  lab.Heals
-		faults []lab.Fault
+		heals  faultfs.Heals
+		faults []faultfs.Fault
 		sent   string // what the machine gets; "": no order
 		event  EventKind
 		places []string
 	}{
-		{"a listing tells", lab.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
-		{"a listing of it alone tells", lab.BySmallListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
-		{"nothing tells", lab.ByNothing, nil, "", GivenBack, []string{"../newer pending", "../older served"}},
-		{"nothing tells, and it cannot be put back", lab.ByNothing, []lab.Fault{lab.NoRenameFlags()}, "", Lost,
+		{"a listing tells", faultfs.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
+		{"a listing of it alone tells", faultfs.BySmallListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
+		{"nothing tells", faultfs.ByNothing, nil, "", GivenBack, []string{"../newer pending", "../older served"}},
+		{"nothing tells, and it cannot be put back", faultfs.ByNothing, []faultfs.Fault{faultfs.NoRenameFlags()}, "", Lost,
 			[]string{"../newer open", "../older served"}},
-		{"the rename is denied", lab.ByListing, []lab.Fault{lab.Replay(1)}, "../newer", Served,
+		{"the rename is denied", faultfs.ByListing, []faultfs.Fault{faultfs.Replay(1)}, "../newer", Served,
 			[]string{"../newer served", "../older served"}},
-		{"the text of the moment", lab.ByListing, []lab.Fault{lab.NoRenameFlags(), lab.FsyncDirFails(1)}, "", GivenBack,
+		{"the text of the moment", faultfs.ByListing, []faultfs.Fault{faultfs.NoRenameFlags(), faultfs.FsyncDirFails(1)}, "", GivenBack,
 			[]string{"../newer pending", "../older served"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			source := t.TempDir()
-			f := newFaultyOn(t, source, lab.MountRemembering(t, source, test.heals))
+			f := newFaultyOn(t, source, faultfs.MountRemembering(t, source, test.heals))
 			// What another daemon and a person do, on the server itself.
 			link := func(text string) {
 				if err := os.Symlink(text, filepath.Join(source, "m1")); err != nil {
@@ -686,7 +686,7 @@ func TestSettledWhileAside(t *testing.T) {
 // not said to be served before it is.
 func TestSettleOfAClaimBelievedAbsent(t *testing.T) {
 	source := t.TempDir()
-	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByNothing))
+	f := newFaultyOn(t, source, faultfs.MountRemembering(t, source, faultfs.ByNothing))
 	text := f.place("m1")
 	a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1"))
 	if err != nil || a.Grant == nil {
@@ -718,7 +718,7 @@ func TestSettleOfAClaimBelievedAbsent(t *testing.T) {
 // sent to the machine that asks again is what was claimed.
 func TestResendOfARememberedLink(t *testing.T) {
 	source := t.TempDir()
-	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByListing))
+	f := newFaultyOn(t, source, faultfs.MountRemembering(t, source, faultfs.ByListing))
 	for _, step := range []string{"../older", "../newer"} {
 		os.Remove(filepath.Join(source, "m1"))
 		if err := os.Symlink(step, filepath.Join(source, "m1")); err != nil {
@@ -746,7 +746,7 @@ func TestResendOfARememberedLink(t *testing.T) {
 func TestStaleRename(t *testing.T) {
 	f := newFaulty(t)
 	text := f.place("m1")
-	f.Set(lab.Fault{Ops: lab.OpRename, Times: 3, Err: unix.ESTALE})
+	f.Set(faultfs.Fault{Ops: faultfs.OpRename, Times: 3, Err: unix.ESTALE})
 	if a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); !ok || a.Script.From != text {
 		t.Errorf("sent %q; %+v", a.Script.From, a.Trace.Findings)
 	}
@@ -761,7 +761,7 @@ func TestStaleRename(t *testing.T) {
 // tick of the server's clock. The listing tells, and the order is granted.
 func TestOrderBelievedAbsent(t *testing.T) {
 	source := t.TempDir()
-	f := newFaultyOn(t, source, lab.MountRemembering(t, source, lab.ByNothing))
+	f := newFaultyOn(t, source, faultfs.MountRemembering(t, source, faultfs.ByNothing))
 	c := client("10.0.0.1", 0, "m1")
 	if _, ok := f.asks(f.s, c, true); ok {
 		t.Fatal("granted what is not there")

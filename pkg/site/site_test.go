@@ -26,6 +26,7 @@ import (
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 	"pxesrv/pkg/site"
 )
 
@@ -306,13 +307,13 @@ func TestNoRights(t *testing.T) {
 
 // TestHang: a folder that hangs, as one of a file server that is away, keeps nobody waiting who is answered by a step before it.
 func TestHang(t *testing.T) {
-	faults := lab.MountFaults(t, armed.With(lab.Files{"static/10.0.0.8": script("static")}).Grow(t, t.TempDir()))
+	faults := faultfs.Mount(t, armed.With(lab.Files{"static/10.0.0.8": script("static")}).Grow(t, t.TempDir()))
 	rest()
 	s := newSite(t, faults.Dir)
 	for addr, test := range map[string]struct{ hangs, want string }{
 		"10.0.0.7": {"static", "once/10.0.0.7"}, "10.0.0.8": {"default", "static/10.0.0.8"},
 	} {
-		faults.Set(lab.Fault{Under: test.hangs, Hang: true})
+		faults.Set(faultfs.Fault{Under: test.hangs, Hang: true})
 		got := make(chan string)
 		go func() {
 			a, err := resolve(t, s, "", netip.MustParseAddr(addr), true)
@@ -343,36 +344,36 @@ func TestEIO(t *testing.T) {
 		"protect/10.9.9.9": "", "profiles/p": script("profile"), "orders/p": script("order"),
 		"static/10.0.0.8": "-> ../profiles/p", "once/10.0.0.9": "-> ../orders/p", "static/10.0.0.9": script("WIPE"),
 	}).Grow(t, t.TempDir())
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	rest()
 	s := newSite(t, faults.Dir)
 	for name, test := range map[string]struct {
-		fault lab.Fault
+		fault faultfs.Fault
 		addr  string
 		step  boot.Step
 	}{
-		"protect":              {lab.EIOUnder("protect"), "10.0.0.7", boot.Protect},
-		"open of protect":      {lab.Fault{Ops: lab.OpOpendir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
-		"listing of protect":   {lab.Fault{Ops: lab.OpReaddir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
-		"stale protect":        {lab.Fault{Under: "protect", Err: syscall.ESTALE}, "10.0.0.7", boot.Protect},
-		"no right on protect":  {lab.Fault{Under: "protect", Err: syscall.EACCES}, "10.0.0.7", boot.Protect},
-		"protect timed out":    {lab.Fault{Under: "protect", Err: syscall.ETIMEDOUT}, "10.0.0.7", boot.Protect},
-		"everything":           {lab.EIOUnder(""), "10.0.0.7", boot.Protect},
-		"once":                 {lab.EIOUnder("once"), "10.0.0.7", boot.Once},
-		"the order":            {lab.EIOUnder("once/10.0.0.7"), "10.0.0.7", boot.Once},
-		"the order's text":     {lab.Fault{Ops: lab.OpReadlink, Under: "once/10.0.0.7", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"the order's script":   {lab.EIOUnder("install"), "10.0.0.7", boot.Once},
-		"its folder":           {lab.EIOUnder("orders"), "10.0.0.9", boot.Once},
-		"read of its script":   {lab.Fault{Ops: lab.OpRead, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"open of its script":   {lab.Fault{Ops: lab.OpOpen, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"static":               {lab.EIOUnder("static"), "10.0.0.8", boot.Static},
-		"the static entry":     {lab.EIOUnder("static/10.0.0.8"), "10.0.0.8", boot.Static},
-		"its profile":          {lab.EIOUnder("profiles/p"), "10.0.0.8", boot.Static},
-		"folder of profiles":   {lab.EIOUnder("profiles"), "10.0.0.8", boot.Static},
-		"read of the profile":  {lab.Fault{Ops: lab.OpRead, Err: syscall.EIO}, "10.0.0.8", boot.Static},
-		"static of a stranger": {lab.EIOUnder("static"), "10.0.0.99", boot.Static},
-		"default":              {lab.EIOUnder("default"), "10.0.0.99", boot.Default},
-		"read of the default":  {lab.Fault{Ops: lab.OpRead, Under: "default", Err: syscall.EIO}, "10.0.0.99", boot.Default},
+		"protect":              {faultfs.EIOUnder("protect"), "10.0.0.7", boot.Protect},
+		"open of protect":      {faultfs.Fault{Ops: faultfs.OpOpendir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
+		"listing of protect":   {faultfs.Fault{Ops: faultfs.OpReaddir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
+		"stale protect":        {faultfs.Fault{Under: "protect", Err: syscall.ESTALE}, "10.0.0.7", boot.Protect},
+		"no right on protect":  {faultfs.Fault{Under: "protect", Err: syscall.EACCES}, "10.0.0.7", boot.Protect},
+		"protect timed out":    {faultfs.Fault{Under: "protect", Err: syscall.ETIMEDOUT}, "10.0.0.7", boot.Protect},
+		"everything":           {faultfs.EIOUnder(""), "10.0.0.7", boot.Protect},
+		"once":                 {faultfs.EIOUnder("once"), "10.0.0.7", boot.Once},
+		"the order":            {faultfs.EIOUnder("once/10.0.0.7"), "10.0.0.7", boot.Once},
+		"the order's text":     {faultfs.Fault{Ops: faultfs.OpReadlink, Under: "once/10.0.0.7", Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"the order's script":   {faultfs.EIOUnder("install"), "10.0.0.7", boot.Once},
+		"its folder":           {faultfs.EIOUnder("orders"), "10.0.0.9", boot.Once},
+		"read of its script":   {faultfs.Fault{Ops: faultfs.OpRead, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"open of its script":   {faultfs.Fault{Ops: faultfs.OpOpen, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"static":               {faultfs.EIOUnder("static"), "10.0.0.8", boot.Static},
+		"the static entry":     {faultfs.EIOUnder("static/10.0.0.8"), "10.0.0.8", boot.Static},
+		"its profile":          {faultfs.EIOUnder("profiles/p"), "10.0.0.8", boot.Static},
+		"folder of profiles":   {faultfs.EIOUnder("profiles"), "10.0.0.8", boot.Static},
+		"read of the profile":  {faultfs.Fault{Ops: faultfs.OpRead, Err: syscall.EIO}, "10.0.0.8", boot.Static},
+		"static of a stranger": {faultfs.EIOUnder("static"), "10.0.0.99", boot.Static},
+		"default":              {faultfs.EIOUnder("default"), "10.0.0.99", boot.Default},
+		"read of the default":  {faultfs.Fault{Ops: faultfs.OpRead, Under: "default", Err: syscall.EIO}, "10.0.0.99", boot.Default},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s

@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // patience is for what takes a moment, on a loaded computer.
@@ -569,7 +569,7 @@ func TestReplaced(t *testing.T) {
 // nobody else; what hangs is bounded, and it comes back with the disk.
 func TestHangingDisk(t *testing.T) {
 	source := t.TempDir()
-	disk := lab.MountFaults(t, source)
+	disk := faultfs.Mount(t, source)
 	r := serve(t, "127.0.0.1", func(s *Server) {
 		s.Site = folder(disk.Dir)
 		s.Deadline, s.Hanging = 200*time.Millisecond, 5
@@ -584,7 +584,7 @@ func TestHangingDisk(t *testing.T) {
 	if len(p) != 516 {
 		t.Fatalf("answer %.40q", p)
 	}
-	disk.Set(lab.Hang(0))
+	disk.Set(faultfs.Hang(0))
 	for block := 1; ; block++ {
 		c.send(from, []byte{0, 4, byte(block >> 8), byte(block)})
 		if p, _ = c.next(patience); len(p) < 4 || p[1] == 5 || block > 600 {

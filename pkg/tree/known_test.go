@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // TestKnown: what a directory at rest does not have is known after some looks, and an edit is seen at the next look.
@@ -74,7 +74,7 @@ func TestKnown(t *testing.T) {
 func TestUnseen(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
-	faults := lab.MountRemembering(t, source, lab.ByNothing)
+	faults := faultfs.MountRemembering(t, source, faultfs.ByNothing)
 	names := []string{"late", "none"}
 	var k Known
 	look := func() error {

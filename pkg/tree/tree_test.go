@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // rest waits until nothing that was made so far counts as recently changed.
@@ -694,13 +695,13 @@ func TestChangedWhileRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
-			faults := lab.MountFaults(t, source)
+			faults := faultfs.Mount(t, source)
 			tree := &Tree{Path: faults.Dir}
 			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil { // from here on it is seen to be at rest
 				t.Fatal(err)
 			}
 			time.Sleep(2 * quiet)
-			faults.Set(lab.Fault{Ops: lab.OpRead, Every: 3, Hang: true}) // it stops in the middle
+			faults.Set(faultfs.Fault{Ops: faultfs.OpRead, Every: 3, Hang: true}) // it stops in the middle
 			type result struct {
 				text Text
 				err  error
@@ -804,7 +805,7 @@ func TestEditAfterSight(t *testing.T) {
 // TestEditInListing: an edit begins while a directory is listed. The list has gaps, so that nothing rests on it.
 func TestEditInListing(t *testing.T) {
 	source := lab.Files{"protect/a": "", "protect/b": "", "protect/c": ""}.Grow(t, memory(t))
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	x := Index{Tree: &Tree{Path: faults.Dir}, Dir: "protect", Keys: lower}
 	for entry, list := range map[string]func() error{
 		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
@@ -817,7 +818,7 @@ func TestEditInListing(t *testing.T) {
 		},
 	} {
 		rest()
-		faults.Set(lab.Hang(lab.OpOpendir))
+		faults.Set(faultfs.Hang(faultfs.OpOpendir))
 		ended := make(chan error)
 		go func() { ended <- list() }()
 		for faults.Hanging() == 0 {
@@ -840,7 +841,7 @@ func TestClockOfTheServer(t *testing.T) {
 		t.Run(ahead.String(), func(t *testing.T) {
 			t.Parallel()
 			source := lab.Files{"static/old": "whole\n", "static/cut": "no line end", "protect/a": ""}.Grow(t, memory(t))
-			faults := lab.MountFaults(t, source)
+			faults := faultfs.Mount(t, source)
 			faults.SetClock(ahead)
 			tree := &Tree{Path: faults.Dir}
 			x := Index{Tree: tree, Dir: "protect", Keys: lower}
@@ -902,7 +903,7 @@ func TestClockOfTheServer(t *testing.T) {
 // TestStale: what a file server calls stale was replaced just now. It is looked at again, and only what stays so is an error.
 func TestStale(t *testing.T) {
 	source := lab.Files{"static/a": "-> ../scripts/a", "scripts/a": "text\n", "protect/a": ""}.Grow(t, memory(t))
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	look := func() error {
 		tree := &Tree{Path: faults.Dir}
 		x := Index{Tree: tree, Dir: "protect", Keys: lower}
@@ -921,10 +922,10 @@ func TestStale(t *testing.T) {
 		}
 		return err
 	}
-	for kind, op := range map[string]lab.Op{"lookup": lab.OpLookup, "getattr": lab.OpGetattr, "readlink": lab.OpReadlink,
-		"open": lab.OpOpen, "read": lab.OpRead, "opendir": lab.OpOpendir, "readdir": lab.OpReaddir} {
+	for kind, op := range map[string]faultfs.Op{"lookup": faultfs.OpLookup, "getattr": faultfs.OpGetattr, "readlink": faultfs.OpReadlink,
+		"open": faultfs.OpOpen, "read": faultfs.OpRead, "opendir": faultfs.OpOpendir, "readdir": faultfs.OpReaddir} {
 		for every := 1; every < 4; every++ {
-			faults.Set(lab.Fault{Ops: op, Every: every, Times: 3, Err: unix.ESTALE}) // the kernel itself looks twice
+			faults.Set(faultfs.Fault{Ops: op, Every: every, Times: 3, Err: unix.ESTALE}) // the kernel itself looks twice
 			if err := look(); err != nil {
 				t.Errorf("%s is stale: %v", kind, err)
 			}
@@ -934,7 +935,7 @@ func TestStale(t *testing.T) {
 		}
 	}
 	for _, under := range []string{"protect", "static/a", "scripts/a"} {
-		faults.Set(lab.Fault{Under: under, Err: unix.ESTALE})
+		faults.Set(faultfs.Fault{Under: under, Err: unix.ESTALE})
 		if err := look(); !errors.Is(err, unix.ESTALE) {
 			t.Errorf("%s is stale for good: error %v", under, err)
 		}
@@ -1047,7 +1048,7 @@ func TestIndexBroken(t *testing.T) {
 // TestFaults: an error of the disk is told as it is, from every function, and never as "not there".
 func TestFaults(t *testing.T) {
 	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.Grow(t, t.TempDir())
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	tree := &Tree{Path: faults.Dir}
 	rest()
 	index := func() error {
@@ -1067,21 +1068,21 @@ func TestFaults(t *testing.T) {
 	}
 	for _, test := range []struct {
 		what  string
-		fault lab.Fault
+		fault faultfs.Fault
 		calls []func() error
 	}{
-		{"everything", lab.EIOUnder(""), []func() error{index, find, read, open}},
-		{"protect", lab.EIOUnder("protect"), []func() error{index}},
-		{"listing", lab.Fault{Ops: lab.OpOpendir, Err: unix.EIO}, []func() error{index}},
-		{"rest of the listing", lab.Fault{Ops: lab.OpReaddir, Err: unix.EIO}, []func() error{index}},
-		{"static", lab.EIOUnder("static"), []func() error{find}},
-		{"entry", lab.EIOUnder("static/web1"), []func() error{find}},
-		{"link", lab.EIOUnder("l"), []func() error{read, open}},
-		{"text of the link", lab.Fault{Ops: lab.OpReadlink, Err: unix.EIO}, []func() error{read, open}},
-		{"folder behind", lab.EIOUnder("d"), []func() error{read, open}},
-		{"file behind", lab.EIOUnder("d/f"), []func() error{read, open}},
-		{"opening", lab.Fault{Ops: lab.OpOpen, Err: unix.EIO}, []func() error{read, open}},
-		{"reading", lab.Fault{Ops: lab.OpRead, Err: unix.EIO}, []func() error{read, open}},
+		{"everything", faultfs.EIOUnder(""), []func() error{index, find, read, open}},
+		{"protect", faultfs.EIOUnder("protect"), []func() error{index}},
+		{"listing", faultfs.Fault{Ops: faultfs.OpOpendir, Err: unix.EIO}, []func() error{index}},
+		{"rest of the listing", faultfs.Fault{Ops: faultfs.OpReaddir, Err: unix.EIO}, []func() error{index}},
+		{"static", faultfs.EIOUnder("static"), []func() error{find}},
+		{"entry", faultfs.EIOUnder("static/web1"), []func() error{find}},
+		{"link", faultfs.EIOUnder("l"), []func() error{read, open}},
+		{"text of the link", faultfs.Fault{Ops: faultfs.OpReadlink, Err: unix.EIO}, []func() error{read, open}},
+		{"folder behind", faultfs.EIOUnder("d"), []func() error{read, open}},
+		{"file behind", faultfs.EIOUnder("d/f"), []func() error{read, open}},
+		{"opening", faultfs.Fault{Ops: faultfs.OpOpen, Err: unix.EIO}, []func() error{read, open}},
+		{"reading", faultfs.Fault{Ops: faultfs.OpRead, Err: unix.EIO}, []func() error{read, open}},
 	} {
 		faults.Set(test.fault)
 		for i, call := range test.calls {
@@ -1098,7 +1099,7 @@ func TestFaults(t *testing.T) {
 			t.Fatalf("found %v, error %v", ok, err)
 		}
 	}
-	faults.Set(lab.EIOUnder("protect"))
+	faults.Set(faultfs.EIOUnder("protect"))
 	if _, _, ok, err := x.Find(atOnce(), []string{"web1"}); ok || !errors.Is(err, unix.EIO) {
 		t.Errorf("found %v in a folder with an error, %v", ok, err)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab
+package servers
 
 import (
 	"bytes"
@@ -11,21 +11,24 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/internal/process"
 )
 
 // StartNginx runs nginx with this text as its configuration of http (in http { }) or, when the text begins a stream { }, beside it,
 // and returns when all its addresses take connections. It is the system's nginx or the one that 'make deps' unpacked. The test ends it.
 func StartNginx(t testing.TB, text string) {
 	t.Helper()
-	unpacked := cached(t, "nginx")
+	lab.Slow(t)
+	unpacked := lab.Cached(t, "nginx")
 	find := func(names ...string) string {
 		for _, name := range names {
 			for _, root := range []string{unpacked, "/"} {
-				if path := filepath.Join(root, name); exists(path) {
+				if path := filepath.Join(root, name); lab.Exists(path) {
 					return path
 				}
 			}
@@ -57,38 +60,35 @@ func StartNginx(t testing.TB, text string) {
 	if err := os.WriteFile(file, conf.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var mu sync.Mutex
-	var said bytes.Buffer
+	var said process.Output
 	cmd := exec.Command(program, "-p", dir, "-e", "stderr", "-c", file)
 	libraries, _ := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu*"))
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
-	cmd.Stderr = locked{&mu, &said}
-	p, err := start(cmd)
+	cmd.Stderr = &said
+	p, err := process.Start(cmd)
 	if err != nil {
 		t.Fatalf("lab: nginx: %v", err)
 	}
 	t.Cleanup(func() {
-		p.cmd.Process.Signal(syscall.SIGTERM) // its workers end with it
+		p.Cmd.Process.Signal(syscall.SIGTERM) // its workers end with it
 		select {
-		case <-p.gone:
+		case <-p.Gone:
 		case <-time.After(10 * time.Second):
-			p.kill()
+			p.Kill()
 		}
 		if t.Failed() {
 			t.Logf("nginx said:\n%s", said.String())
 		}
 	})
 	for _, m := range regexp.MustCompile(`(?m)^\s*listen ([0-9.]+:[0-9]+)`).FindAllStringSubmatch(text, -1) {
-		if !p.wait(time.Minute, func() bool {
+		if !p.Wait(time.Minute, func() bool {
 			c, err := net.Dial("tcp", m[1])
 			if err == nil {
 				c.Close()
 			}
 			return err == nil
 		}) {
-			mu.Lock()
-			defer mu.Unlock()
-			t.Fatalf("lab: nginx does not listen on %s, and %s:\n%s", m[1], p.state(), strings.TrimSpace(said.String()))
+			t.Fatalf("lab: nginx does not listen on %s, and %s:\n%s", m[1], p.State(), strings.TrimSpace(said.String()))
 		}
 	}
 }

@@ -1,6 +1,8 @@
 //go:build linux
 
-package lab
+// Package netns makes networks of their own for the tests, in which programs run
+// and into which machines are plugged.
+package netns
 
 import (
 	"bytes"
@@ -13,6 +15,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/internal/process"
 )
 
 // The addresses of a Network.
@@ -26,7 +31,7 @@ const (
 // runs do not meet.
 type Namespace struct {
 	t      testing.TB
-	holder *process
+	holder *process.Process
 }
 
 // Network is a namespace with a bridge br0 (10.77.0.1/24, fd77::1/64) to which machines and other computers are
@@ -41,6 +46,7 @@ type Network struct {
 // NewNetwork makes a network for the test. It needs root; without, the test is skipped.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
+	lab.Slow(t)
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for a network of its own")
 	}
@@ -60,15 +66,15 @@ func (n *Network) Host(addr string) *Namespace {
 	n.more++
 	plug := fmt.Sprintf("host%d", n.more)
 	n.mu.Unlock()
-	n.ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.holder.cmd.Process.Pid))
+	n.ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.holder.Cmd.Process.Pid))
 	n.ip("link", "set", plug, "master", "br0", "up")
 	h.ip("addr", "add", addr+"/24", "dev", "eth0")
 	h.ip("link", "set", "eth0", "up")
 	return &h
 }
 
-// tap makes a plug for one machine's card.
-func (n *Network) tap() string {
+// Tap makes a plug for one machine's card.
+func (n *Network) Tap() string {
 	n.t.Helper()
 	n.mu.Lock()
 	n.taps++
@@ -83,11 +89,11 @@ func newNamespace(t testing.TB) Namespace {
 	t.Helper()
 	cmd := exec.Command("sleep", "infinity")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	p, err := start(cmd)
+	p, err := process.Start(cmd)
 	if err != nil {
 		t.Fatalf("lab: no network namespace: %v", err)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	n := Namespace{t, p}
 	n.ip("link", "set", "lo", "up")
 	return n
@@ -95,7 +101,7 @@ func newNamespace(t testing.TB) Namespace {
 
 // Inside is the command that runs the one behind it inside.
 func (n *Namespace) Inside() []string {
-	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", n.holder.cmd.Process.Pid), "--"}
+	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", n.holder.Cmd.Process.Pid), "--"}
 }
 
 // Command is exec.Command for a program that runs inside.
@@ -113,27 +119,30 @@ func (n *Namespace) ip(args ...string) {
 
 // Server is a program that runs inside a namespace until the test ends.
 type Server struct {
-	t     testing.TB
-	name  string
-	proc  *process
-	forks bool // proc is nsenter, and waits for the program
-	mu    sync.Mutex
-	said  bytes.Buffer
+	t    testing.TB
+	name string
+	proc *process.Process
+	said process.Output
+
+	// Forks says that the command is nsenter --pid, which waits for the program:
+	// signals are then for its child.
+	Forks bool
 }
 
 // Start starts a program inside. It must stay in the foreground. A failed test shows what it printed.
 func (n *Namespace) Start(name string, args ...string) *Server {
 	n.t.Helper()
-	return serve(n.t, name, n.Command(name, args...))
+	return Serve(n.t, name, n.Command(name, args...))
 }
 
-func serve(t testing.TB, name string, cmd *exec.Cmd) *Server {
+// Serve runs a command until the test ends. A failed test shows what it printed.
+func Serve(t testing.TB, name string, cmd *exec.Cmd) *Server {
 	t.Helper()
 	s := &Server{t: t, name: name}
-	cmd.Stdout = locked{&s.mu, &s.said}
+	cmd.Stdout = &s.said
 	cmd.Stderr = cmd.Stdout
 	var err error
-	if s.proc, err = start(cmd); err != nil {
+	if s.proc, err = process.Start(cmd); err != nil {
 		t.Fatalf("lab: %s: %v", name, err)
 	}
 	t.Cleanup(func() {
@@ -147,8 +156,6 @@ func serve(t testing.TB, name string, cmd *exec.Cmd) *Server {
 
 // Output returns what the server printed so far, on both of its streams.
 func (s *Server) Output() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	return s.said.String()
 }
 
@@ -157,17 +164,17 @@ func (s *Server) Output() string {
 func (s *Server) Expect(pattern string, timeout time.Duration) {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
-	if !s.proc.wait(timeout, func() bool { return re.MatchString(s.Output()) }) {
-		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern, s.proc.state(), timeout)
+	if !s.proc.Wait(timeout, func() bool { return re.MatchString(s.Output()) }) {
+		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern, s.proc.State(), timeout)
 	}
 }
 
 // Signal sends a signal to the server, if it still runs.
 func (s *Server) Signal(sig syscall.Signal) {
-	if pid := s.proc.cmd.Process.Pid; s.forks && !s.proc.ended() {
+	if pid := s.proc.Cmd.Process.Pid; s.Forks && !s.proc.Ended() {
 		syscall.Kill(forked(pid), sig)
 	} else {
-		s.proc.cmd.Process.Signal(sig)
+		s.proc.Cmd.Process.Signal(sig)
 	}
 }
 
@@ -176,10 +183,19 @@ func (s *Server) Signal(sig syscall.Signal) {
 func (s *Server) Stop() string {
 	s.Signal(syscall.SIGTERM)
 	select {
-	case <-s.proc.gone:
+	case <-s.proc.Gone:
 	case <-time.After(10 * time.Second):
 		s.Signal(syscall.SIGKILL)
-		s.proc.kill()
+		s.proc.Kill()
 	}
-	return s.proc.cmd.ProcessState.String()
+	return s.proc.Cmd.ProcessState.String()
+}
+
+// forked is the process that nsenter --pid started and waits for, as it is numbered outside; before that it is nsenter.
+func forked(nsenter int) int {
+	child := nsenter
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nsenter, nsenter)); err == nil {
+		fmt.Sscan(string(text), &child)
+	}
+	return child
 }

@@ -2,7 +2,7 @@
 
 // Real DHCP servers: dnsmasq of the system, isc-dhcp and Kea from the cache folder, where 'make deps' unpacks them.
 
-package lab
+package servers
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // dhcpKind is a DHCP server, by the name that 'pxesrv dhcp' has for it.
@@ -35,14 +37,15 @@ var dhcpKinds = map[string]dhcpKind{
 // environment leads to the libraries beside it, and Kea's lock and pid files to a folder of the test. Nothing is started.
 func DHCPCommand(t testing.TB, kind string, args ...string) *exec.Cmd {
 	t.Helper()
+	lab.Slow(t)
 	k, known := dhcpKinds[kind]
 	if !known {
 		t.Fatalf("lab: no DHCP server is called %q", kind)
 	}
-	unpacked := cached(t, "dhcp-servers")
+	unpacked := lab.Cached(t, "dhcp-servers")
 	for _, dir := range []string{filepath.Join(unpacked, "usr/sbin"), "/usr/sbin", "/usr/local/sbin"} {
 		program := filepath.Join(dir, k.program)
-		if !exists(program) {
+		if !lab.Exists(program) {
 			continue
 		}
 		libraries, _ := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu*"))
@@ -167,18 +170,4 @@ func dhcpFile(t testing.TB, config []byte) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-// cached returns a folder that 'make deps' fills.
-func cached(t testing.TB, name string) string {
-	t.Helper()
-	cache := os.Getenv("PXESRV_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			t.Fatalf("lab: no cache folder: %v; set PXESRV_CACHE", err)
-		}
-		cache = filepath.Join(user, "pxesrv")
-	}
-	return filepath.Join(cache, name)
 }

@@ -1,9 +1,11 @@
 //go:build linux
 
-package lab
+// Package pki makes certification authorities and certificates for the tests.
+package pki
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,6 +19,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -75,7 +78,7 @@ func (ca *CA) sign(want Certificate, parent *x509.Certificate) (*x509.Certificat
 	}
 	now := time.Now()
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(serials.Add(1) + 0x1000), Subject: pkix.Name{CommonName: or(want.Name, "server")},
+		SerialNumber: big.NewInt(serials.Add(1) + 0x1000), Subject: pkix.Name{CommonName: cmp.Or(want.Name, "server")},
 		NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(365 * 24 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -184,5 +187,5 @@ func (ca *CA) EnrollArgs() []string {
 	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
 		ca.t.Fatal(err)
 	}
-	return []string{"-fw_cfg", "name=etc/edk2/https/cacerts,file=" + comma(name)}
+	return []string{"-fw_cfg", "name=etc/edk2/https/cacerts,file=" + strings.ReplaceAll(name, ",", ",,")}
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab
+package netns
 
 import (
 	"encoding/binary"
@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trunk makes a plug for one machine's card that is in one VLAN, as on a switch: a frame with that tag goes into the network without it,
+// Trunk makes a plug for one machine's card that is in one VLAN, as on a switch: a frame with that tag goes into the network without it,
 // what comes from there gets it, and everything else is dropped. It returns the socket for QEMU. Not every kernel has VLANs, so the
 // frames go through this process.
-func (n *Network) trunk(vlan int) (socket string) {
+func (n *Network) Trunk(vlan int) (socket string) {
 	n.t.Helper()
-	tap, err := n.open(n.tap())
+	tap, err := n.open(n.Tap())
 	if err != nil {
 		n.t.Fatalf("lab: no trunk: %v", err)
 	}

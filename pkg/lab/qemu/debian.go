@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab
+package qemu
 
 import (
 	"archive/tar"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // Debian is a whole Debian 13 on a machine of its own: its kernel, systemd as PID 1, dbus, and a kernel NFS server and client.
@@ -28,8 +30,9 @@ type Debian struct {
 // until the script begins. At most two machines run at once.
 func (d Debian) Run(t testing.TB) string {
 	t.Helper()
-	base := cached(t, "debian-13-disk")
-	if !exists(filepath.Join(base, "made-of")) {
+	lab.Slow(t)
+	base := lab.Cached(t, "debian-13-disk")
+	if !lab.Exists(filepath.Join(base, "made-of")) {
 		if os.Getuid() != 0 {
 			t.Skip("no disk with Debian 13, which only root can make")
 		}
@@ -60,8 +63,8 @@ func (d Debian) Run(t testing.TB) string {
 			"-serial", "file:" + results}, d.Args...),
 	})
 	defer m.Stop()
-	m.proc.wait(limit, m.proc.ended)
-	ended := m.proc.ended()
+	m.proc.Wait(limit, m.proc.Ended)
+	ended := m.proc.Ended()
 	text, err := os.ReadFile(results)
 	if err != nil {
 		t.Fatalf("lab: %v", err)

@@ -1,4 +1,6 @@
-package lab
+// Package servers runs the servers of others for the tests: DHCP, nginx, and a
+// proxy that cuts connections.
+package servers
 
 import (
 	"bytes"

@@ -1,24 +1,26 @@
 //go:build linux
 
-// Package lab runs real boot clients for the tests: QEMU machines with SeaBIOS or OVMF and iPXE of 2019 or of
-// today, a local disk that says when it is booted, and a proxy that cuts connections.  Only tests import it.
-// README.md beside it says how to run one machine by hand.
-package lab
+// Package qemu runs real boot clients for the tests: QEMU machines with SeaBIOS
+// or OVMF and iPXE of 2019 or of today, a local disk that says when it is
+// booted, and a whole Debian. README.md of pkg/lab says how to run one machine
+// by hand.
+package qemu
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/internal/process"
+	"pxesrv/pkg/lab/netns"
 )
 
 // Gateway is the address under which a machine reaches 127.0.0.1 of this one.
@@ -30,8 +32,8 @@ type VM struct {
 	UEFI       bool // OVMF instead of SeaBIOS
 	SecureBoot bool // UEFI only: what it starts has to be signed, as Sign does it
 
-	Network *Network // where its first card is plugged in; a network of its own when nil
-	VLAN    int      // with Network: the plug takes and gives only frames with this tag
+	Network *netns.Network // where its first card is plugged in; a network of its own when nil
+	VLAN    int            // with Network: the plug takes and gives only frames with this tag
 
 	BootFile string // URL that DHCP hands out; not with Network, which has DHCP servers of the test
 	NICROM   bool   // boot by the iPXE of 2019 in QEMU's network card; otherwise the cards have no ROM
@@ -39,7 +41,7 @@ type VM struct {
 	MAC      string // of net0; default 52:54:00:12:34:56
 	MAC2     string // of a second card, net1, in a network of its own; none when empty
 
-	Kernel string // program QEMU loads itself, such as IPXE(t, "ipxe.lkrn"); BIOS only
+	Kernel string // program QEMU loads itself, such as lab.IPXE(t, "ipxe.lkrn"); BIOS only
 	Initrd string // with Kernel: the script iPXE runs instead of asking DHCP
 	Stick  string // folder shown as a read-only USB stick with a FAT file system; UEFI only
 	CD     string // image in the CD drive, a file or an http:// address
@@ -58,11 +60,10 @@ type Machine struct {
 	qemu func() *exec.Cmd
 	done sync.Once
 
-	mu  sync.Mutex
-	raw bytes.Buffer // the serial port
-	err bytes.Buffer // what QEMU itself says
+	raw process.Output // the serial port
+	err process.Output // what QEMU itself says
 
-	proc    *process
+	proc    *process.Process
 	monitor monitor
 	pos     int // Expect goes on here in Console()
 }
@@ -83,6 +84,7 @@ const silence = 60 * time.Second
 // more, and the restart is printed.  After the first character there is no second chance.
 func Start(t testing.TB, vm VM) *Machine {
 	t.Helper()
+	lab.Slow(t)
 	args, err := vm.args(t)
 	if err != nil {
 		t.Fatal(err)
@@ -97,13 +99,13 @@ func Start(t testing.TB, vm VM) *Machine {
 		if err := m.launch(); err != nil {
 			t.Fatalf("lab: %v (run 'make deps')\n%s", err, m.qemuSays())
 		}
-		if m.proc.wait(silence, func() bool { return m.Console() != "" }) {
+		if m.proc.Wait(silence, func() bool { return m.Console() != "" }) {
 			return m
 		}
-		if m.proc.ended() || try > 0 {
+		if m.proc.Ended() || try > 0 {
 			t.Fatalf("lab: the machine's firmware printed nothing\n%s", m.qemuSays())
 		}
-		m.proc.kill()
+		m.proc.Kill()
 		m.monitor.Close()
 		fmt.Fprintf(os.Stderr, "lab: VM restarted after %v without output (%s, restart %d)\n", silence, t.Name(), restarts.Add(1))
 	}
@@ -116,7 +118,7 @@ func (m *Machine) Expect(pattern string, timeout time.Duration) string {
 	m.t.Helper()
 	re := regexp.MustCompile(pattern)
 	var match string
-	found := m.proc.wait(timeout, func() bool {
+	found := m.proc.Wait(timeout, func() bool {
 		text := m.Console()
 		at := re.FindStringIndex(text[m.pos:])
 		if at == nil {
@@ -139,8 +141,6 @@ var escapes = regexp.MustCompile(`\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|c|\[[0-9
 
 // Console returns all that the machine printed so far, without control sequences.
 func (m *Machine) Console() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	return string(escapes.ReplaceAll(m.raw.Bytes(), nil))
 }
 
@@ -148,7 +148,7 @@ func (m *Machine) Console() string {
 func (m *Machine) Stop() {
 	m.done.Do(func() {
 		if m.proc != nil {
-			m.proc.kill()
+			m.proc.Kill()
 			m.monitor.Close()
 		}
 		<-slots
@@ -156,11 +156,9 @@ func (m *Machine) Stop() {
 }
 
 func (m *Machine) qemuSays() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	s := ""
-	if m.proc != nil && m.proc.ended() {
-		s = "QEMU " + m.proc.state() + "\n"
+	if m.proc != nil && m.proc.Ended() {
+		s = "QEMU " + m.proc.State() + "\n"
 	}
 	return s + m.err.String()
 }
@@ -174,96 +172,16 @@ func (m *Machine) launch() error {
 	}
 	defer theirs.Close()
 	cmd := m.qemu()
-	cmd.Stdout = locked{&m.mu, &m.raw}
-	cmd.Stderr = locked{&m.mu, &m.err}
+	cmd.Stdout = &m.raw
+	cmd.Stderr = &m.err
 	cmd.ExtraFiles = []*os.File{theirs}
-	p, err := start(cmd)
+	p, err := process.Start(cmd)
 	if err != nil {
 		ours.Close()
 		return err
 	}
 	m.proc, m.monitor = p, ours
 	return ours.do("qmp_capabilities", nil)
-}
-
-// locked is a buffer shared between QEMU's output and the test.
-type locked struct {
-	mu  *sync.Mutex
-	buf *bytes.Buffer
-}
-
-func (l locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-// process is a child that dies with this process, however this one ends.
-type process struct {
-	cmd  *exec.Cmd
-	gone chan struct{} // closed when it has ended
-}
-
-// start runs cmd.  The kernel ends the child when the *thread* that started it ends, so that thread is kept
-// for as long as the child lives.
-func start(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd, make(chan struct{})}
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-			close(p.gone)
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *process) ended() bool {
-	select {
-	case <-p.gone:
-		return true
-	default:
-		return false
-	}
-}
-
-// state says whether it runs, or how it ended.
-func (p *process) state() string {
-	if p.ended() {
-		return "ended: " + p.cmd.ProcessState.String()
-	}
-	return "runs"
-}
-
-// wait asks ok every 50 ms until it is true, the time is over, or the process has ended.
-func (p *process) wait(timeout time.Duration, ok func() bool) bool {
-	end := time.Now().Add(timeout)
-	for {
-		over := p.ended() || time.Now().After(end) // before ok, so that the last output counts
-		if ok() {
-			return true
-		}
-		if over {
-			return false
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-func (p *process) kill() {
-	p.cmd.Process.Kill()
-	<-p.gone
 }
 
 // args returns QEMU's arguments.  Emulation without KVM: a nested KVM is slower here, and often absent.
@@ -296,9 +214,9 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		}
 		netdev := fmt.Sprintf("user,id=net%d", i)
 		if vm.Network != nil && i == 0 && vm.VLAN != 0 {
-			netdev = "stream,id=net0,server=off,addr.type=unix,addr.path=" + comma(vm.Network.trunk(vm.VLAN))
+			netdev = "stream,id=net0,server=off,addr.type=unix,addr.path=" + comma(vm.Network.Trunk(vm.VLAN))
 		} else if vm.Network != nil && i == 0 {
-			netdev = "tap,id=net0,script=no,downscript=no,ifname=" + vm.Network.tap()
+			netdev = "tap,id=net0,script=no,downscript=no,ifname=" + vm.Network.Tap()
 		} else if vm.BootFile != "" {
 			netdev += ",bootfile=" + comma(vm.BootFile)
 		}
@@ -382,63 +300,4 @@ func ovmf(dir string, secure bool) (code, vars string, err error) {
 		return code, vars, os.WriteFile(vars, store, 0o600)
 	}
 	return "", "", fmt.Errorf("lab: no OVMF in /usr/share/OVMF: run 'make deps'")
-}
-
-// IPXE returns the path of a file of today's iPXE (ipxe.lkrn, ipxe.efi, undionly.kpxe, ...): from the folder
-// PXESRV_TEST_IPXE, else from the one 'make deps' filled.  The test fails when it is not there.
-func IPXE(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("PXESRV_TEST_IPXE")
-	if dir == "" {
-		dir = cached(t, "ipxe-13")
-	}
-	return below(t, dir, name)
-}
-
-// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2.  PXESRV_TEST_IPXE stands for that one, too.
-func IPXE2(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("PXESRV_TEST_IPXE")
-	if dir == "" {
-		dir = cached(t, "ipxe-14")
-	}
-	return below(t, dir, name)
-}
-
-func below(t testing.TB, dir, name string) string {
-	t.Helper()
-	for _, sub := range []string{"", "usr/lib/ipxe", "boot"} {
-		if path := filepath.Join(dir, sub, name); exists(path) {
-			return path
-		}
-	}
-	t.Fatalf("lab: no %s below %s: run 'make deps', or set PXESRV_TEST_IPXE to a folder that has it", name, dir)
-	return ""
-}
-
-// GRUB makes a GRUB for UEFI that boots from the network, and returns its path. It looks for its configuration in /grub of the
-// TFTP server that it came from. The modules are those of Debian 13, from the folder that 'make deps' filled, or of this machine
-// when it is as new: a GRUB without the module peimage does not let go of the network card when it starts another program.
-func GRUB(t testing.TB) string {
-	t.Helper()
-	for _, root := range []string{cached(t, "grub-13"), "/"} {
-		modules := filepath.Join(root, "usr/lib/grub/x86_64-efi")
-		if !exists(filepath.Join(modules, "peimage.mod")) {
-			continue
-		}
-		core := filepath.Join(t.TempDir(), "core.efi")
-		cmd := exec.Command("grub-mkimage", "-O", "x86_64-efi", "-d", modules, "-p", "(tftp)/grub", "-o", core,
-			"chain", "configfile", "echo", "efinet", "fat", "net", "normal", "part_msdos", "peimage", "search", "test", "tftp")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("lab: grub-mkimage: %v: %s", err, out)
-		}
-		return core
-	}
-	t.Fatalf("lab: no GRUB of Debian 13: run 'make deps'")
-	return ""
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab_test
+package chroot_test
 
 import (
 	"os"
@@ -10,15 +10,19 @@ import (
 	"testing"
 	"time"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/chroot"
+	"pxesrv/pkg/lab/netns"
 )
+
+// patience is for one step on a loaded computer.
+const patience = 3 * time.Minute
 
 // TestRoot runs programs in a root folder: as another user, in a network of its own, with a volume, then read-only. What is
 // changed in it is not in another one, and nothing of it is seen outside.
 func TestRoot(t *testing.T) {
-	for _, system := range []string{lab.Debian12, lab.Debian13} {
+	for _, system := range []string{chroot.Debian12, chroot.Debian13} {
 		t.Run(system, func(t *testing.T) {
-			r := lab.NewRoot(t, system)
+			r := chroot.New(t, system)
 			if version := r.Read("/etc/debian_version"); !strings.HasPrefix(version, system[len("debian-"):]+".") {
 				t.Errorf("debian_version is %q", version)
 			}
@@ -41,7 +45,7 @@ func TestRoot(t *testing.T) {
 				t.Errorf("what takes too long ends with %v: %s", err, out)
 			}
 
-			n := lab.NewNetwork(t)
+			n := netns.NewNetwork(t)
 			if out := r.In(&n.Namespace).Run("cat", "/proc/self/net/dev"); !strings.Contains(out, "br0") {
 				t.Errorf("in the network there is no br0:\n%s", out)
 			}
@@ -71,7 +75,7 @@ func TestRoot(t *testing.T) {
 				t.Errorf("the server ended with %s and said %q", ended, s.Output())
 			}
 
-			if other := lab.NewRoot(t, system).Run("cat", "/etc/passwd"); strings.Contains(other, "guest") {
+			if other := chroot.New(t, system).Run("cat", "/etc/passwd"); strings.Contains(other, "guest") {
 				t.Error("one root folder's user is in another")
 			}
 			if outside := mounts(t); strings.Contains(outside, filepath.Dir(volume)) {
@@ -85,7 +89,7 @@ func TestRoot(t *testing.T) {
 func TestRootLeaves(t *testing.T) {
 	var file string
 	t.Run("leaves", func(t *testing.T) {
-		r := lab.NewRoot(t, lab.Debian12)
+		r := chroot.New(t, chroot.Debian12)
 		r.Run("sh", "-c", "(sh -c 'true &') & sleep 0.3")
 		if out := r.Run("sh", "-c", "for p in /proc/[0-9]*; do sed -n 's/^State://p' $p/status; done"); strings.Contains(out, "Z") {
 			t.Errorf("the ended are not adopted:%s", out)

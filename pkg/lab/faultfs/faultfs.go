@@ -1,9 +1,9 @@
 //go:build linux
 
-// A file system that breaks on purpose: the directory below a mount of MountFaults is a real one, seen through FUSE, and
-// a test says which operations fail, hang, or are carried out and then denied.
-
-package lab
+// Package faultfs is a file system that breaks on purpose: the directory below
+// a Mount is a real one, seen through FUSE, and a test says which operations
+// fail, hang, or are carried out and then denied.
+package faultfs
 
 import (
 	"context"
@@ -23,6 +23,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/lab"
 )
 
 // Op is a set of kinds of operations as the kernel asks for them; combine kinds with |.
@@ -114,13 +116,13 @@ type Faults struct {
 	hanging  atomic.Int64
 }
 
-// MountFaults mounts the directory source a second time, at Dir, until the end of the test. Nothing is cached: each look
+// Mount mounts the directory source a second time, at Dir, until the end of the test. Nothing is cached: each look
 // at Dir reaches the faults, and sees what was changed in source meanwhile. Handles behave as on a local disk: what was
 // looked up or opened stays what it was when its name goes to something else.
 //
 // The test process itself serves the mount. Never let it start a child whose program or working directory lies below
 // Dir: between fork and exec the Go runtime may stand still, and then nobody answers the child.
-func MountFaults(t testing.TB, source string) *Faults {
+func Mount(t testing.TB, source string) *Faults {
 	t.Helper()
 	never := time.Duration(0)
 	return mount(t, source, false, fs.Options{
@@ -139,7 +141,7 @@ const (
 	ByNothing
 )
 
-// MountRemembering mounts source like MountFaults, as a client of a file server
+// MountRemembering mounts source like Mount, as a client of a file server
 // that trusts its memory: which entry a name stood for when it was last looked
 // up, or that it stood for none, it believes for an hour, and takes along when
 // it renames the name. What it renames is what the server has under the name by
@@ -155,6 +157,7 @@ func MountRemembering(t testing.TB, source string, heals Heals) *Faults {
 
 func mount(t testing.TB, source string, small bool, opts fs.Options) *Faults {
 	t.Helper()
+	lab.Slow(t)
 	dir := t.TempDir() // removed after the unmount below
 	source, err := filepath.EvalSymlinks(source)
 	if err != nil {

@@ -1,6 +1,7 @@
 //go:build linux
 
-package lab
+// Package chroot makes root folders of small Debians for the tests.
+package chroot
 
 import (
 	"bufio"
@@ -14,6 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/internal/process"
+	"pxesrv/pkg/lab/netns"
 )
 
 // The systems that make deps keeps root folders of: Debian's essential packages, apt, and what deps.sh names.
@@ -32,13 +37,13 @@ type Root struct {
 	*root
 	user    string
 	env     []string
-	network *Namespace
+	network *netns.Namespace
 	limit   time.Duration
 }
 
 type root struct {
 	t      testing.TB
-	holder *process
+	holder *process.Process
 	outer  string // where it is mounted, for who enters the mount namespace but not the root
 }
 
@@ -63,14 +68,15 @@ mount -t tmpfs -o mode=755 run run
 mount -t tmpfs -o mode=1777 tmp tmp
 exec chroot . /bin/sh -c 'sleep infinity & echo ready; exec >&-; while kill -0 $!; do wait; done'`
 
-// NewRoot makes a root folder of Debian12 or Debian13 for the test. It needs root; without, the test is skipped. apt-get
+// New makes a root folder of Debian12 or Debian13 for the test. It needs root; without, the test is skipped. apt-get
 // works in it as it does on this computer: from the same mirror, through the same proxy.
-func NewRoot(t testing.TB, system string) Root {
+func New(t testing.TB, system string) Root {
 	t.Helper()
+	lab.Slow(t)
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for a root folder of its own")
 	}
-	base := filepath.Join(cached(t, system), "root")
+	base := filepath.Join(lab.Cached(t, system), "root")
 	if _, err := os.Stat(filepath.Join(base, "bin/sh")); err != nil {
 		t.Fatalf("lab: there is no root folder of %s: %v; run 'make deps'", system, err)
 	}
@@ -83,13 +89,13 @@ func NewRoot(t testing.TB, system string) Root {
 	}
 	var wrong bytes.Buffer
 	cmd.Stderr = &wrong
-	p, err := start(cmd)
+	p, err := process.Start(cmd)
 	if err != nil {
 		t.Fatalf("lab: no mount namespace: %v", err)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	if line, _ := bufio.NewReader(said).ReadString('\n'); line != "ready\n" {
-		p.kill()
+		p.Kill()
 		t.Fatalf("lab: the root folder of %s cannot be mounted: %s", system, wrong.Bytes())
 	}
 	r := Root{root: &root{t, p, filepath.Join(work, "root")}, limit: 10 * time.Minute}
@@ -125,14 +131,14 @@ func (r Root) With(env ...string) Root {
 }
 
 // In is the root folder for programs that run in this network. The default is this computer's.
-func (r Root) In(n *Namespace) Root { r.network = n; return r }
+func (r Root) In(n *netns.Namespace) Root { r.network = n; return r }
 
 // Within is the root folder for programs that Run or Try ends after d. The default is ten minutes.
 func (r Root) Within(d time.Duration) Root { r.limit = d; return r }
 
 // Path is the name that a file of the root folder has for the test. Absolute symbolic links on the way lead outside.
 func (r Root) Path(name string) string {
-	return filepath.Join(fmt.Sprintf("/proc/%d/root", r.holder.cmd.Process.Pid), name)
+	return filepath.Join(fmt.Sprintf("/proc/%d/root", r.holder.Cmd.Process.Pid), name)
 }
 
 // Read returns a file of the root folder.
@@ -181,7 +187,7 @@ func (r Root) ReadOnly() {
 // arrange runs a shell script that sees this computer's files and the mounts of the root folder.
 func (r Root) arrange(script string, args ...string) {
 	r.t.Helper()
-	line := append([]string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", r.holder.cmd.Process.Pid), "--", "sh", "-ec", script, "sh"}, args...)
+	line := append([]string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", r.holder.Cmd.Process.Pid), "--", "sh", "-ec", script, "sh"}, args...)
 	if out, err := exec.Command("nsenter", line...).CombinedOutput(); err != nil {
 		r.t.Fatalf("lab: %s %q: %v: %s", script, args, err, bytes.TrimSpace(out))
 	}
@@ -189,10 +195,10 @@ func (r Root) arrange(script string, args ...string) {
 
 // command is the command line, outside, of a program that runs inside.
 func (r Root) command(name string, args []string) []string {
-	inside := fmt.Sprintf("/proc/%d/root", r.holder.cmd.Process.Pid)
-	line := []string{"nsenter", fmt.Sprintf("--target=%d", r.holder.cmd.Process.Pid), "--mount", "--pid", "--ipc"}
+	inside := fmt.Sprintf("/proc/%d/root", r.holder.Cmd.Process.Pid)
+	line := []string{"nsenter", fmt.Sprintf("--target=%d", r.holder.Cmd.Process.Pid), "--mount", "--pid", "--ipc"}
 	if r.network != nil {
-		line = append(line, fmt.Sprintf("--net=/proc/%d/ns/net", r.network.holder.cmd.Process.Pid))
+		line = append(line, r.network.Inside()[1])
 	}
 	line = append(line, "--root="+inside, "--wd="+inside, "--", "/usr/bin/env", "-i",
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive")
@@ -238,7 +244,7 @@ func (r Root) Run(name string, args ...string) string {
 // that the root folder has for it, as in From("rpm", "--root", "{}", ...). It must succeed.
 func (r Root) From(name string, args ...string) string {
 	r.t.Helper()
-	line := []string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", r.holder.cmd.Process.Pid), "--", name}
+	line := []string{fmt.Sprintf("--mount=/proc/%d/ns/mnt", r.holder.Cmd.Process.Pid), "--", name}
 	for _, a := range args {
 		if a == "{}" {
 			a = r.outer
@@ -254,19 +260,10 @@ func (r Root) From(name string, args ...string) string {
 
 // Start starts a program inside that runs until the test ends. It must stay in the foreground. A failed test shows what
 // it printed.
-func (r Root) Start(name string, args ...string) *Server {
+func (r Root) Start(name string, args ...string) *netns.Server {
 	r.t.Helper()
 	line := r.command(name, args)
-	s := serve(r.t, name, exec.Command(line[0], line[1:]...))
-	s.forks = true
+	s := netns.Serve(r.t, name, exec.Command(line[0], line[1:]...))
+	s.Forks = true
 	return s
-}
-
-// forked is the process that nsenter --pid started and waits for, as it is numbered outside; before that it is nsenter.
-func forked(nsenter int) int {
-	child := nsenter
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nsenter, nsenter)); err == nil {
-		fmt.Sscan(string(text), &child)
-	}
-	return child
 }

@@ -1,9 +1,8 @@
 //go:build linux
 
-package lab_test
+package qemu_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,12 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 )
 
 // patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
@@ -54,7 +53,7 @@ func newServer(t *testing.T, answer string) *server {
 // bootFile is the URL of /redirect as a machine sees it, for a server at addr ("127.0.0.1:port").
 func bootFile(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
-	return "http://" + net.JoinHostPort(lab.Gateway, port) + ipxe.Path
+	return "http://" + net.JoinHostPort(qemu.Gateway, port) + ipxe.Path
 }
 
 func (s *server) addr() string { return s.Listener.Addr().String() }
@@ -93,11 +92,11 @@ func stick(t *testing.T) string {
 func TestIdentify(t *testing.T) {
 	for _, test := range []struct {
 		name, platform, version string
-		vm                      func(t *testing.T) lab.VM
+		vm                      func(t *testing.T) qemu.VM
 	}{
-		{"BIOS 2019", "pcbios", "1.0.0", func(t *testing.T) lab.VM { return lab.VM{NICROM: true} }},
-		{"BIOS today", "pcbios", "1.21", func(t *testing.T) lab.VM { return lab.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
-		{"UEFI today", "efi", "1.21", func(t *testing.T) lab.VM { return lab.VM{UEFI: true, Stick: stick(t)} }},
+		{"BIOS 2019", "pcbios", "1.0.0", func(t *testing.T) qemu.VM { return qemu.VM{NICROM: true} }},
+		{"BIOS today", "pcbios", "1.21", func(t *testing.T) qemu.VM { return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"UEFI today", "efi", "1.21", func(t *testing.T) qemu.VM { return qemu.VM{UEFI: true, Stick: stick(t)} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -114,7 +113,7 @@ func TestIdentify(t *testing.T) {
 			vm.UUID = "12345678-9abc-def0-1122-aabbccddeeff"
 			vm.Manufacturer, vm.Product, vm.Serial = "ACME, Inc.", "X 1", "S/N 42&é"
 			vm.Asset, vm.BoardSerial = "A%7+b?c", "B,1"
-			m := lab.Start(t, vm)
+			m := qemu.Start(t, vm)
 
 			q := receive(t, s.asked, "identified request")
 			want := map[string]string{
@@ -143,40 +142,5 @@ func TestIdentify(t *testing.T) {
 				t.Errorf("%d requests without a query, want 1", n)
 			}
 		})
-	}
-}
-
-// TestCutProxy checks what a client sees of each way to be cut.
-func TestCutProxy(t *testing.T) {
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, strings.Repeat("x", 5000)+"CUT"+strings.Repeat("y", 4997))
-	}))
-	t.Cleanup(s.Close)
-	p := lab.NewCutProxy(t, s.Listener.Addr().String())
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	get := func() (int, error) {
-		resp, err := client.Get("http://" + p.Addr())
-		if err != nil {
-			return 0, err
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		return len(b), err
-	}
-
-	p.Cut(1, "CUT", lab.FIN)
-	if n, err := get(); n != 5000 || !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("FIN: %d bytes, %v", n, err)
-	}
-	p.Cut(1, "HTTP/", lab.RST)
-	if n, err := get(); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("RST: %d bytes, %v", n, err)
-	}
-	p.Cut(1, "not in it", lab.RST)
-	if n, err := get(); n != 10000 || err != nil {
-		t.Errorf("uncut: %d bytes, %v", n, err)
-	}
-	if p.Cuts() != 2 {
-		t.Errorf("%d cuts, want 2", p.Cuts())
 	}
 }

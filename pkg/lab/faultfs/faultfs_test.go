@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab_test
+package faultfs_test
 
 import (
 	"errors"
@@ -14,11 +14,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/faultfs"
 )
 
 // mountFaults mounts a fresh tree: files a and dir/b, a link to dir/b, a folder protect with a file.
-func mountFaults(t *testing.T) (f *lab.Faults, source string) {
+func mountFaults(t *testing.T) (f *faultfs.Faults, source string) {
 	t.Helper()
 	source = t.TempDir()
 	for _, dir := range []string{"dir", "protect"} {
@@ -34,7 +34,7 @@ func mountFaults(t *testing.T) (f *lab.Faults, source string) {
 	if err := os.Symlink("dir/b", filepath.Join(source, "link")); err != nil {
 		t.Fatal(err)
 	}
-	return lab.MountFaults(t, source), source
+	return faultfs.Mount(t, source), source
 }
 
 // outcomes calls do n times and writes down each answer: "." for success, else the error.
@@ -200,14 +200,14 @@ func TestFaultsReplay(t *testing.T) {
 	for i := range 6 {
 		os.WriteFile(in("old%d", i), nil, 0o644)
 	}
-	f.Set(lab.Replay(3))
+	f.Set(faultfs.Replay(3))
 	wantOutcomes(t, ". . ENOENT . . ENOENT", func(i int) error { return os.Rename(in("old%d", i), in("new%d", i)) })
 	for i := range 6 {
 		if exists(in("old%d", i)) || !exists(in("new%d", i)) || !exists(filepath.Join(source, fmt.Sprint("new", i))) {
 			t.Errorf("rename %d was not carried out", i)
 		}
 	}
-	f.Set(lab.Replay(2))
+	f.Set(faultfs.Replay(2))
 	wantOutcomes(t, ". ENOENT . ENOENT", func(i int) error { return unix.Unlink(in("new%d", i)) })
 	// One that fails by itself is no replay and does not count.
 	wantOutcomes(t, "ENOENT . ENOENT", func(i int) error { return unix.Unlink(in("new%d", i+3)) })
@@ -243,24 +243,24 @@ func TestFaultsEIO(t *testing.T) {
 	list := func(int) error { _, err := os.ReadDir(in("dir")); return err }
 	for _, c := range []struct {
 		name string
-		ops  lab.Op
+		ops  faultfs.Op
 		do   func(int) error
 	}{
-		{"rename", lab.OpRename, func(int) error { return os.Rename(existing(), fresh()) }},
-		{"unlink", lab.OpUnlink, func(int) error { return unix.Unlink(existing()) }},
-		{"symlink", lab.OpSymlink, func(int) error { return os.Symlink("x", fresh()) }},
-		{"open", lab.OpOpen, func(int) error { return open(in("dir/b"), unix.O_RDONLY) }},
-		{"open for writing", lab.OpOpenWrite, func(int) error {
+		{"rename", faultfs.OpRename, func(int) error { return os.Rename(existing(), fresh()) }},
+		{"unlink", faultfs.OpUnlink, func(int) error { return unix.Unlink(existing()) }},
+		{"symlink", faultfs.OpSymlink, func(int) error { return os.Symlink("x", fresh()) }},
+		{"open", faultfs.OpOpen, func(int) error { return open(in("dir/b"), unix.O_RDONLY) }},
+		{"open for writing", faultfs.OpOpenWrite, func(int) error {
 			if err := open(in("dir/b"), unix.O_RDONLY); err != nil {
 				return fmt.Errorf("for reading: %w", err)
 			}
 			return open(in("dir/b"), unix.O_WRONLY)
 		}},
-		{"readlink", lab.OpReadlink, func(int) error { _, err := os.Readlink(in("link")); return err }},
-		{"lookup", lab.OpLookup, func(int) error { _, err := os.Lstat(in("protect")); return err }},
-		{"lookup for a handle", lab.OpLookup, func(int) error { return open(in("protect"), unix.O_PATH) }},
-		{"opendir", lab.OpOpendir, list},
-		{"read", lab.OpRead, func(int) error {
+		{"readlink", faultfs.OpReadlink, func(int) error { _, err := os.Readlink(in("link")); return err }},
+		{"lookup", faultfs.OpLookup, func(int) error { _, err := os.Lstat(in("protect")); return err }},
+		{"lookup for a handle", faultfs.OpLookup, func(int) error { return open(in("protect"), unix.O_PATH) }},
+		{"opendir", faultfs.OpOpendir, list},
+		{"read", faultfs.OpRead, func(int) error {
 			file, err := os.Open(in("dir/b"))
 			if err != nil {
 				return err
@@ -269,16 +269,16 @@ func TestFaultsEIO(t *testing.T) {
 			_, err = file.Read(make([]byte, 10))
 			return err
 		}},
-		{"write", lab.OpWrite, func(int) error { return os.WriteFile(in("dir/w"), []byte("w"), 0o644) }},
-		{"create", lab.OpCreate, func(int) error { return os.WriteFile(fresh(), nil, 0o644) }},
-		{"fsync", lab.OpFsync, func(int) error { return fsyncDir(in("dir/b")) }},
+		{"write", faultfs.OpWrite, func(int) error { return os.WriteFile(in("dir/w"), []byte("w"), 0o644) }},
+		{"create", faultfs.OpCreate, func(int) error { return os.WriteFile(fresh(), nil, 0o644) }},
+		{"fsync", faultfs.OpFsync, func(int) error { return fsyncDir(in("dir/b")) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			defer f.Set()
 			before := f.Injected()
-			f.Set(lab.EIO(2, c.ops))
+			f.Set(faultfs.EIO(2, c.ops))
 			wantOutcomes(t, ". EIO . EIO", c.do)
-			f.Set(lab.EIO(1, c.ops))
+			f.Set(faultfs.EIO(1, c.ops))
 			wantOutcomes(t, "EIO EIO", c.do)
 			f.Set()
 			wantOutcomes(t, ". .", c.do)
@@ -294,7 +294,7 @@ func TestFaultsEIO(t *testing.T) {
 		for i := range 20 {
 			os.WriteFile(in(fmt.Sprint("many/", i)), nil, 0o644)
 		}
-		f.Set(lab.EIO(12, lab.OpReaddir))
+		f.Set(faultfs.EIO(12, faultfs.OpReaddir))
 		names, err := os.ReadDir(in("many"))
 		if !errors.Is(err, unix.EIO) || len(names) == 0 || len(names) >= 12 {
 			t.Errorf("%d names and %v, want some names and EIO", len(names), err)
@@ -303,12 +303,12 @@ func TestFaultsEIO(t *testing.T) {
 	t.Run("under", func(t *testing.T) {
 		defer f.Set()
 		os.WriteFile(in("protected"), nil, 0o644)
-		f.Set(lab.EIOUnder("protect"))
+		f.Set(faultfs.EIOUnder("protect"))
 		wantOutcomes(t, "EIO EIO", func(int) error { _, err := os.Lstat(in("protect")); return err })
 		wantOutcomes(t, "EIO EIO", func(int) error { _, err := os.ReadFile(in("protect/c")); return err })
 		wantOutcomes(t, "EIO", func(int) error { return os.Rename(in("dir/b"), in("protect")) })
 		wantOutcomes(t, ". .", func(int) error { _, err := os.ReadFile(in("protected")); return err })
-		f.Set(lab.EIOUnder("protect/c"))
+		f.Set(faultfs.EIOUnder("protect/c"))
 		wantOutcomes(t, "EIO", func(int) error { _, err := os.ReadFile(in("protect/c")); return err })
 		wantOutcomes(t, ".", func(int) error { _, err := os.ReadDir(in("protect")); return err })
 		wantOutcomes(t, "EIO", func(int) error { return os.Rename(in("dir/b"), in("protect/c")) })
@@ -320,7 +320,7 @@ func TestFaultsNoSpaceReadOnlyFsync(t *testing.T) {
 	f, _ := mountFaults(t)
 	in := func(name string) string { return filepath.Join(f.Dir, name) }
 
-	f.Set(lab.NoSpace(3))
+	f.Set(faultfs.NoSpace(3))
 	wantOutcomes(t, ". . ENOSPC . . ENOSPC", func(i int) error {
 		switch name := in(fmt.Sprint("n", i)); i {
 		case 0, 5:
@@ -334,12 +334,12 @@ func TestFaultsNoSpaceReadOnlyFsync(t *testing.T) {
 		}
 	})
 
-	f.Set(lab.FsyncDirFails(2))
+	f.Set(faultfs.FsyncDirFails(2))
 	wantOutcomes(t, ". EIO . EIO", func(int) error { return fsyncDir(in("dir")) })
 	wantOutcomes(t, ". .", func(int) error { return fsyncDir(in("dir/b")) }) // a file's is another matter
 
 	before := f.Injected()
-	f.Set(lab.ReadOnly())
+	f.Set(faultfs.ReadOnly())
 	for i, err := range []error{
 		os.Mkdir(in("x"), 0o755), os.Symlink("x", in("x")), os.Link(in("a"), in("x")), os.WriteFile(in("x"), nil, 0o644),
 		os.WriteFile(in("a"), nil, 0o644), os.Rename(in("a"), in("x")), unix.Unlink(in("a")), unix.Rmdir(in("n0")),
@@ -364,7 +364,7 @@ func TestFaultsRenameNoReplace(t *testing.T) {
 		return unix.Renameat2(unix.AT_FDCWD, in(from), unix.AT_FDCWD, in(to), unix.RENAME_NOREPLACE)
 	}
 	wantOutcomes(t, "EEXIST .", func(i int) error { return noreplace("a", []string{"link", "free"}[i]) })
-	f.Set(lab.NoRenameFlags())
+	f.Set(faultfs.NoRenameFlags())
 	wantOutcomes(t, "EINVAL", func(int) error { return noreplace("free", "a") })
 	wantOutcomes(t, ".", func(int) error { return os.Rename(in("free"), in("a")) })
 	f.Set()
@@ -381,7 +381,7 @@ func TestFaultsSlow(t *testing.T) {
 	f, _ := mountFaults(t)
 	link := filepath.Join(f.Dir, "link")
 	const delay = 150 * time.Millisecond
-	f.Set(lab.Slow(delay, lab.OpReadlink), lab.EIO(1, lab.OpReadlink))
+	f.Set(faultfs.Slow(delay, faultfs.OpReadlink), faultfs.EIO(1, faultfs.OpReadlink))
 	start := time.Now()
 	wantOutcomes(t, "EIO", func(int) error { _, err := os.Readlink(link); return err })
 	if took := time.Since(start); took < delay {
@@ -389,7 +389,7 @@ func TestFaultsSlow(t *testing.T) {
 	}
 
 	// A delay ends when it is taken back.
-	f.Set(lab.Slow(time.Hour, 0))
+	f.Set(faultfs.Slow(time.Hour, 0))
 	done := make(chan error, 1)
 	go func() { _, err := os.Readlink(link); done <- err }()
 	select {
@@ -404,7 +404,7 @@ func TestFaultsSlow(t *testing.T) {
 }
 
 // waitHanging waits until n operations are blocked.
-func waitHanging(t *testing.T, f *lab.Faults, n int) {
+func waitHanging(t *testing.T, f *faultfs.Faults, n int) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); f.Hanging() != n; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -416,13 +416,13 @@ func waitHanging(t *testing.T, f *lab.Faults, n int) {
 func TestFaultsHang(t *testing.T) {
 	f, _ := mountFaults(t)
 	in := func(name string) string { return filepath.Join(f.Dir, name) }
-	f.Set(lab.Hang(0))
+	f.Set(faultfs.Hang(0))
 	done := make(chan error, 3)
 	for _, name := range []string{"a", "link", "dir/b"} {
 		go func() { _, err := os.ReadFile(in(name)); done <- err }()
 	}
 	waitHanging(t, f, 3)
-	f.Set(lab.EIO(1, lab.OpOpen)) // they go on, to the next obstacle
+	f.Set(faultfs.EIO(1, faultfs.OpOpen)) // they go on, to the next obstacle
 	for range 3 {
 		if err := <-done; !errors.Is(err, unix.EIO) {
 			t.Errorf("after the hang: %v, want EIO", err)
@@ -432,7 +432,7 @@ func TestFaultsHang(t *testing.T) {
 		t.Errorf("%d operations hang, %d faults counted; want 0 and 6", f.Hanging(), f.Injected())
 	}
 
-	f.Set(lab.Hang(lab.OpOpen)) // other operations are not concerned
+	f.Set(faultfs.Hang(faultfs.OpOpen)) // other operations are not concerned
 	go func() { _, err := os.ReadFile(in("a")); done <- err }()
 	waitHanging(t, f, 1)
 	if _, err := os.Readlink(in("link")); err != nil {
@@ -457,7 +457,7 @@ func TestFaultsUnmountWhileHanging(t *testing.T) {
 		if file, err = os.Open(filepath.Join(dir, "a")); err != nil {
 			t.Fatal(err)
 		}
-		f.Set(lab.Hang(0))
+		f.Set(faultfs.Hang(0))
 		go func() { _, err := os.ReadFile(filepath.Join(dir, "dir/b")); hung <- err }()
 		waitHanging(t, f, 1)
 		go func() { time.Sleep(100 * time.Millisecond); file.Close() }()
@@ -490,11 +490,11 @@ func TestFaultsConcurrent(t *testing.T) {
 			}
 			switch i % 4 {
 			case 0:
-				f.Set(lab.EIO(5, lab.OpRename|lab.OpSymlink|lab.OpLookup))
+				f.Set(faultfs.EIO(5, faultfs.OpRename|faultfs.OpSymlink|faultfs.OpLookup))
 			case 1:
-				f.Set(lab.Hang(lab.OpRename))
+				f.Set(faultfs.Hang(faultfs.OpRename))
 			case 2:
-				f.Set(lab.NoSpace(4), lab.Slow(time.Millisecond, lab.OpReadlink))
+				f.Set(faultfs.NoSpace(4), faultfs.Slow(time.Millisecond, faultfs.OpReadlink))
 			case 3:
 				f.Set()
 			}

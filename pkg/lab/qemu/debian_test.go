@@ -1,6 +1,6 @@
 //go:build linux
 
-package lab_test
+package qemu_test
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"pxesrv/pkg/lab"
+	"pxesrv/pkg/lab/qemu"
 )
 
 // TestDebian boots a whole Debian: systemd is up, the kernel's NFS server shares a folder, and a mount of it shows a file that the
@@ -19,7 +19,7 @@ func TestDebian(t *testing.T) {
 	if err := os.WriteFile(brought, []byte("#!/bin/sh\necho this is $(cat /proc/1/comm)\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := lab.Debian{Files: map[string]string{"hello": brought}, Script: `set -e
+	out := qemu.Debian{Files: map[string]string{"hello": brought}, Script: `set -e
 ./hello
 systemctl start nfs-server
 mkdir /srv/shared /mnt/3 /mnt/4
