@@ -29,8 +29,8 @@ type Pending struct {
 // Listing is all that is known of the orders of a directory, the newest last.
 type Listing struct {
 	Pending []Pending `json:"pending"`
-	Open    []Record   `json:"open"`
-	Served  []Record   `json:"served"`
+	Open    []Record  `json:"open"`
+	Served  []Record  `json:"served"`
 }
 
 // List returns what is pending, open and served.

@@ -41,10 +41,10 @@ type Store struct {
 	Load    Load
 	Replica string // this daemon's name in the journal; "" means the host's name
 
-	ResendWithin   time.Duration // how long an unconfirmed order is sent again to the same address that retries; 0: never
-	MaxPerDay int           // a name granted so often in 24 h is held until a person releases it; 0: never held
-	Keep      time.Duration // how long served orders stay in the journal; 0: for ever
-	KeepMax   int           // how many of them; 0: all
+	ResendWithin time.Duration // how long an unconfirmed order is sent again to the same address that retries; 0: never
+	MaxPerDay    int           // a name granted so often in 24 h is held until a person releases it; 0: never held
+	Keep         time.Duration // how long served orders stay in the journal; 0: for ever
+	KeepMax      int           // how many of them; 0: all
 
 	Now   func() time.Time // nil: time.Now
 	Event func(Event)      // told of everything that happens to an order; nil: nobody
@@ -56,9 +56,9 @@ type Store struct {
 
 // Event is something that happened to an order.
 type Event struct {
-	Kind  EventKind
+	Kind   EventKind
 	Record Record
-	Err   error // why, for Failed and GivenBack
+	Err    error // why, for Failed and GivenBack
 }
 
 // EventKind kinds of events there are.

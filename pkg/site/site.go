@@ -25,14 +25,14 @@ import (
 
 // Site is one document root with its rules. It is safe for concurrent use.
 type Site struct {
-	tree   *tree.Tree
-	orders *order.Store
-	policy boot.NamePolicy
-	rules  []boot.Rule
-	config config.Config
-	keyring   *media.Keyring   // the keys that sign host=
+	tree    *tree.Tree
+	orders  *order.Store
+	policy  boot.NamePolicy
+	rules   []boot.Rule
+	config  config.Config
+	keyring *media.Keyring // the keys that sign host=
 	images  *media.Images  // the images of hosts; nil: none
-	known  func() *known // the hosts as they were when a command first asked
+	known   func() *known  // the hosts as they were when a command first asked
 }
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
