@@ -207,7 +207,7 @@ func flags(l *layers, daemon bool) *pflag.FlagSet {
 		fileFlag(f, l.file, "config", "", "file", "configuration file, YAML ["+config.FileEnv+"]")
 		trial := config.Default()
 		for _, s := range trial.Settings() {
-			if s.Serve && !daemon {
+			if s.FileOnly || s.Serve && !daemon {
 				continue
 			}
 			flag := f.VarPF(&settingFlag{s.Value, s.Key, l}, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")

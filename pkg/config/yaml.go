@@ -15,6 +15,10 @@ import (
 // for each dot; a setting that may be given several times takes a list. An error names file, line and key, and all that is
 // wrong is told at once; c is then half read and must not be used.
 func (c *Config) YAML(file string, text []byte) error {
+	return readYAML(file, text, c.Settings())
+}
+
+func readYAML(file string, text []byte, settings []Setting) error {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
 	switch err := d.Decode(&doc); {
@@ -27,7 +31,7 @@ func (c *Config) YAML(file string, text []byte) error {
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: there is more than one document; remove the line ---", file)
 	}
-	r := reader{file: file, settings: c.Settings(), lines: map[string]int{}}
+	r := reader{file: file, settings: settings, lines: map[string]int{}}
 	r.read(doc.Content[0], "")
 	return errors.Join(r.errs...)
 }
@@ -56,11 +60,9 @@ func (r *reader) read(n *yaml.Node, prefix string) {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
 		key := prefix + name.Value
-		if at, twice := r.lines[key]; twice {
-			r.wrong(name, "%s was set in line %d already", key, at)
+		if !r.first(name, key) {
 			continue
 		}
-		r.lines[key] = name.Line
 		at := slices.IndexFunc(r.settings, func(s Setting) bool { return s.Key == key })
 		switch {
 		case at >= 0:
@@ -90,35 +92,86 @@ func describe(prefix string) string {
 
 func (r *reader) set(s Setting, n *yaml.Node) {
 	n = follow(n)
-	texts := []*yaml.Node{n}
+	if m, ok := s.Value.(mapping); ok {
+		r.setMapping(s.Key, m, n)
+		return
+	}
+	set := s.Value.Set
+	items := []*yaml.Node{n}
 	switch n.Kind {
 	case yaml.SequenceNode:
-		switch s.Value.(type) {
-		case *list, *prefixes, *addresses:
-			texts = n.Content
-		default:
+		v, ok := s.Value.(several)
+		if !ok {
 			r.wrong(n, "%s takes one value, not a list", s.Key)
 			return
 		}
-		if len(texts) == 0 {
-			texts = []*yaml.Node{{Kind: yaml.ScalarNode, Line: n.Line}} // an empty list: nothing, instead of the default
-		}
+		v.begin() // an empty list means nothing, instead of the default
+		set, items = v.add, n.Content
 	case yaml.MappingNode:
 		r.wrong(n, "%s takes a value, not more keys", s.Key)
 		return
 	}
-	for _, t := range texts {
-		if t = follow(t); t.Tag == "!!null" {
-			t.Value = "" // "key:" and "key: null" are empty
-		}
-		if t.Kind != yaml.ScalarNode {
-			r.wrong(t, "%s takes a plain value", s.Key)
-			continue
-		}
-		if err := s.Value.Set(t.Value); err != nil {
-			r.wrong(t, "%s: %v", s.Key, err)
+	for _, item := range items {
+		item = follow(item)
+		if text, ok := r.scalar(s.Key, item); ok {
+			if err := set(text); err != nil {
+				r.wrong(item, "%s: %v", s.Key, err)
+			}
 		}
 	}
+}
+
+// setMapping reads a setting whose keys are names: each has a text or a list of
+// texts.
+func (r *reader) setMapping(key string, m mapping, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		r.wrong(n, "%s: there must be lines \"name: value\" here", key)
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, value := n.Content[i], follow(n.Content[i+1])
+		if !r.first(name, key+"."+name.Value) {
+			continue
+		}
+		items := []*yaml.Node{value}
+		if value.Kind == yaml.SequenceNode {
+			items = value.Content
+		}
+		var texts []string
+		for _, item := range items {
+			if text, ok := r.scalar(key+"."+name.Value, follow(item)); ok && text != "" {
+				texts = append(texts, text)
+			}
+		}
+		if err := m.setKey(name.Value, texts); err != nil {
+			r.wrong(name, "%s.%s: %v", key, name.Value, err)
+		}
+	}
+}
+
+// scalar returns the text of a plain value; "key:" and "key: null" are empty.
+func (r *reader) scalar(key string, n *yaml.Node) (string, bool) {
+	switch {
+	case n.Tag == "!!null":
+		return "", true
+	case n.Kind != yaml.ScalarNode:
+		r.wrong(n, "%s takes a plain value", key)
+		return "", false
+	}
+	return n.Value, true
+}
+
+// first reports whether a key was not set before, and says so when it was.
+func (r *reader) first(n *yaml.Node, key string) bool {
+	if at, twice := r.lines[key]; twice {
+		r.wrong(n, "%s was set in line %d already", key, at)
+		return false
+	}
+	r.lines[key] = n.Line
+	return true
 }
 
 // suggest names the setting that somebody who wrote key may have meant.

@@ -347,25 +347,15 @@ func (d *Daemon) reloads(ctx context.Context) {
 		d.metrics.reloads.WithLabelValues("done").Inc()
 		d.Log.Info("reloaded", "root", c.Root)
 		d.reloadTLS(&c)
-		for what, differs := range map[string]bool{
-			"addresses":             !slices.Equal(c.Addresses(), d.Config.Addresses()),
-			"tftp":                  !slices.Equal(c.TFTP, d.Config.TFTP),
-			"access-log":            c.AccessLog != d.Config.AccessLog,
-			"tls.listen":            !slices.Equal(c.TLSListen, d.Config.TLSListen) || (c.TLSCert == "") != (d.Config.TLSCert == ""),
-			"tls.client-listen":     !slices.Equal(c.TLSClientListen, d.Config.TLSClientListen),
-			"proxies.protocol":      !slices.Equal(c.Protocol, d.Config.Protocol),
-			"limits.handshake":      c.Limits.Handshake != d.Config.Limits.Handshake,
-			"log and log-format":    c.Log != d.Config.Log || c.LogFormat != d.Config.LogFormat,
-			"limits.header-timeout": c.Limits.HeaderTimeout != d.Config.Limits.HeaderTimeout,
-			"limits.read-timeout":   c.Limits.ReadTimeout != d.Config.Limits.ReadTimeout,
-			"limits.idle-timeout":   c.Limits.IdleTimeout != d.Config.Limits.IdleTimeout,
-			"limits.header-bytes":   c.Limits.HeaderBytes != d.Config.Limits.HeaderBytes,
-		} {
-			if differs {
-				d.Log.Warn("a change waits until the daemon is started again", "setting", what)
-			}
+		for _, key := range c.NeedRestart(&d.Config) {
+			d.waits(key)
 		}
 	}
+}
+
+// waits says that the change of a setting is not in force.
+func (d *Daemon) waits(key string) {
+	d.Log.Warn("a change waits until the daemon is started again", "setting", key)
 }
 
 // giveMemoryBack returns what thousands of machines at once needed, when they have gone. The runtime by itself collects what they

@@ -62,8 +62,11 @@ func (d *Daemon) watchTLS(ctx context.Context) {
 // reloadTLS reads the files of a new configuration at once. It is no reason to refuse the rest of the configuration that they
 // cannot be used.
 func (d *Daemon) reloadTLS(c *config.Config) {
-	if d.certs.Set() == nil || c.TLSCert == "" {
-		return // that waits for a new start, as the listeners do
+	if had, has := d.certs.Set() != nil, c.TLSCert != ""; had != has {
+		d.waits("tls.cert") // as the listeners do
+		return
+	} else if !has {
+		return
 	}
 	if err := d.certs.Use(site.CertificateFiles(*c)); err != nil {
 		d.oldCertificateStays(err)
