@@ -123,7 +123,7 @@ func TestLabels(t *testing.T) {
 		}
 	}
 	d := &Daemon{metrics: m, Log: slog.New(slog.DiscardHandler)}
-	for _, w := range constants(t, "order", "What") {
+	for _, w := range constants(t, "order", "EventKind") {
 		d.orderEvent(order.Event{Kind: order.EventKind(w)})
 	}
 	for _, r := range constants(t, "httpd", "Reason") {
