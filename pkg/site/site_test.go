@@ -30,8 +30,11 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// rest waits until no tree that was made so far counts as recently changed: then no answer waits for a half-written edit.
-func rest() { time.Sleep(2100 * time.Millisecond) }
+// clock is that of every site here; these tests run one after the other.
+var clock lab.Clock
+
+// rest lets time pass until no tree that was made so far counts as recently changed: then no answer waits for a half-written edit.
+func rest() { clock.Pass(2100 * time.Millisecond) }
 
 // script is a boot script that says what it is.
 func script(what string) string { return "#!ipxe\necho " + what + "\n" }
@@ -51,6 +54,7 @@ func newSite(t testing.TB, root string, set ...func(*config.Config)) *site.Site 
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.SetClock(clock.At)
 	return s
 }
 

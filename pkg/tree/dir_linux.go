@@ -624,9 +624,9 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 	if now != stateOf(&before) || after.Nlink == 0 || int64(n) != after.Size {
 		return got, errNotPlain
 	}
-	age := sinceChange(now)
+	age := t.Clock.sinceChange(now)
 	if !p.root.local || now.dev != p.root.dev {
-		age = t.rests.own(name, now)
+		age = t.rests.own(t.Clock, name, now)
 	}
 	if age < recent {
 		return got, errNotPlain

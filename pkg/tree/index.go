@@ -72,7 +72,7 @@ func (x *Index) namesByKey(root *Dir, now state) (map[string]string, state, erro
 	if err != nil {
 		return nil, now, err
 	}
-	atRest := before == after && x.rests.own(d.name, after) > recent
+	atRest := before == after && x.rests.own(x.Tree.Clock, d.name, after) > recent
 	x.mu.Lock()
 	byKey := x.byKey
 	same := byKey != nil && slices.Equal(names, x.names)

@@ -16,6 +16,7 @@ import (
 // It is kept by the same rule as an Index. A large directory that is edited all the time is not listed at each edit: a list
 // is made, beside the requests, after as many looks in vain as the last one had entries.
 type Known struct {
+	Clock   Clock // as a Tree's
 	list    atomic.Pointer[list]
 	rests   rests        // of the directory
 	vain    atomic.Int64 // looks in vain since the last list
@@ -132,7 +133,7 @@ func tableOf(all []uint64) []uint64 {
 
 // learn lists the directory when that is worth it. No request waits for that.
 func (k *Known) learn(dir string, now state, vain int) {
-	if k.rests.own(dir, now) <= recent {
+	if k.rests.own(k.Clock, dir, now) <= recent {
 		return
 	}
 	worth, l := int64(enough), k.list.Load()

@@ -27,7 +27,8 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	add("first")
-	var k Known
+	var clock lab.Clock
+	k := Known{Clock: clock.At}
 	names := []string{"first", "second"}
 	for i := range enough {
 		names = append(names, fmt.Sprint("nobody", i))
@@ -50,7 +51,7 @@ func TestKnown(t *testing.T) {
 	if k.list.Load() != nil {
 		t.Error("a directory was listed that had just changed")
 	}
-	time.Sleep(recent + 100*time.Millisecond)
+	rest(&clock)
 	for i := 0; k.list.Load() == nil; i++ {
 		if i == 1000 {
 			t.Fatal("a directory at rest is never listed")
@@ -76,7 +77,8 @@ func TestUnseen(t *testing.T) {
 	source := t.TempDir()
 	faults := faultfs.MountRemembering(t, source, faultfs.ByNothing)
 	names := []string{"late", "none"}
-	var k Known
+	var clock lab.Clock
+	k := Known{Clock: clock.At}
 	look := func() error {
 		found, err := k.Look(context.Background(), faults.Dir, names)
 		if len(found) > 0 {
@@ -91,7 +93,7 @@ func TestUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	look()
-	time.Sleep(recent + 100*time.Millisecond)
+	rest(&clock)
 	unseen := (*Unseen)(nil)
 	for range 1000 {
 		if err := look(); errors.As(err, &unseen) {
@@ -125,11 +127,12 @@ func TestReadPlain(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(root, "fifo"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	tree := &Tree{Path: root}
+	var clock lab.Clock
+	tree := &Tree{Path: root, Clock: clock.At}
 	if _, ok := tree.readPlain(t.Context(), "static", "own", 100); ok {
 		t.Error("a file was believed that had just been written")
 	}
-	time.Sleep(recent + 100*time.Millisecond)
+	rest(&clock)
 	for text, want := range map[string]bool{
 		"own": true, "../plain": true, "../deep/er/f": true, "../deep/er/../f": true,
 		"x": false, "../link": false, "../folder/f": false, "../folder/../f": false, // links on the way

@@ -27,39 +27,52 @@ type sighting struct {
 // never forgotten; whoever is counts as seen for the first time.
 const maxRests = 4096
 
+// Clock tells what time it was when this machine's clock showed t: the same
+// time, where it is nil. Tests let time pass with it.
+type Clock func(t time.Time) time.Time
+
+func (c Clock) at(t time.Time) time.Time {
+	if c == nil {
+		return t
+	}
+	return c(t)
+}
+
+func (c Clock) since(t time.Time) time.Duration { return c.at(time.Now()).Sub(t) }
+
+// sinceChange is how old the newest time stamp is. One of the future, after a
+// clock was set, is as far away as one of the past.
+func (c Clock) sinceChange(s state) time.Duration { return c.since(c.at(s.changed())).Abs() }
+
 // age is how long what has the name has been as it is now, at least. local
 // says whether its time stamps are of this machine's clock.
-func (r *rests) age(name string, now state, local func() bool) time.Duration {
-	own := r.own(name, now)
+func (r *rests) age(c Clock, name string, now state, local func() bool) time.Duration {
+	own := r.own(c, name, now)
 	if own < recent && local() {
-		own = max(own, sinceChange(now))
+		own = max(own, c.sinceChange(now))
 	}
 	return own
 }
 
-// sinceChange is how old the newest time stamp is. One of the future, after a
-// clock was set, is as far away as one of the past.
-func sinceChange(s state) time.Duration { return time.Since(s.changed()).Abs() }
-
 // own is how long this daemon has seen no other state.
-func (r *rests) own(name string, now state) time.Duration {
+func (r *rests) own(c Clock, name string, now state) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, ok := r.seen[name]
 	if ok && s.of == now {
-		return time.Since(s.since)
+		return c.since(s.since)
 	}
 	if !ok {
 		s, ok = r.old[name]
 	}
 	if !ok || s.of != now {
-		s = sighting{now, time.Now()}
+		s = sighting{now, c.at(time.Now())}
 	}
 	if r.seen == nil || len(r.seen) >= maxRests {
 		r.seen, r.old = map[string]sighting{}, r.seen
 	}
 	r.seen[name] = s
-	return time.Since(s.since)
+	return c.since(s.since)
 }
 
 // changed is the newest of the time stamps.

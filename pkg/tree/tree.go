@@ -45,6 +45,8 @@ type Tree struct {
 	// PublicStatic: what is in static/ is served as files as well.
 	PublicStatic bool
 
+	Clock Clock // of which an edit is recent or not; nil: this machine's
+
 	known  sync.Map // directory → *Known
 	rests  rests    // of directories by their path, of files by their real one
 	roots  roots
@@ -460,7 +462,7 @@ func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Tex
 	if f.size > limit {
 		return Text{}, 0, refuse(TooLarge, "%s has %d bytes; a script has at most %d", f.real, f.size, limit)
 	}
-	age := t.rests.age(f.real, f.state, f.local)
+	age := t.rests.age(t.Clock, f.real, f.state, f.local)
 	file, err := f.reopen()
 	if err != nil {
 		return Text{}, 0, err
@@ -499,7 +501,7 @@ func (t *Tree) wayAge(dir, text string) time.Duration {
 		}
 		for at = filepath.Dir(name); ; at = filepath.Dir(at) {
 			if now, err := here.stat(at); err == nil {
-				youngest = min(youngest, t.rests.age(at, now, localAt(at)))
+				youngest = min(youngest, t.rests.age(t.Clock, at, now, localAt(at)))
 				break
 			} else if !absent(err) || at == filepath.Dir(at) {
 				return youngest
@@ -510,7 +512,7 @@ func (t *Tree) wayAge(dir, text string) time.Duration {
 			return youngest
 		}
 		if now, err := here.lstat(name); err == nil {
-			youngest = min(youngest, t.rests.age(name, now, localAt(at)))
+			youngest = min(youngest, t.rests.age(t.Clock, name, now, localAt(at)))
 		}
 		name = link
 	}
@@ -578,7 +580,7 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 	}
 	k, ok := t.known.Load(dir)
 	if !ok {
-		k, _ = t.known.LoadOrStore(dir, new(Known))
+		k, _ = t.known.LoadOrStore(dir, &Known{Clock: t.Clock})
 	}
 	var found []Entry
 	err := t.patient(ctx, dir, func(root *Dir, now state) (bool, state, error) {
@@ -650,13 +652,13 @@ func (t *Tree) glance(ctx context.Context, dir string, look func(*Dir, state) (b
 			return false, 0, err
 		}
 		path := inRoot(t.Path, dir)
-		return false, t.rests.age(path, now, localAt(path)), err
+		return false, t.rests.age(t.Clock, path, now, localAt(path)), err
 	}
 	root, rootErr := v.root.stat("")
 	if rootErr != nil {
 		return false, 0, rootErr
 	}
-	return false, t.rests.age(t.Path, root, v.root.Dir.local), err
+	return false, t.rests.age(t.Clock, t.Path, root, v.root.Dir.local), err
 }
 
 // NoDirectory is the error for a name under which a directory is expected, and something else is: a file, or a link to a

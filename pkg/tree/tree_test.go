@@ -24,8 +24,18 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// rest waits until nothing that was made so far counts as recently changed.
-func rest() { time.Sleep(recent + 100*time.Millisecond) }
+// rest lets time pass until nothing that was made so far counts as recently changed.
+func rest(clock *lab.Clock) { clock.Pass(recent + 100*time.Millisecond) }
+
+// mounted is the tree of a file system that is unmounted at the end of the test, and closes the root before that.
+func mounted(t testing.TB, tree *Tree) *Tree {
+	t.Cleanup(func() {
+		tree.roots.mu.Lock()
+		defer tree.roots.mu.Unlock()
+		tree.roots.drop()
+	})
+	return tree
+}
 
 // memory is a directory on a memory disk, where there is one: a disk that is busy may hold up an edit for longer than a
 // half-written one is waited for.
@@ -75,6 +85,7 @@ func (t *Tree) serve(name string) string {
 // TestPathRule is the rule as a table: what lies at a path, and what is given out for it, as a file and as the text of a
 // boot answer.
 func TestPathRule(t *testing.T) {
+	var clock lab.Clock
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -201,9 +212,9 @@ func TestPathRule(t *testing.T) {
 			t.Logf("no device here: %v", err) // a container without the right to make one
 		}
 	}
-	rest()
+	rest(&clock)
 	for _, root := range []string{real, named} {
-		tree := &Tree{Path: root, Allow: []string{filepath.Join(dir, "allow")}, Deny: []string{filepath.Join(named, "state"), filepath.Join(dir, "not there")},
+		tree := &Tree{Clock: clock.At, Path: root, Allow: []string{filepath.Join(dir, "allow")}, Deny: []string{filepath.Join(named, "state"), filepath.Join(dir, "not there")},
 			Show: []string{".treeinfo"}}
 		for _, test := range tests {
 			name := strings.TrimSuffix(test.name, "/")
@@ -217,7 +228,7 @@ func TestPathRule(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{"links/chain": "f", "default": "..2026_11_21/default", "allow/link": dir + "/allowed/f"} {
-		tree := &Tree{Path: named, Allow: []string{filepath.Join(dir, "allowed")}}
+		tree := &Tree{Clock: clock.At, Path: named, Allow: []string{filepath.Join(dir, "allowed")}}
 		if got, err := tree.Read(atOnce(), ".", name, 10000); err != nil || got.Real != want {
 			t.Errorf("%s really is %q, error %v, want %q", name, got.Real, err, want)
 		}
@@ -226,13 +237,14 @@ func TestPathRule(t *testing.T) {
 
 // TestReadFrom: the text of a link counts from the directory in which the link lies.
 func TestReadFrom(t *testing.T) {
+	var clock lab.Clock
 	dir := t.TempDir()
 	lab.Files{
 		"root/once/": "", "root/orders": "-> once", "root/f": "f\n", "root/once/f": "once\n", "orders/": "", "root/deep/once/": "", "f": "OUTSIDE\n",
 		"root/away": "-> deep/once", "root/deep/f": "deep\n",
 	}.Grow(t, dir)
-	tree := &Tree{Path: filepath.Join(dir, "root")}
-	rest()
+	tree := &Tree{Clock: clock.At, Path: filepath.Join(dir, "root")}
+	rest(&clock)
 	for _, test := range []struct{ from, text, want string }{
 		{".", "f", "f\n"},
 		{"once", "../f", "f\n"},
@@ -618,12 +630,13 @@ func TestHalfWritten(t *testing.T) {
 
 // TestAtRest: nothing waits for what nobody is about to write.
 func TestAtRest(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{
 		"dangling": "-> nowhere", "far": "-> d/nowhere", "d/": "", "loop": "-> loop", "empty": "", "cut": "#!ipxe\necho", "f": "whole\n",
 		"static/10.0.0.7": "x\n", "protect/10.0.0.7": "",
 	}.Grow(t, t.TempDir())
-	tree := &Tree{Path: root}
-	rest()
+	tree := &Tree{Clock: clock.At, Path: root}
+	rest(&clock)
 	for name, want := range map[string]string{"dangling": "!missing", "far": "!missing", "loop": "!missing", "empty": "!empty", "nothing": "!missing",
 		"cut": "#!ipxe\necho", "f": "whole\n"} {
 		text, err := tree.Read(atOnce(), ".", name, 100)
@@ -695,8 +708,8 @@ func TestChangedWhileRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
-			faults := faultfs.Mount(t, source)
-			tree := &Tree{Path: faults.Dir}
+			faults := lab.MountFaults(t, source)
+			tree := mounted(t, &Tree{Path: faults.Dir})
 			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil { // from here on it is seen to be at rest
 				t.Fatal(err)
 			}
@@ -728,9 +741,10 @@ func TestChangedWhileRead(t *testing.T) {
 
 // TestFind: entries in the order of the names, whatever they are.
 func TestFind(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{"static/a": "x", "static/b": "-> nowhere", "static/c/": "", "static/d": "-> c", "static/e": "|", "file": ""}.Grow(t, t.TempDir())
-	tree := &Tree{Path: root}
-	rest()
+	tree := &Tree{Clock: clock.At, Path: root}
+	rest(&clock)
 	found, err := tree.Find(atOnce(), "static", []string{"z", "e", "d", "c", "b", "a", "y"})
 	want := []Entry{{Name: "e"}, {Name: "d", Link: "c"}, {Name: "c", Dir: true}, {Name: "b", Link: "nowhere"}, {Name: "a"}}
 	if err != nil || !slices.Equal(found, want) {
@@ -780,10 +794,11 @@ func TestFindFlicker(t *testing.T) {
 // TestEditAfterSight: several decisions share a look at the directories, and an edit takes an entry away between that look and the one
 // for the entry. It may be about to come back, so that it is waited for.
 func TestEditAfterSight(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{"static/a": "x", "protect/a": ""}.Grow(t, memory(t))
-	tree := &Tree{Path: root, Shared: []string{"static", "protect"}}
+	tree := &Tree{Clock: clock.At, Path: root, Shared: []string{"static", "protect"}}
 	x := Index{Tree: tree, Dir: "protect", Keys: lower}
-	rest()
+	rest(&clock)
 	for dir, find := range map[string]func(context.Context) error{
 		"static":  func(ctx context.Context) error { _, err := tree.Find(ctx, "static", []string{"a"}); return err },
 		"protect": func(ctx context.Context) error { _, _, _, err := x.Find(ctx, []string{"a"}); return err },
@@ -804,9 +819,10 @@ func TestEditAfterSight(t *testing.T) {
 
 // TestEditInListing: an edit begins while a directory is listed. The list has gaps, so that nothing rests on it.
 func TestEditInListing(t *testing.T) {
+	var clock lab.Clock
 	source := lab.Files{"protect/a": "", "protect/b": "", "protect/c": ""}.Grow(t, memory(t))
-	faults := faultfs.Mount(t, source)
-	x := Index{Tree: &Tree{Path: faults.Dir}, Dir: "protect", Keys: lower}
+	faults := lab.MountFaults(t, source)
+	x := Index{Tree: mounted(t, &Tree{Clock: clock.At, Path: faults.Dir}), Dir: "protect", Keys: lower}
 	for entry, list := range map[string]func() error{
 		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
 		"b": func() error {
@@ -817,8 +833,8 @@ func TestEditInListing(t *testing.T) {
 			return nil
 		},
 	} {
-		rest()
-		faults.Set(faultfs.Hang(faultfs.OpOpendir))
+		rest(&clock)
+		faults.Set(lab.Hang(lab.OpOpendir))
 		ended := make(chan error)
 		go func() { ended <- list() }()
 		for faults.Hanging() == 0 {
@@ -840,10 +856,11 @@ func TestClockOfTheServer(t *testing.T) {
 	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			t.Parallel()
+			var clock lab.Clock
 			source := lab.Files{"static/old": "whole\n", "static/cut": "no line end", "protect/a": ""}.Grow(t, memory(t))
 			faults := faultfs.Mount(t, source)
 			faults.SetClock(ahead)
-			tree := &Tree{Path: faults.Dir}
+			tree := mounted(t, &Tree{Clock: clock.At, Path: faults.Dir})
 			x := Index{Tree: tree, Dir: "protect", Keys: lower}
 			read := func(ctx context.Context, name string) string {
 				text, err := tree.Read(ctx, "static", name, 100)
@@ -859,7 +876,7 @@ func TestClockOfTheServer(t *testing.T) {
 				if found, err := tree.Find(patiently(t), "static", []string{"none"}); len(found) > 0 || err != nil {
 					t.Errorf("none: %v, error %v", found, err)
 				}
-				rest()
+				rest(&clock)
 			}
 			if got := read(atOnce(), "cut"); got != "no line end" {
 				t.Errorf("a file at rest: %s", got)
@@ -905,7 +922,7 @@ func TestStale(t *testing.T) {
 	source := lab.Files{"static/a": "-> ../scripts/a", "scripts/a": "text\n", "protect/a": ""}.Grow(t, memory(t))
 	faults := faultfs.Mount(t, source)
 	look := func() error {
-		tree := &Tree{Path: faults.Dir}
+		tree := mounted(t, &Tree{Path: faults.Dir})
 		x := Index{Tree: tree, Dir: "protect", Keys: lower}
 		ctx, leave := tree.Visit(patiently(t))
 		defer leave()
@@ -950,10 +967,11 @@ func lower(entry string) []string {
 
 // TestIndex: entries are found by any of their keys, the first name first.
 func TestIndex(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "", "linked": "-> protect"}.Grow(t, t.TempDir())
-	rest()
+	rest(&clock)
 	for _, dir := range []string{"protect", "linked"} {
-		x := Index{Tree: &Tree{Path: root}, Dir: dir, Keys: lower}
+		x := Index{Tree: &Tree{Clock: clock.At, Path: root}, Dir: dir, Keys: lower}
 		for range 2 { // by a listing that was made, and by one that was kept
 			for _, test := range []struct {
 				names []string
@@ -972,8 +990,9 @@ func TestIndex(t *testing.T) {
 // TestIndexChanges: each change is seen by the very next request, also when many come within one tick of the file system's
 // clock.
 func TestIndexChanges(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{"protect/always": "", "protect/old": ""}.Grow(t, t.TempDir())
-	x := Index{Tree: &Tree{Path: root}, Dir: "protect", Keys: lower}
+	x := Index{Tree: &Tree{Clock: clock.At, Path: root}, Dir: "protect", Keys: lower}
 	at := filepath.Join(root, "protect/web1")
 	find := func(want string) {
 		t.Helper()
@@ -983,7 +1002,7 @@ func TestIndexChanges(t *testing.T) {
 			t.Fatalf("found %q, error %v, want %q", entry, err, want)
 		}
 	}
-	rest()
+	rest(&clock)
 	find("always") // a listing at rest, which is kept
 	for range 500 {
 		began := time.Now()
@@ -1003,7 +1022,7 @@ func TestIndexChanges(t *testing.T) {
 		}
 		find("always")
 	}
-	rest()
+	rest(&clock)
 	find("always")
 	if !x.until {
 		t.Error("a directory at rest is listed for each request")
@@ -1013,7 +1032,7 @@ func TestIndexChanges(t *testing.T) {
 	}
 	find("web1")
 	// Another directory in its place, with a name that is as old.
-	rest()
+	rest(&clock)
 	find("web1")
 	lab.Files{"other/always": ""}.Grow(t, root)
 	for _, move := range [][2]string{{"protect", "away"}, {"other", "protect"}} {
@@ -1026,6 +1045,7 @@ func TestIndexChanges(t *testing.T) {
 
 // TestIndexBroken: what is no directory, or cannot be looked into, is an error and never an empty directory.
 func TestIndexBroken(t *testing.T) {
+	var clock lab.Clock
 	roots := map[string]string{}
 	for name, tree := range map[string]lab.Files{
 		"file":           {"protect": "x"},
@@ -1036,9 +1056,9 @@ func TestIndexBroken(t *testing.T) {
 	} {
 		roots[name] = tree.Grow(t, t.TempDir())
 	}
-	rest()
+	rest(&clock)
 	for name, root := range roots {
-		x := Index{Tree: &Tree{Path: root}, Dir: "protect", Keys: lower}
+		x := Index{Tree: &Tree{Clock: clock.At, Path: root}, Dir: "protect", Keys: lower}
 		if _, _, ok, err := x.Find(atOnce(), []string{"web1"}); err == nil || ok {
 			t.Errorf("%s: found %v, no error", name, ok)
 		}
@@ -1047,10 +1067,11 @@ func TestIndexBroken(t *testing.T) {
 
 // TestFaults: an error of the disk is told as it is, from every function, and never as "not there".
 func TestFaults(t *testing.T) {
+	var clock lab.Clock
 	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.Grow(t, t.TempDir())
-	faults := faultfs.Mount(t, source)
-	tree := &Tree{Path: faults.Dir}
-	rest()
+	faults := lab.MountFaults(t, source)
+	tree := mounted(t, &Tree{Clock: clock.At, Path: faults.Dir})
+	rest(&clock)
 	index := func() error {
 		x := Index{Tree: tree, Dir: "protect", Keys: lower}
 		_, _, _, err := x.Find(atOnce(), []string{"web9"})
@@ -1108,9 +1129,10 @@ func TestFaults(t *testing.T) {
 
 // TestNoDescriptorLeft: whatever the answer, nothing stays open.
 func TestNoDescriptorLeft(t *testing.T) {
+	var clock lab.Clock
 	root := lab.Files{"f": "x\n", "d/": "", "p": "|", "out": "-> /etc/passwd", "l": "-> nowhere", ".git/x": "", "h": "-> .git/x", "big": "0123456789", "e": ""}.Grow(t, t.TempDir())
-	tree := &Tree{Path: root}
-	rest()
+	tree := &Tree{Clock: clock.At, Path: root}
+	rest(&clock)
 	count := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
