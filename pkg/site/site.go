@@ -37,7 +37,7 @@ type Site struct {
 
 // New ties a checked configuration. Nothing is opened yet except the list of placeholders.
 func New(c config.Config) (*Site, error) {
-	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show, PublicStatic: c.PublicEntries}}
+	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show, Hidden: hidden(c.PublicEntries)}}
 	s.policy.NoAddress = c.NoAddress
 	if c.Placeholders != "" {
 		text, err := os.ReadFile(c.Placeholders)

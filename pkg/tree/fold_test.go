@@ -16,7 +16,7 @@ func TestFold(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	for name, link := range map[string]string{
 		"boot/bcd": "", "boot/Fonts/wgl4_boot.ttf": "", "boot/two": "", "boot/Two": "", "Exact/x": "", "exact/y": "",
-		"protect/web1": "", ".git/config": "", "once/a": "", "static/a": "", "Private/key": "", "hosts/a.yaml": "", "a/.hidden/x": "",
+		"kept/web1": "", ".git/config": "", "Secret/key": "", "t/a.src": "", "a/.hidden/x": "",
 		"Link": "boot", "out": "../outside", "../outside/file": "", "loop": "loop", "Dangling": "nowhere", "git": ".git",
 		"1/2/3/4/5/6/7/x": "", "1/2/3/4/5/6/7/8/x": "", "many/.keep": "", "most/.keep": "",
 	} {
@@ -41,7 +41,7 @@ func TestFold(t *testing.T) {
 			}
 		}
 	}
-	tr := &Tree{Path: root}
+	tr := &Tree{Path: root, Hidden: hidden}
 	for _, test := range []struct {
 		name, want string
 		kind       Kind // of the refusal
@@ -63,16 +63,14 @@ func TestFold(t *testing.T) {
 		{"EXACT/x", "", Unclear},
 		{"many/F1", "", Unclear},
 		{"1/2/3/4/5/6/7/8/X", "", Missing},
-		{"PROTECT/web1", "", Hidden},
-		{"Protect/WEB1", "", Hidden},
-		{"ONCE/a", "", Hidden},
-		{"Static/A", "", Hidden},
-		{"private/key", "", Hidden},
+		{"KEPT/web1", "", Hidden},
+		{"Kept/WEB1", "", Hidden},
+		{"secret/key", "", Hidden},
 		{".GIT/config", "", Hidden},
 		{"git/CONFIG", "", Hidden},
 		{"GIT/config", "", Hidden},
 		{"A/.HIDDEN/X", "", Hidden},
-		{"HOSTS/A.YAML", "", Hidden},
+		{"T/A.SRC", "", Hidden},
 		{"out/FILE", "", Outside},
 		{"OUT/FILE", "", Outside},
 	} {

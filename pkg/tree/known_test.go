@@ -109,12 +109,12 @@ func TestReadPlain(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
 	root := filepath.Join(top, "root")
-	for _, d := range []string{"static", "deep/er", ".git", "private", "hosts"} {
+	for _, d := range []string{"static", "deep/er", ".git", "secret", "t"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range []string{"../outside", "plain", "static/own", "deep/er/f", "deep/f", ".git/config", "private/f", "hosts/a.yaml"} {
+	for _, f := range []string{"../outside", "plain", "static/own", "deep/er/f", "deep/f", ".git/config", "secret/f", "t/a.src"} {
 		if err := os.WriteFile(filepath.Join(root, f), []byte("text\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestReadPlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var clock lab.Clock
-	tree := &Tree{Path: root, Clock: clock.At}
+	tree := &Tree{Path: root, Clock: clock.At, Hidden: hidden}
 	if _, ok := tree.readPlain(t.Context(), "static", "own", 100); ok {
 		t.Error("a file was believed that had just been written")
 	}
@@ -137,7 +137,7 @@ func TestReadPlain(t *testing.T) {
 		"own": true, "../plain": true, "../deep/er/f": true, "../deep/er/../f": true,
 		"x": false, "../link": false, "../folder/f": false, "../folder/../f": false, // links on the way
 		"../../outside": false, "../out/outside": false, "../../root/plain": false, root + "/plain": false,
-		"../.git/config": false, "../private/f": false, "../hosts/a.yaml": false,
+		"../.git/config": false, "../secret/f": false, "../t/a.src": true,
 		"../fifo": false, "../deep": false, "..": false, "../plain/": false, "none": false,
 	} {
 		short, ok := tree.readPlain(t.Context(), "static", text, 100)

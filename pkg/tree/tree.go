@@ -36,14 +36,17 @@ type Tree struct {
 	Allow []string // directories outside the root that links may lead to
 	Deny  []string // directories that nothing is read from, wherever they lie
 	Hide  []string // directories whose files are boot answers, but are not served as files
-	Show  []string // dot names that are served as files all the same (.treeinfo)
+	Show  []string // dot names that are served as files all the same
 
 	// Shared are directories that every decision looks at, relative to the root or absolute: decisions that begin together share the
 	// looks.
 	Shared []string
 
-	// PublicStatic: what is in static/ is served as files as well.
-	PublicStatic bool
+	// Hidden says why a file is not given out for a use, as a sentence without
+	// its subject, or "". It is asked for the parts of a path, of which there is
+	// one at least: relative to the root, or absolute below one of Allow. Nil
+	// hides nothing.
+	Hidden func(parts []string, use Use) string
 
 	Clock Clock // of which an edit is recent or not; nil: this machine's
 
@@ -58,8 +61,10 @@ type Tree struct {
 type Use int
 
 const (
-	Serve  Use = iota // as a file for anybody
-	Answer            // as the text of a boot answer
+	Serve   Use = iota // as a file for anybody, by the place where it really lies
+	Answer             // as the text of a boot answer, by the same
+	Request            // as a file for anybody, by the path that was asked for
+	Delete             // to be taken away, by the place where it really lies
 )
 
 // Kind is the reason of a Refusal.
@@ -100,10 +105,6 @@ func absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENAMETOOLONG)
 }
 
-// private are the directories of the root, in lower case, that hold other machines' answers or people's secrets: their
-// files are never given out under their own path.
-var private = map[string]bool{"once": true, "static": true, "until-done": true, "protect": true, "private": true}
-
 // Clean checks the path of a request and returns it relative to the root, or a Refusal. It takes a decoded path.
 func (t *Tree) Clean(name string) (string, error) {
 	name = strings.TrimLeft(name, "/")
@@ -143,68 +144,36 @@ func (t *Tree) Clean(name string) (string, error) {
 	return strings.Join(parts, "/"), nil
 }
 
-// hiddenRequest says why a path is not served as a file under the name it was asked by. Names are compared without case,
-// since some file systems do so, too.
+// hiddenRequest says why a path is not served as a file under the name it was
+// asked by.
 func (t *Tree) hiddenRequest(parts []string) string {
-	if private[strings.ToLower(parts[0])] && !(t.PublicStatic && parts[0] == "static") {
-		return "is in a directory that is never served as files"
-	}
 	for _, p := range parts {
 		if p[0] == '.' && !t.shown(p) {
 			return "has a name that begins with a dot"
 		}
 	}
-	return source(parts)
+	return t.hidden(parts, Request)
 }
 
-// hiddenReal says why a file is not given out because of the place where it really lies.
+// hiddenReal says why a file is not given out because of the place where it
+// really lies.
 func (t *Tree) hiddenReal(parts []string, use Use) string {
 	for _, p := range parts {
 		if p[0] == '.' && !strings.HasPrefix(p, "..") && !t.shown(p) {
 			return "lies behind a name that begins with a dot"
 		}
 	}
-	if strings.EqualFold(parts[0], "private") {
-		return "lies in private/, which is served only under a token"
-	}
-	if use == Serve || inventory(parts) {
-		return source(parts)
-	}
-	return ""
+	return t.hidden(parts, use)
 }
 
-func (t *Tree) shown(name string) bool {
-	for _, s := range t.Show {
-		if s == name {
-			return true
-		}
+func (t *Tree) hidden(parts []string, use Use) string {
+	if t.Hidden == nil {
+		return ""
 	}
-	return false
+	return t.Hidden(parts, use)
 }
 
-// source says why a path is a source that people write for the daemon, not a file to give out.
-func source(parts []string) string {
-	last := strings.ToLower(parts[len(parts)-1])
-	if strings.HasSuffix(last, ".tmpl") {
-		return "is a template's source"
-	}
-	if inventory(parts) {
-		return "is the inventory"
-	}
-	return ""
-}
-
-func inventory(parts []string) bool {
-	last := strings.ToLower(parts[len(parts)-1])
-	yaml := strings.HasSuffix(last, ".yaml") || strings.HasSuffix(last, ".yml")
-	switch strings.ToLower(parts[0]) {
-	case "hosts":
-		return yaml || strings.HasSuffix(last, ".csv")
-	case "groups":
-		return yaml
-	}
-	return false
-}
+func (t *Tree) shown(name string) bool { return slices.Contains(t.Show, name) }
 
 // judge decides by the real path of an opened object whether it may be given out, and returns that path relative to the
 // root where it lies below it.
@@ -342,8 +311,9 @@ func (t *Tree) Open(name string, use Use) (*os.File, error) {
 	return f.reopen()
 }
 
-// Remove takes an entry away: a file, or a link wherever it leads. It has to lie really below the root, in a directory whose files
-// anybody may have: the path rule holds for the directory, and for the name in it. name is relative to the root and clean.
+// Remove takes an entry away: a file, or a link wherever it leads. It has to lie
+// really below the root, and the path rule holds for the directory and the name
+// in it, for Serve and for Delete. name is relative to the root and clean.
 // Nothing is taken away once ctx has ended, however long the disk takes.
 func (t *Tree) Remove(ctx context.Context, name string) error {
 	v, err := t.enter(ctx)
@@ -375,8 +345,8 @@ func (t *Tree) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if private[strings.ToLower(strings.Split(rel, "/")[0])] {
-		return refuse(Hidden, "%s leads to %s, which belongs to machines", name, rel)
+	if why := t.hidden(strings.Split(rel, "/"), Delete); why != "" {
+		return refuse(Hidden, "%s leads to %s, which %s", name, rel, why)
 	}
 	switch e, err := dir.Entry(last); {
 	case absent(err):

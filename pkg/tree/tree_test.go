@@ -94,7 +94,7 @@ func TestPathRule(t *testing.T) {
 	long := strings.Repeat("n", 256)
 	lab.Files{
 		"root": "-> releases/1", "outside": "OUTSIDE\n", "releases/1-evil/f": "OUTSIDE\n", "releases/2/f": "OUTSIDE\n",
-		"allowed/f": "allowed\n", "allowed/.git/config": "HIDDEN\n", "allowed/x.tmpl": "source\n", "allow": "-> allowed", "allowed-not/f": "OUTSIDE\n",
+		"allowed/f": "allowed\n", "allowed/.git/config": "HIDDEN\n", "allowed/x.src": "source\n", "allow": "-> allowed", "allowed-not/f": "OUTSIDE\n",
 		"allowed/out": "-> ../outside", "fifo": "|",
 	}.Grow(t, dir)
 	os.MkdirAll(filepath.Join(dir, "journal"), 0o755)
@@ -168,23 +168,11 @@ func TestPathRule(t *testing.T) {
 		{"once/.served/x", "HIDDEN\n", "!hidden", "!hidden"},
 		{"hidden/journal", "-> ../once/.served/x", "!hidden", "!hidden"},
 		{"hidden/state", "-> ../state/f", "!hidden", "!hidden"},
-		{"private/ks", "SECRET\n", "!hidden", "!hidden"},
-		{"Private/ks", "SECRET\n", "!hidden", "!hidden"},
-		{"hidden/ks", "-> ../private/ks", "!hidden", "!hidden"},
-		{"not/private/ks", "text\n", "text\n", "text\n"},
-		{"t/x.tmpl", "source\n", "!hidden", "source\n"},
-		{"t/x.TMPL", "source\n", "!hidden", "source\n"},
-		{"t/link", "-> x.tmpl", "!hidden", "source\n"},
-		{"hosts/a.yaml", "inventory\n", "!hidden", "!hidden"},
-		{"hosts/a.yml", "inventory\n", "!hidden", "!hidden"},
-		{"hosts/A.YAML", "inventory\n", "!hidden", "!hidden"},
-		{"hosts/a.csv", "inventory\n", "!hidden", "!hidden"},
-		{"hosts/deep/a.yaml", "inventory\n", "!hidden", "!hidden"},
-		{"groups/g.yaml", "inventory\n", "!hidden", "!hidden"},
-		{"hosts/readme", "text\n", "text\n", "text\n"},
-		{"groups/g.csv", "text\n", "text\n", "text\n"},
-		{"x/a.yaml", "text\n", "text\n", "text\n"},
-		{"hidden/host", "-> ../hosts/a.yaml", "!hidden", "!hidden"},
+		{"secret/ks", "SECRET\n", "!hidden", "!hidden"},
+		{"hidden/ks", "-> ../secret/ks", "!hidden", "!hidden"},
+		{"not/secret/ks", "text\n", "text\n", "text\n"},
+		{"t/x.src", "source\n", "!hidden", "source\n"},
+		{"t/link", "-> x.src", "!hidden", "source\n"},
 
 		{"default", "-> ..data/default", "config\n", "config\n"},
 		{"..data", "-> ..2026_11_21", "!not-file", "!not-file"},
@@ -195,7 +183,7 @@ func TestPathRule(t *testing.T) {
 		{"allow/by its link", "-> " + dir + "/allow/f", "allowed\n", "allowed\n"},
 		{"allow/sibling", "-> " + dir + "/allowed-not/f", "!outside", "!outside"},
 		{"allow/hidden", "-> " + dir + "/allowed/.git/config", "!hidden", "!hidden"},
-		{"allow/source", "-> " + dir + "/allowed/x.tmpl", "!hidden", "source\n"},
+		{"allow/source", "-> " + dir + "/allowed/x.src", "!hidden", "source\n"},
 		{"allow/further", "-> " + dir + "/allowed/out", "!outside", "!outside"},
 	}
 	lies := lab.Files{}
@@ -215,7 +203,7 @@ func TestPathRule(t *testing.T) {
 	rest(&clock)
 	for _, root := range []string{real, named} {
 		tree := &Tree{Clock: clock.At, Path: root, Allow: []string{filepath.Join(dir, "allow")}, Deny: []string{filepath.Join(named, "state"), filepath.Join(dir, "not there")},
-			Show: []string{".treeinfo"}}
+			Show: []string{".treeinfo"}, Hidden: hidden}
 		for _, test := range tests {
 			name := strings.TrimSuffix(test.name, "/")
 			if got := tree.serve(name); got != test.serve {
@@ -311,10 +299,6 @@ var cleanTable = map[string]string{
 	".treeinfo":                     ".treeinfo",
 	"os/.treeinfo":                  "os/.treeinfo",
 	".disk/info":                    ".disk/info",
-	"x/once/y":                      "x/once/y",
-	"statics/x":                     "statics/x",
-	"hosts":                         "hosts",
-	"hosts/x":                       "hosts/x",
 	"":                              "!not-file",
 	"/":                             "!not-file",
 	".":                             "!not-file",
@@ -346,24 +330,14 @@ var cleanTable = map[string]string{
 	".treeinfo/../.git/config":      "!hidden",
 	"..data/default":                "!hidden",
 	"...":                           "!hidden",
-	"once":                          "!hidden",
-	"once/x":                        "!hidden",
-	"ONCE/x":                        "!hidden",
-	"./once/x":                      "!hidden",
-	"d/../once/x":                   "!hidden",
-	"//once//x":                     "!hidden",
-	"once/.served/x":                "!hidden",
-	"static/x":                      "!hidden",
-	"Static/x":                      "!hidden",
-	"until-done/x":                  "!hidden",
-	"protect/x":                     "!hidden",
-	"private/ks":                    "!hidden",
-	"x.tmpl":                        "!hidden",
-	"d/x.TmPl":                      "!hidden",
-	"hosts/a.yaml":                  "!hidden",
-	"HOSTS/a.YML":                   "!hidden",
-	"hosts/d/a.csv":                 "!hidden",
-	"groups/g.yaml":                 "!hidden",
+	"kept":                          "!hidden",
+	"kept/x":                        "!hidden",
+	"./kept/x":                      "!hidden",
+	"d/../kept/x":                   "!hidden",
+	"//kept//x":                     "!hidden",
+	"kept/.served/x":                "!hidden",
+	"x/kept/y":                      "x/kept/y",
+	"x.src":                         "!hidden",
 	strings.Repeat("n", 255):        strings.Repeat("n", 255),
 	strings.Repeat("n", 256):        "!missing",
 	strings.Repeat("é", 128):        "!missing",
@@ -375,7 +349,7 @@ var cleanTable = map[string]string{
 }
 
 func TestClean(t *testing.T) {
-	tree := &Tree{Path: "/srv", Show: []string{".treeinfo", ".disk"}}
+	tree := &Tree{Path: "/srv", Show: []string{".treeinfo", ".disk"}, Hidden: hidden}
 	for name, want := range cleanTable {
 		got, err := tree.Clean(name)
 		if got := outcome([]byte(got), err); got != want {
