@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 

@@ -682,7 +682,7 @@ func TestChangedWhileRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
-			faults := lab.MountFaults(t, source)
+			faults := faultfs.Mount(t, source)
 			tree := mounted(t, &Tree{Path: faults.Dir})
 			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil { // from here on it is seen to be at rest
 				t.Fatal(err)
@@ -795,7 +795,7 @@ func TestEditAfterSight(t *testing.T) {
 func TestEditInListing(t *testing.T) {
 	var clock lab.Clock
 	source := lab.Files{"protect/a": "", "protect/b": "", "protect/c": ""}.Grow(t, memory(t))
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	x := Index{Tree: mounted(t, &Tree{Clock: clock.At, Path: faults.Dir}), Dir: "protect", Keys: lower}
 	for entry, list := range map[string]func() error{
 		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
@@ -808,7 +808,7 @@ func TestEditInListing(t *testing.T) {
 		},
 	} {
 		rest(&clock)
-		faults.Set(lab.Hang(lab.OpOpendir))
+		faults.Set(faultfs.Hang(faultfs.OpOpendir))
 		ended := make(chan error)
 		go func() { ended <- list() }()
 		for faults.Hanging() == 0 {
@@ -1043,7 +1043,7 @@ func TestIndexBroken(t *testing.T) {
 func TestFaults(t *testing.T) {
 	var clock lab.Clock
 	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.Grow(t, t.TempDir())
-	faults := lab.MountFaults(t, source)
+	faults := faultfs.Mount(t, source)
 	tree := mounted(t, &Tree{Clock: clock.At, Path: faults.Dir})
 	rest(&clock)
 	index := func() error {
