@@ -19,7 +19,8 @@ pkg/boot    -                            # the subject: a machine asks, what doe
 pkg/tree    -                            # the root on disk and its path rule; it knows nothing of booting
 pkg/ipxe    -                            # scripts of ours are texts
 pkg/cert    -                            # certificates are files; who serves with them is others' business
-pkg/config  ipxe                         # values that were checked, a boot server as a host's is; what they mean is other packages' business
+pkg/bounded -                            # work that may hang on a disk, whoever's it is
+pkg/config  bounded ipxe                 # values that were checked, a boot server as a host's is; what they mean is other packages' business
 pkg/iso     -                            # bytes of an image from bytes of loaders and of a script
 pkg/dhcp    -                            # lines for other people's servers are texts
 pkg/lab     -                            # trees, loaders and logs of tests; nothing of the lab may know what it tests
@@ -35,7 +36,7 @@ pkg/httpd   boot ipxe                    # one protocol around the subject; site
 pkg/loader  ipxe                         # boot loaders: where they are, and what a build of iPXE can do for a script
 pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
 pkg/media   boot hosts ipxe iso loader  # boot media: loaders, a host's script and the image together
-pkg/tftpd   ipxe                         # the other protocol; it decides nothing
+pkg/tftpd   bounded ipxe                 # the other protocol; it decides nothing
 pkg/site    boot cert config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot cert config ipxe loader site tree # lint, through the eyes of the site
 pkg/daemon  boot cert config httpd media order site tftpd # listeners around a site; boot for what it counts

@@ -1,6 +1,12 @@
 package config
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+
+	"pxesrv/pkg/bounded"
+)
 
 // answersWithin is how long a disk may take before it counts as hanging: as long as a decision may.
 var answersWithin = 5 * time.Second
@@ -16,17 +22,12 @@ func (h *Hangs) Error() string { return h.What + " does not answer: is its file 
 // Look carries out a look at a disk and returns its error, or a *Hangs after a few seconds. The look goes on then: it cannot be ended,
 // and what it writes to must not be read any more.
 func Look(what string, look func() error) error {
-	found, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		found <- look()
-	}()
-	patience := time.NewTimer(answersWithin)
-	defer patience.Stop()
-	select {
-	case err := <-found:
-		return err
-	case <-patience.C:
+	ended := make(chan struct{})
+	_, err := bounded.Do(context.Background(), bounded.Limits{Deadline: answersWithin}, func(context.Context) (none struct{}, err error) {
+		return none, look()
+	}, func(struct{}) { close(ended) })
+	if late := (*bounded.TimeoutError)(nil); errors.As(err, &late) {
 		return &Hangs{what, ended}
 	}
+	return err
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/pin/tftp/v3"
 
+	"pxesrv/pkg/bounded"
 	"pxesrv/pkg/ipxe"
 )
 
@@ -49,7 +50,7 @@ type Server struct {
 	Transfers  int           // at the same time; 0 means 2048
 	PerAddress int           // to one address; 0 means 8
 	Deadline   time.Duration // for opening a file, and for reading the next part of it; 0 means 5 s
-	Hanging    int           // how many of these may hang on a disk before no file is opened; 0 means 256
+	Hanging    int           // how many of these may be stuck on a disk before no file is opened; 0 means 256
 	Observe    Observer      // told of every transfer; nil: nobody
 
 	// Counts is what is under way. Servers that follow each other share one; nil: the server has its own.
@@ -57,12 +58,12 @@ type Server struct {
 	own    Counts
 }
 
-// Counts counts transfers, and the looks at a disk that were left behind. The zero value counts none.
+// Counts counts transfers, and what is stuck on the disk. The zero value counts none.
 type Counts struct {
 	mu    sync.Mutex
 	all   int
 	by    map[netip.Addr]int
-	stuck atomic.Int32
+	stuck bounded.Stuck
 }
 
 // Open is how many transfers are under way.
@@ -315,22 +316,14 @@ func (t *transfer) find() (v *ipxe.Virtual, f *os.File, size int64, err error) {
 	if !ok || t.s.Spelled == nil {
 		return nil, nil, 0, fs.ErrNotExist
 	}
-	type spelled struct {
-		name string
-		err  error
-	}
-	there, err := within(t.s, func() spelled {
-		name, err := t.s.Spelled(name)
-		return spelled{name, err}
-	}, func(spelled) {})
-	if err == nil {
-		err = there.err
-	}
+	there, err := bounded.Do(context.Background(), t.s.limits(), func(context.Context) (string, error) {
+		return t.s.Spelled(name)
+	}, func(string) {})
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	t.file = there.name
-	if v, f, size, err = t.s.look(there.name); errors.Is(err, fs.ErrNotExist) {
+	t.file = there
+	if v, f, size, err = t.s.look(there); errors.Is(err, fs.ErrNotExist) {
 		t.file, err = "", fs.ErrNotExist // its error is about another name
 	}
 	return v, f, size, err
@@ -425,12 +418,11 @@ func (s *Server) open(name string) (*os.File, int64, error) {
 	type opened struct {
 		f    *os.File
 		size int64
-		err  error
 	}
-	o, err := within(s, func() opened {
+	o, err := bounded.Do(context.Background(), s.limits(), func(context.Context) (opened, error) {
 		f, err := s.Site.Open(name)
 		if err != nil {
-			return opened{err: err}
+			return opened{}, err
 		}
 		info, err := f.Stat()
 		if err == nil && !info.Mode().IsRegular() {
@@ -438,70 +430,30 @@ func (s *Server) open(name string) (*os.File, int64, error) {
 		}
 		if err != nil {
 			f.Close()
-			return opened{err: err}
+			return opened{}, err
 		}
-		return opened{f, info.Size(), nil}
+		return opened{f, info.Size()}, nil
 	}, func(o opened) {
 		if o.f != nil {
 			o.f.Close()
 		}
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return o.f, o.size, o.err
+	return o.f, o.size, err
 }
 
-// within runs work that may hang on a disk, for at most Deadline. Work that takes longer is left behind: its result goes to
-// undo when it comes. With too much left behind none is begun.
-func within[T any](s *Server, work func() T, undo func(T)) (T, error) {
-	var none T
-	c, most := s.counts(), or(s.Hanging, 256)
-	if int(c.stuck.Load()) >= most {
-		undo(none)
-		return none, fmt.Errorf("%d transfers hang on the disk already", most)
+// limits are those of work that may hang on the disk.
+func (s *Server) limits() bounded.Limits {
+	return bounded.Limits{
+		Deadline: s.Deadline, Stuck: &s.counts().stuck, MaxStuck: s.Hanging,
+		Panicked: func(p *bounded.Panic) { s.Log.Error("defect", "error", long(fmt.Sprintf("panic: %v", p))) },
 	}
-	done, left := make(chan T), make(chan struct{})
-	var broke any // what work panicked with, for the transfer's own recover
-	go func() {
-		value := func() (value T) {
-			defer func() { broke = recover() }()
-			return work()
-		}()
-		select {
-		case done <- value:
-		case <-left:
-			undo(value)
-			c.stuck.Add(-1)
-		}
-	}()
-	late := time.NewTimer(s.deadline())
-	defer late.Stop()
-	select {
-	case value := <-done:
-		if broke != nil {
-			panic(broke)
-		}
-		return value, nil
-	case <-late.C:
-		c.stuck.Add(1)
-		close(left)
-		return none, fmt.Errorf("the disk has not answered within %v", s.deadline())
-	}
-}
-
-func (s *Server) deadline() time.Duration {
-	if s.Deadline == 0 {
-		return 5 * time.Second
-	}
-	return s.Deadline
 }
 
 // reader reads a file in parts that are larger than a block, each within the deadline, and ends where the file ended when it was
 // opened. A file that has become shorter is an error: a client that was told the size, or not, must not take a part for it all.
 type reader struct {
 	t       *transfer
-	file    *os.File // nil when it was left to a worker that hangs
+	file    *os.File // nil when a read that hangs has it
 	left    int64    // bytes that were not read yet
 	buffer  []byte
 	ready   []byte // the part of buffer that was read and not sent
@@ -530,19 +482,16 @@ func (r *reader) Read(b []byte) (int, error) {
 // fill reads the next part.
 func (r *reader) fill() error {
 	part, f := r.buffer[:min(int64(len(r.buffer)), r.left)], r.file
-	r.file = nil
-	read, err := within(r.t.s, func() error {
-		_, err := io.ReadFull(f, part)
-		return err
-	}, func(error) { f.Close() })
-	if err != nil {
-		return err
+	_, err := bounded.Do(context.Background(), r.t.s.limits(), func(context.Context) (int, error) {
+		return io.ReadFull(f, part)
+	}, func(int) { f.Close() })
+	if late := (*bounded.TimeoutError)(nil); errors.As(err, &late) {
+		r.file = nil
 	}
-	r.file = f
-	if read == io.EOF || read == io.ErrUnexpectedEOF {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errors.New("the file has become shorter while it was sent")
-	} else if read != nil {
-		return read
+	} else if err != nil {
+		return err
 	}
 	r.ready = part
 	r.left -= int64(len(part))

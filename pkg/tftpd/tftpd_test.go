@@ -599,14 +599,14 @@ func TestHangingDisk(t *testing.T) {
 			t.Fatalf("at the opening: error %v", err)
 		}
 	}
-	if n := r.s.counts().stuck.Load(); n != 5 {
+	if n := r.s.counts().stuck.Count(); n != 5 {
 		t.Errorf("%d hang, want 5", n)
 	}
 	if _, err := r.get("", "127.0.0.1", "boot.ipxe"); err != nil {
 		t.Errorf("a script of our own: %v", err)
 	}
 	disk.Set()
-	eventually(t, "all that hung is back", func() bool { return r.s.counts().stuck.Load() == 0 })
+	eventually(t, "all that hung is back", func() bool { return r.s.counts().stuck.Count() == 0 })
 	if got, err := r.get("", "127.0.0.1", "big"); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("afterwards: %d bytes, error %v", len(got), err)
 	}
