@@ -148,7 +148,11 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 		"protected %d times: %d of %d late, unseen for at most %v; the daemons said: %s\n",
 		options, f.orders, time.Since(began).Seconds(), f.twice, f.lost, f.arrivedUnread, ignored.Load(), all.unanswered, all.failed, all.at(50), all.at(99),
 		g.times.Load(), g.late.Load(), g.asked.Load(), time.Duration(g.unseen.Load()).Round(time.Millisecond), y.complaints())
-	if f.pending > 0 || f.answered < orders/2 || g.asked.Load() == 0 {
+	fewest := orders / 2
+	if chaos {
+		fewest = orders / 10 // many are replaced while their daemon or the server is away
+	}
+	if f.pending > 0 || f.answered < fewest || g.asked.Load() == 0 {
 		t.Errorf("%+v; %d asked for the protected", f, g.asked.Load())
 	}
 	if !chaos && (f.arrivedUnread > 0 || all.failed > 0) {

@@ -326,6 +326,9 @@ type figures struct {
 func (y *yard) balance(twice bool) (f figures) {
 	y.Helper()
 	where := map[string][]string{}
+	// Where a daemon was killed while it gave an order back, a record says that
+	// it was not sent, and the order may wait again beside that.
+	givenUp := map[string]bool{}
 	dirs := []string{".", ".claimed", ".served"}
 	aside, _ := filepath.Glob(filepath.Join(y.once, ".claimed", tree.Aside+"*")) // by who was killed, until the next sweep
 	for _, dir := range aside {
@@ -353,6 +356,8 @@ func (y *yard) balance(twice bool) (f figures) {
 				where[text] = append(where[text], "pending")
 			case !ok:
 				y.Errorf("%s/%s is no claim", dir, file.Name())
+			case strings.HasPrefix(dir, ".claimed") && claim.End == order.GivenUp:
+				givenUp[text] = true
 			case strings.HasPrefix(dir, ".claimed"):
 				where[text] = append(where[text], "open")
 			default:
@@ -369,6 +374,9 @@ func (y *yard) balance(twice bool) (f figures) {
 		at, got := where[text], y.answers[text]
 		if y.replaced[text] {
 			at = append(at, "replaced")
+		}
+		if len(at) == 0 && givenUp[text] {
+			at = []string{"open"}
 		}
 		if len(got) > 0 {
 			f.answered++
