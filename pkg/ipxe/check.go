@@ -48,7 +48,7 @@ const (
 // What kinds of problems Check knows.
 const (
 	NoMagic     = "no-magic"     // iPXE does not take it for a script
-	TooLong     = "too-long"     // over maxScript
+	TooLong     = "too-long"     // over MaxScript
 	NoEnd       = "no-end"       // the last line is cut, or seems to be
 	NoLabel     = "no-label"     // goto leads nowhere
 	SameLabel   = "same-label"   // a label is there twice
@@ -60,8 +60,9 @@ const (
 	Colon       = "colon"        // iPXE before 2022 takes what stands before a colon for a scheme
 )
 
-// maxScript is the longest script in bytes that is served. iPXE 2019 ran 200 kB and failed on 4 MB.
-const maxScript = 1 << 20
+// MaxScript is the longest script in bytes that is served: that of boot, which
+// this package may not import; a test of pkg/site compares them.
+const MaxScript = 1 << 20
 
 // Check reads a script as iPXE does and says what is wrong with it, in the order of its lines. Nothing is run. It is judged as the
 // first script that a machine runs.
@@ -91,8 +92,8 @@ func Examine(script []byte, exists func(path string) bool) Report {
 		c.add(1, Error, NoMagic, "the first line is not #!ipxe, so iPXE does not see a script",
 			`begin the file with a line "#!ipxe"`)
 	}
-	if len(script) > maxScript {
-		c.add(1, Error, TooLong, fmt.Sprintf("the script has %d bytes, and no script over %d is served", len(script), maxScript),
+	if len(script) > MaxScript {
+		c.add(1, Error, TooLong, fmt.Sprintf("the script has %d bytes, and no script over %d is served", len(script), MaxScript),
 			"chain the parts of it from a short one")
 		return Report{Problems: c.problems}
 	}

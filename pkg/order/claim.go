@@ -1,12 +1,17 @@
 package order
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
+	"pxesrv/pkg/boot"
 	"pxesrv/pkg/tree"
 )
 
@@ -20,19 +25,265 @@ import (
 // "there is no such file". Whether the unique name is there says the truth.
 // And no text that was read before counts as that of what was moved.
 
-// staleTries is how often a rename is tried again after a file server called
-// the handle of a directory or of the entry stale, and did nothing.
-const staleTries = 4
+type onceRule struct{ s *Store }
+
+func (r onceRule) Step() boot.Step { return boot.Once }
+
+func (r onceRule) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error) {
+	found, err := r.s.absent.Find(ctx, r.s.Dir, m.Texts())
+	if unseen := (*tree.Unseen)(nil); errors.As(err, &unseen) {
+		if once, open := tree.OpenDir(r.s.Dir); open == nil {
+			once.Recall(unseen.Name)
+			once.Close()
+		}
+		found, err = r.s.absent.Find(ctx, r.s.Dir, m.Texts())
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []boot.Entry
+	at := 0
+	for _, e := range found {
+		for m.Names[at].Text != e.Name {
+			at++
+		}
+		all = append(all, &pending{r.s, m.Names[at], e})
+	}
+	return all, nil
+}
+
+// pending is an order that waits under once/.
+type pending struct {
+	s     *Store
+	name  boot.Name
+	entry tree.Entry
+}
+
+func (p *pending) Info() boot.Info {
+	return boot.Info{Path: p.s.label() + "/" + p.name.Text, Name: p.name, Target: p.entry.Link}
+}
+
+func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
+	if p.entry.Link == "" {
+		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv once place"}
+	}
+	return p.s.Load(ctx, m, p.entry.Link)
+}
+
+// Allowed refuses an order whose name was granted too often.
+func (p *pending) Allowed(context.Context) error {
+	n, err := p.s.grants(p.name.Text)
+	if err != nil {
+		return &boot.Unservable{Code: boot.Failed, Why: "the journal cannot be read: " + err.Error()}
+	}
+	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
+		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
+			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv once release %s", n, p.name.Text)}
+	}
+	return nil
+}
+
+// Claim moves the order among the open ones, see above.
+func (p *pending) Claim(ctx context.Context, m *boot.Machine, loaded boot.Script) (boot.Grant, boot.Script, error) {
+	s, none := p.s, boot.Script{}
+	fail := func(code boot.Code, format string, args ...any) (boot.Grant, boot.Script, error) {
+		return nil, none, &boot.Unservable{Code: code, Why: fmt.Sprintf(format, args...)}
+	}
+	once, claimed, err := s.open(claimedDir)
+	if err != nil {
+		return fail(boot.Failed, "the journal cannot be opened, the order stays: %v", err)
+	}
+	defer once.Close()
+	defer claimed.Close()
+
+	claim := s.newRecord(p.name.Text, m.Addr)
+	file := claim.String()
+	if ctx.Err() != nil {
+		return fail(boot.Canceled, "the time for the answer was over before the order was claimed")
+	}
+	s.at("claim")
+	if err := move(once, p.name.Text, claimed, file); tree.Absent(err) {
+		return fail(boot.Taken, "another request took the order")
+	} else if err != nil {
+		return fail(boot.Failed, "the order could not be claimed and stays: %v", err)
+	}
+	s.counts.add(claim.Name, claim.Time)
+	g := &grant{s: s, claim: claim, file: file}
+	s.at("claimed")
+
+	text, err := claimed.Proven(file)
+	if err != nil {
+		g.GiveBack("what was claimed cannot be read: " + err.Error())
+		return fail(boot.Failed, "what was claimed cannot be read, and nothing was sent: %v", err)
+	}
+	g.text = text
+	if text != p.entry.Link {
+		// Somebody replaced the order after it was read. What was claimed is what is answered.
+		if loaded, err = s.Load(ctx, m, text); err != nil {
+			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be served")
+			return fail(boot.Failed, "the order was replaced while it was claimed, and the new one cannot be served: %v", err)
+		}
+	}
+	s.at("read")
+	// A power failure must not bring the order back to life after the machine got it.
+	if err := errors.Join(claimed.Sync(), once.Sync()); err != nil {
+		g.GiveBack("the claim cannot be made to last: " + err.Error())
+		return fail(boot.Failed, "the claim cannot be made to last, the order was given back: %v", err)
+	}
+	s.at("synced")
+	if ctx.Err() != nil {
+		g.GiveBack("the time for the answer was over")
+		return fail(boot.Canceled, "the time for the answer was over, the order was given back")
+	}
+	s.event(Granted, claim, nil)
+	if n, err := s.grants(claim.Name); err == nil && n > WarnRepeats {
+		s.event(Repeats, claim, fmt.Errorf("granted %d times in 24 h", n))
+	}
+	return g, loaded, nil
+}
+
+// grant is a claim that was made for one request.
+type grant struct {
+	s     *Store
+	claim Record
+	file  string
+	text  string
+	again bool // sent before, and open since then
+	end   sync.Once
+}
+
+func (g *grant) ID() string { return g.file }
+
+// GiveBack puts the order back, unless a newer one has its place.
+func (g *grant) GiveBack(why string) {
+	g.end.Do(func() {
+		if g.again {
+			return // it stays open, as it was
+		}
+		what, err := g.giveBack()
+		if err == nil {
+			err = errors.New(why)
+		}
+		if what == GivenBack {
+			g.s.counts.remove(g.claim.Name, g.claim.Time)
+		}
+		g.s.event(what, g.claim, err)
+	})
+}
+
+func (g *grant) giveBack() (EventKind, error) {
+	once, claimed, err := g.s.open(claimedDir)
+	if err != nil {
+		return Lost, err
+	}
+	defer once.Close()
+	defer claimed.Close()
+	g.s.at("give back")
+	file := g.file
+	err = claimed.RenameNew(file, once, g.claim.Name)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		left, look := leftOf(claimed, g.claim)
+		switch {
+		case look != nil || slices.Contains(left, file):
+		case slices.ContainsFunc(left, func(n string) bool { return strings.HasSuffix(n, g.claim.as(Resent)) }):
+			return Open, nil // a retry was sent it meanwhile
+		case len(left) > 0:
+			return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself", claimedDir, left[0])
+		default:
+			return GivenBack, nil // a replayed rename was carried out all the same
+		}
+		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The claim is marked as
+		// given up first, so that no retry is sent what is about to be pending, even when we do not get to the end.
+		up := g.claim.as(GivenUp)
+		if err := move(claimed, file, claimed, up); err != nil {
+			return Lost, err
+		}
+		file = up
+		g.s.at("given up")
+		text, rerr := claimed.Proven(file)
+		if rerr != nil {
+			return Lost, rerr // it stays in the journal, and is told of
+		}
+		if err = once.Symlink(text, g.claim.Name); err == nil {
+			g.s.at("linked back")
+			if err := claimed.Remove(file); err != nil && !tree.Absent(err) {
+				return Lost, err
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		return GivenBack, nil
+	case errors.Is(err, fs.ErrExist):
+		if err := g.s.finish(file, g.claim, Superseded); err != nil {
+			return Lost, err
+		}
+		return Replaced, nil
+	}
+	return Lost, err
+}
+
+// Confirm moves the claim among the served ones when it arrived; else it stays open.
+func (g *grant) Confirm(arrived bool) {
+	g.end.Do(func() {
+		if !arrived {
+			g.s.event(Open, g.claim, nil)
+			return
+		}
+		g.s.at("settle")
+		if err := g.s.finish(g.file, g.claim, Arrived); err != nil && !tree.Absent(err) {
+			g.s.event(Lost, g.claim, err)
+			return
+		}
+		g.s.event(Served, g.claim, nil)
+	})
+}
+
+// finish moves an entry of .claimed to .served with its end. A missing entry was finished by somebody else.
+func (s *Store) finish(file string, c Record, end End) error {
+	once, claimed, err := s.open(claimedDir)
+	if err != nil {
+		return err
+	}
+	defer once.Close()
+	defer claimed.Close()
+	served, err := journalOf(once, servedDir)
+	if err != nil {
+		return err
+	}
+	defer served.Close()
+	to := c.as(end)
+	for range 5 {
+		err = move(claimed, file, served, to)
+		if tree.Absent(err) && end == Arrived {
+			err = move(claimed, c.as(Resent), served, to) // a retry was sent it, too
+		}
+		if !tree.Absent(err) {
+			return err
+		}
+		left, look := leftOf(claimed, c)
+		if look == nil && len(left) == 0 {
+			return err
+		}
+		if slices.Contains(left, file) {
+			claimed.Recall(file)
+		}
+		// Another daemon may be looking at it alone, for a retry.
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("the file server does not find what it lists in " + claimedDir)
+}
 
 // move moves an entry to a name that nobody else uses. The error is that of the
-// rename, where it was not carried out.
+// rename, where it was not carried out. A rename is tried again after a file
+// server called the directory or the entry stale, and did nothing.
 func move(from *tree.Dir, name string, to *tree.Dir, toName string) error {
 	for stale := 0; ; stale++ {
 		err := from.Rename(name, to, toName)
 		if err == nil || isThere(to, toName) {
 			return nil
 		}
-		if !errors.Is(err, syscall.ESTALE) || stale == staleTries {
+		if !errors.Is(err, syscall.ESTALE) || stale == tree.StaleTries {
 			return err
 		}
 		time.Sleep(time.Duration(stale) * time.Millisecond)

@@ -3,12 +3,15 @@ package order
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"strings"
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/tree"
 )
 
 // The journal is two directories of symbolic links below the directory of the orders. Each entry keeps the text of the order's
@@ -124,4 +127,55 @@ func (s *Store) replica() string {
 		return "pxesrv"
 	}
 	return name[:min(len(name), 24)]
+}
+
+// open opens the directory of the orders and one of its journals, which is made when it is not there.
+func (s *Store) open(journal string) (once, sub *tree.Dir, err error) {
+	if once, err = tree.OpenDir(s.Dir); err != nil {
+		return nil, nil, err
+	}
+	if sub, err = journalOf(once, journal); err != nil {
+		once.Close()
+		return nil, nil, err
+	}
+	return once, sub, nil
+}
+
+func journalOf(once *tree.Dir, journal string) (*tree.Dir, error) {
+	sub, err := once.Sub(journal)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = once.Mkdir(journal); err == nil || errors.Is(err, fs.ErrExist) {
+			sub, err = once.Sub(journal)
+		}
+	}
+	return sub, err
+}
+
+// entries lists a journal. Files that are no claims are left out.
+func (s *Store) entries(journal string) ([]Record, error) {
+	once, err := tree.OpenDir(s.Dir)
+	if tree.Absent(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer once.Close()
+	d, err := once.Sub(journal)
+	if tree.Absent(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Names()
+	if err != nil {
+		return nil, err
+	}
+	claims := make([]Record, 0, len(names))
+	for _, n := range names {
+		if c, ok := ParseRecord(n); ok {
+			claims = append(claims, c)
+		}
+	}
+	return claims, nil
 }

@@ -55,12 +55,12 @@ type roots struct{}
 
 type root struct{ *Dir }
 
-func (*roots) enter(path string, _ int) (*root, error) {
+func (*roots) acquire(path string, _ int) (*root, error) {
 	d, err := OpenDir(path)
 	return &root{d}, err
 }
 
-func (*roots) leave(*root) {}
+func (*roots) release(*root) {}
 
 // Entry looks at a name without following it.
 func (d *Dir) Entry(name string) (Entry, error) {
@@ -146,7 +146,7 @@ func (d *Dir) RemoveEmpty(string) error { return nil }
 // Holds reports whether a name is there.
 func (d *Dir) Holds(name string) (bool, error) {
 	_, err := os.Lstat(d.at(name))
-	if absent(err) {
+	if Absent(err) {
 		return false, nil
 	}
 	return err == nil, err
@@ -188,7 +188,7 @@ func (t *Tree) open(_ context.Context, dir, text string, use Use) (*file, error)
 		name = filepath.Join(inRoot(root, dir), text)
 	}
 	real, err := filepath.EvalSymlinks(name)
-	if absent(err) {
+	if Absent(err) {
 		return nil, refuse(Missing, "%s is not there", text)
 	} else if err != nil {
 		return nil, err

@@ -28,20 +28,20 @@ func (t *Tree) Fold(name string) (string, error) {
 	if len(parts) > foldDepth {
 		return "", refuse(Missing, "%s is not there", name)
 	}
-	v, err := t.enter(context.Background())
+	s, err := t.snapshot(context.Background())
 	if err != nil {
 		return "", err
 	}
-	defer v.leave()
-	root, err := v.root.real()
+	defer s.release()
+	root, err := s.root.real()
 	if err != nil {
 		return "", err
 	}
-	dir, left := v.root.Dir, foldEntries
+	dir, left := s.root.Dir, foldEntries
 	for i, part := range parts {
 		if i > 0 {
 			sub, err := dir.dir(parts[i-1])
-			if absent(err) {
+			if Absent(err) {
 				return "", refuse(Missing, "%s is not there", name)
 			} else if err != nil {
 				return "", err
@@ -70,7 +70,7 @@ func (t *Tree) Fold(name string) (string, error) {
 // fold returns the name of the entry that is meant by name. left is how many
 // entries may be listed yet.
 func (d *Dir) fold(name string, left *int) (string, error) {
-	if _, err := d.Entry(name); err == nil || !absent(err) {
+	if _, err := d.Entry(name); err == nil || !Absent(err) {
 		return name, err
 	}
 	f, err := d.open()

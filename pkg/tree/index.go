@@ -16,18 +16,18 @@ type Index struct {
 	Dir  string                      // relative to the root
 	Keys func(entry string) []string // in lower case
 
-	rests rests // of the directory
-	mu    sync.Mutex
-	of    state
-	until bool // of and byKey are of a directory at rest
-	names []string
-	byKey map[string]string // of names
+	rests  rests // of the directory
+	mu     sync.Mutex
+	of     state
+	atRest bool // of and byKey are of a directory at rest
+	names  []string
+	byKey  map[string]string // of names
 }
 
 // Find returns the first of names that an entry has for a key, in lower case, with that entry. ok is false when there is none, because the
 // directory is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
 func (x *Index) Find(ctx context.Context, names []string) (entry string, name int, ok bool, err error) {
-	err = x.Tree.patient(ctx, x.Dir, func(root *Dir, now state) (bool, state, error) {
+	err = x.Tree.poll(ctx, x.Dir, func(root *Dir, now state) (bool, state, error) {
 		byKey, now, err := x.namesByKey(root, now)
 		if err != nil {
 			return false, now, err
@@ -49,7 +49,7 @@ func (x *Index) Find(ctx context.Context, names []string) (entry string, name in
 // namesByKey returns the entries by their keys, and the state of the directory after it was listed. now is that by its name.
 func (x *Index) namesByKey(root *Dir, now state) (map[string]string, state, error) {
 	x.mu.Lock()
-	if x.until && x.of == now {
+	if x.atRest && x.of == now {
 		defer x.mu.Unlock()
 		return x.byKey, now, nil
 	}
@@ -87,6 +87,6 @@ func (x *Index) namesByKey(root *Dir, now state) (map[string]string, state, erro
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.of, x.names, x.byKey, x.until = after, names, byKey, atRest
+	x.of, x.names, x.byKey, x.atRest = after, names, byKey, atRest
 	return byKey, after, nil
 }

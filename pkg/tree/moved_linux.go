@@ -45,7 +45,7 @@ func (d *Dir) Proven(name string) (text string, err error) {
 			time.Sleep(betweenProofs)
 		}
 		// Network file systems were seen to say ENOENT for a moment after a rename.
-		if text, err = d.prove(name, local); err == nil || local && absent(err) {
+		if text, err = d.prove(name, local); err == nil || local && Absent(err) {
 			return text, err
 		}
 		if unproven := (*Unproven)(nil); errors.As(err, &unproven) {
@@ -91,7 +91,7 @@ func (d *Dir) Return(folder string) error {
 	moved := sub.Rename(name, d, name)
 	// Only an empty one goes, so that it tells whether something is left in it:
 	// the entry may have come back before, or never have got there.
-	if err := unix.Unlinkat(d.fd, folder, unix.AT_REMOVEDIR); err != nil && !absent(err) {
+	if err := unix.Unlinkat(d.fd, folder, unix.AT_REMOVEDIR); err != nil && !Absent(err) {
 		return errors.Join(moved, d.err("rmdir", folder, err))
 	}
 	return nil
@@ -144,7 +144,7 @@ func (d *Dir) Holds(name string) (bool, error) {
 	} else {
 		_, err = d.listed(name)
 	}
-	if absent(err) {
+	if Absent(err) {
 		return false, nil
 	}
 	return err == nil, err

@@ -777,7 +777,7 @@ func TestEditAfterSight(t *testing.T) {
 		"static":  func(ctx context.Context) error { _, err := tree.Find(ctx, "static", []string{"a"}); return err },
 		"protect": func(ctx context.Context) error { _, _, _, err := x.Find(ctx, []string{"a"}); return err },
 	} {
-		ctx, leave := tree.Visit(atOnce())
+		ctx, leave := tree.Snapshot(atOnce())
 		defer leave()
 		if _, there, err := statOptional(ctx, dir); !there || err != nil { // somebody else has come that far
 			t.Fatal(there, err)
@@ -858,7 +858,7 @@ func TestClockOfTheServer(t *testing.T) {
 			if found, err := tree.Find(atOnce(), "static", []string{"none"}); len(found) > 0 || err != nil {
 				t.Errorf("a directory at rest: %v, error %v", found, err)
 			}
-			if !x.until {
+			if !x.atRest {
 				t.Error("a directory at rest is listed for each request")
 			}
 
@@ -866,7 +866,7 @@ func TestClockOfTheServer(t *testing.T) {
 			if err := os.WriteFile(name, []byte("half"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			edit := time.AfterFunc(settle/3, func() { os.WriteFile(name, []byte("half and half\n"), 0o644) })
+			edit := time.AfterFunc(pollFor/3, func() { os.WriteFile(name, []byte("half and half\n"), 0o644) })
 			defer edit.Stop()
 			if got := read(patiently(t), "new"); got != "half and half\n" {
 				t.Errorf("a half-written file: %q", got)
@@ -882,7 +882,7 @@ func TestClockOfTheServer(t *testing.T) {
 			if err := os.Rename(gone, gone+"~"); err != nil {
 				t.Fatal(err)
 			}
-			back := time.AfterFunc(settle/3, func() { os.Rename(gone+"~", gone) })
+			back := time.AfterFunc(pollFor/3, func() { os.Rename(gone+"~", gone) })
 			defer back.Stop()
 			if found, err := tree.Find(patiently(t), "static", []string{"old"}); len(found) != 1 || err != nil {
 				t.Errorf("an entry that is being replaced: %v, error %v", found, err)
@@ -898,7 +898,7 @@ func TestStale(t *testing.T) {
 	look := func() error {
 		tree := mounted(t, &Tree{Path: faults.Dir})
 		x := Index{Tree: tree, Dir: "protect", Keys: lower}
-		ctx, leave := tree.Visit(patiently(t))
+		ctx, leave := tree.Snapshot(patiently(t))
 		defer leave()
 		if entry, _, _, err := x.Find(ctx, []string{"a"}); err != nil || entry != "a" {
 			return fmt.Errorf("protect: %q, error %w", entry, err)
@@ -984,7 +984,7 @@ func TestIndexChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		find("web1")
-		if x.until && time.Since(began) < recent/2 {
+		if x.atRest && time.Since(began) < recent/2 {
 			t.Fatal("the listing of a directory that has just changed is kept; the next change may come within the same tick")
 		}
 		if err := os.Rename(at, at[:len(at)-1]+"2"); err != nil {
@@ -998,7 +998,7 @@ func TestIndexChanges(t *testing.T) {
 	}
 	rest(&clock)
 	find("always")
-	if !x.until {
+	if !x.atRest {
 		t.Error("a directory at rest is listed for each request")
 	}
 	if err := os.WriteFile(at, nil, 0o644); err != nil {

@@ -1,28 +1,17 @@
 package site
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/ipxe"
 )
-
-// LoadScript loads the script for m that text leads to, seen from the directory
-// dir of the root ("." is the root itself), exactly as an entry of the tree there
-// would. text is the text of a link, or a plain name. Errors are those of
-// boot.Entry.Load.
-func (s *Site) LoadScript(ctx context.Context, _ *boot.Machine, dir, text string) (boot.Script, error) {
-	return script(s.tree.Read(ctx, dir, text, boot.MaxScript))
-}
 
 // MachineNamed returns the machine that has the name of an entry: by the same
 // rules as a machine that sends it, so a uuid has its twin in the other byte
@@ -197,19 +186,4 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 	}
 	slices.SortFunc(all, func(a, b Misread) int { return strings.Compare(a.Path, b.Path) })
 	return all, err
-}
-
-// Missing returns the files that a script boots, and that the server has not.
-func (s *Site) Missing(script boot.Script) []string {
-	return ipxe.Missing(script.Body, func(name string) bool {
-		name = path.Clean("/" + name)
-		if name == ipxe.Path || ipxe.Exact(name) != nil {
-			return true
-		}
-		f, err := s.Open(name)
-		if err == nil {
-			f.Close()
-		}
-		return !errors.Is(err, fs.ErrNotExist) || ipxe.Instead(name) != nil
-	})
 }

@@ -18,8 +18,8 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// TestKnown: what a directory at rest does not have is known after some looks, and an edit is seen at the next look.
-func TestKnown(t *testing.T) {
+// TestAbsentCache: what a directory at rest does not have is known after some looks, and an edit is seen at the next look.
+func TestAbsentCache(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	add := func(name string) {
@@ -29,14 +29,14 @@ func TestKnown(t *testing.T) {
 	}
 	add("first")
 	var clock lab.Clock
-	k := Known{Clock: clock.At}
+	cache := AbsentCache{Clock: clock.At}
 	names := []string{"first", "second"}
 	for i := range enough {
 		names = append(names, fmt.Sprint("nobody", i))
 	}
 	look := func(want ...string) {
 		t.Helper()
-		found, err := k.Look(context.Background(), dir, names)
+		found, err := cache.Find(context.Background(), dir, names)
 		var got []string
 		for _, e := range found {
 			got = append(got, e.Name)
@@ -49,11 +49,11 @@ func TestKnown(t *testing.T) {
 		}
 	}
 	look("first")
-	if k.list.Load() != nil {
+	if cache.list.Load() != nil {
 		t.Error("a directory was listed that had just changed")
 	}
 	rest(&clock)
-	for i := 0; k.list.Load() == nil; i++ {
+	for i := 0; cache.list.Load() == nil; i++ {
 		if i == 1000 {
 			t.Fatal("a directory at rest is never listed")
 		}
@@ -67,7 +67,7 @@ func TestKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("second")
-	if found, err := k.Look(context.Background(), dir+"/none", names); found != nil || err != nil {
+	if found, err := cache.Find(context.Background(), dir+"/none", names); found != nil || err != nil {
 		t.Errorf("in no directory: %v, error %v", found, err)
 	}
 }
@@ -79,9 +79,9 @@ func TestUnseen(t *testing.T) {
 	faults := faultfs.MountRemembering(t, source, faultfs.ByNothing)
 	names := []string{"late", "none"}
 	var clock lab.Clock
-	k := Known{Clock: clock.At}
+	cache := AbsentCache{Clock: clock.At}
 	look := func() error {
-		found, err := k.Look(context.Background(), faults.Dir, names)
+		found, err := cache.Find(context.Background(), faults.Dir, names)
 		if len(found) > 0 {
 			t.Fatalf("found %v: the kernel remembers nothing, so that nothing is tried here", found)
 		}

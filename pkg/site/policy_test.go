@@ -4,8 +4,18 @@ import (
 	"strings"
 	"testing"
 
+	"pxesrv/pkg/boot"
+	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/tree"
 )
+
+// TestMaxScript: what is served and what the check of scripts lets pass is of
+// the same length.
+func TestMaxScript(t *testing.T) {
+	if boot.MaxScript != ipxe.MaxScript {
+		t.Errorf("%d bytes are served at most, and %d pass", boot.MaxScript, ipxe.MaxScript)
+	}
+}
 
 // FuzzClean: whatever is asked for, nothing of machines and nothing private is.
 func FuzzClean(f *testing.F) {

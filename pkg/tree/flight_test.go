@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// TestTogether: whoever asks gets what a look saw that began after he asked, however many share it, and each counts once.
-func TestTogether(t *testing.T) {
+// TestFlight: whoever asks gets what a call saw that began after that, however many share it, and each counts once.
+func TestFlight(t *testing.T) {
 	const askers, times = 16, 2000
 	var (
-		g                  together[string, int64]
+		g                  flight[string, int64]
 		disk, users, looks atomic.Int64
 		stop               = make(chan struct{})
 		writing, asking    sync.WaitGroup

@@ -1,0 +1,71 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"strings"
+
+	"pxesrv/pkg/loader"
+	"pxesrv/pkg/tree"
+)
+
+// Open opens a file that anybody may have, by the decoded path of a request: a file of the tree, or a boot loader, which may
+// also lie in loaders.dirs. Not-there and not-given-out are fs.ErrNotExist.
+func (s *Site) Open(name string) (*os.File, error) {
+	if l := loader.Name(name); l != "" {
+		return loader.Open(l, s.config.LoaderDirs, s.open)
+	}
+	return s.open(name)
+}
+
+// open opens a file of the tree.
+func (s *Site) open(name string) (*os.File, error) {
+	clean, err := s.tree.Clean(name)
+	if err != nil {
+		return nil, err
+	}
+	return s.tree.Open(clean, tree.Serve)
+}
+
+// Spelled returns the path under which Open finds the file that is meant by a
+// path where case does not count, after Open has found none. It is
+// fs.ErrNotExist where there is none, and an error that says why, and is
+// fs.ErrNotExist as well, where nobody can tell which one is meant.
+func (s *Site) Spelled(name string) (string, error) {
+	clean, err := s.tree.Clean(name)
+	if err != nil {
+		return "", fs.ErrNotExist
+	}
+	found, err := s.tree.Fold(clean)
+	var r *tree.Refusal
+	switch {
+	case err == nil:
+		return "/" + found, nil
+	case !errors.As(err, &r) || r.Kind == tree.Unclear:
+		return "", err
+	}
+	if lower := "/" + strings.ToLower(clean); loader.Name(lower) != "" {
+		return lower, nil
+	}
+	return "", fs.ErrNotExist
+}
+
+// ClearGRUB deletes grub/VERSION/grub.cfg-ADDRESS, the address in hexadecimal as GRUB asks for it, which has to be IPv4. Not-there is
+// fs.ErrNotExist, and so is a machine that its address does not name.
+func (s *Site) ClearGRUB(ctx context.Context, version string, client netip.Addr) error {
+	for _, p := range s.config.NoAddress {
+		if p.Contains(client) {
+			return fmt.Errorf("addresses in %s name no machine (identity.no-ip): %w", p, fs.ErrNotExist)
+		}
+	}
+	a := client.As4()
+	name, err := s.tree.Clean(fmt.Sprintf("grub/%s/grub.cfg-%X", version, a[:]))
+	if err != nil {
+		return err
+	}
+	return s.tree.Remove(ctx, name)
+}
