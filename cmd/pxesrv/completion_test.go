@@ -116,6 +116,9 @@ func TestCompleteFlags(t *testing.T) {
 			f, _ := c.prepare(streams{})
 			n := 1
 			f.VisitAll(func(flag *pflag.Flag) {
+				if flag.Hidden {
+					return // an old name
+				}
 				n++
 				if !slices.Contains(got, "--"+flag.Name+"\t"+flag.Usage) {
 					t.Errorf("%s: --%s is missing", c.name, flag.Name)

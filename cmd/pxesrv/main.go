@@ -212,6 +212,10 @@ func flags(l *layers, daemon bool) *pflag.FlagSet {
 			}
 			flag := f.VarPF(&settingFlag{s.Value, s.Key, l}, s.Flag(), s.Short, s.Help+" ["+s.Env()+"]")
 			flag.NoOptDefVal = bare(s.Value)
+			if s.Was != "" {
+				old := config.Setting{Key: s.Was}
+				f.VarPF(&settingFlag{s.Value, s.Was, l}, old.Flag(), "", "").Hidden = true
+			}
 		}
 	}
 	return f
@@ -281,7 +285,7 @@ func (l *layers) load() (c config.Config, warnings []string, err error) {
 // merge puts the layers over each other.
 func (l *layers) merge() (c config.Config, warnings []string, err error) {
 	if file := cmp.Or(*l.file, os.Getenv(config.FileEnv)); file != "" {
-		c, err = fromFile(file)
+		c, warnings, err = fromFile(file)
 	} else {
 		c, warnings, err = l.fromSystem()
 	}
@@ -292,24 +296,22 @@ func (l *layers) merge() (c config.Config, warnings []string, err error) {
 	if warnings = append(warnings, more...); err != nil {
 		return c, warnings, usageError{err}
 	}
-	for _, s := range c.Settings() {
-		for _, text := range l.given[s.Key] {
-			if err := s.Value.Set(text); err != nil {
-				return c, warnings, usagef("--%s: %v", s.Flag(), err)
-			}
-		}
+	more, err = c.Flags(l.given)
+	if warnings = append(warnings, more...); err != nil {
+		return c, warnings, usageError{err}
 	}
 	return c, warnings, nil
 }
 
 // fromFile is the defaults, and over them what a configuration file says.
-func fromFile(name string) (config.Config, error) {
-	c := config.Default()
+func fromFile(name string) (c config.Config, warnings []string, err error) {
+	c = config.Default()
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return c, fmt.Errorf("the configuration cannot be read: %w", err)
+		return c, nil, fmt.Errorf("the configuration cannot be read: %w", err)
 	}
-	return c, c.YAML(name, text)
+	warnings, err = c.YAML(name, text)
+	return c, warnings, err
 }
 
 // systemFile is config.SystemFile, but in tests.
@@ -319,16 +321,16 @@ var systemFile = config.SystemFile
 // root means that tree, and one that is told its root does as well. Who names another root, as that of a checkout, is not surprised
 // by what holds for the daemon here.
 func (l *layers) fromSystem() (config.Config, []string, error) {
-	c, err := fromFile(systemFile)
+	c, warnings, err := fromFile(systemFile)
 	root, named := l.root()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case !named:
-		return c, nil, err
+		return c, warnings, err
 	case err != nil:
 		return config.Default(), []string{fmt.Sprintf("%v; nothing in it counts here, though it may be about the root %s", err, root)}, nil
 	case config.SameDir(root, c.Root):
-		return c, nil, nil
+		return c, warnings, nil
 	}
 	return config.Default(), nil, nil
 }

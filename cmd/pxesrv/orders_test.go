@@ -568,7 +568,7 @@ func TestOrder_PlacedAgainWhileClaimed(t *testing.T) {
 // gets what was ordered for it, even if its first request was killed after the claim.
 func TestOrder_Kill9UnderLoad(t *testing.T) {
 	const kills, machines = 50, 8
-	y := newYard(t, 1, "--once-confirm", "1s", "--once-regrant", "1h")
+	y := newYard(t, 1, "--once-confirm", "1s", "--once-resend-within", "1h")
 	d := y.daemons[0]
 	over := make(chan struct{})
 	var retried, missed atomic.Int32

@@ -500,7 +500,7 @@ func TestPackagedConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := config.Default()
-	if err := c.YAML("pxesrv.yaml", text); err != nil {
+	if _, err := c.YAML("pxesrv.yaml", text); err != nil {
 		t.Fatal(err)
 	}
 	if c.Root != "/srv/pxesrv" || c.State != "/var/lib/pxesrv" {
@@ -508,7 +508,7 @@ func TestPackagedConfiguration(t *testing.T) {
 	}
 	// What is commented out can be used as it stands there.
 	whole := regexp.MustCompile(`(?m)^#([a-z]|  )`).ReplaceAll(text, []byte("$1"))
-	if err := c.YAML("pxesrv.yaml", whole); err != nil {
+	if _, err := c.YAML("pxesrv.yaml", whole); err != nil {
 		t.Fatalf("%v\n%s", err, whole)
 	}
 	if c.Log != "/var/log/pxesrv/pxesrv.log" || len(c.Clients) != 2 || !slices.Equal(c.TFTP, []string{":69"}) {

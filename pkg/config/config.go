@@ -66,12 +66,12 @@ type Config struct {
 	ISOSign    string       // auto, on or off
 	ISOKeys    string       // key file; "": iso.keys in the state directory
 
-	OnceDir       string
-	OnceRegrant   time.Duration
-	OnceConfirm   time.Duration
-	OnceMaxPerDay int
-	OnceKeep      time.Duration
-	OnceKeepMax   int
+	OnceDir          string
+	OnceResendWithin time.Duration
+	OnceConfirm      time.Duration
+	OnceMaxPerDay    int
+	OnceKeep         time.Duration
+	OnceKeepMax      int
 
 	Limits Limits
 }
@@ -106,11 +106,11 @@ func Default() Config {
 
 		ISOSign: "auto",
 
-		OnceRegrant:   60 * time.Second,
-		OnceConfirm:   2 * time.Second,
-		OnceMaxPerDay: 10,
-		OnceKeep:      90 * 24 * time.Hour,
-		OnceKeepMax:   10000,
+		OnceResendWithin: 60 * time.Second,
+		OnceConfirm:      2 * time.Second,
+		OnceMaxPerDay:    10,
+		OnceKeep:         90 * 24 * time.Hour,
+		OnceKeepMax:      10000,
 
 		LogFormat: "text",
 		Limits: Limits{

@@ -23,14 +23,14 @@ func TestReference(t *testing.T) {
 		whole += strings.TrimPrefix(line, "#: ")
 	}
 	c := Default()
-	if err := c.YAML(file, text); err != nil {
+	if _, err := c.YAML(file, text); err != nil {
 		t.Error(err)
 	}
 	if want := Default(); !reflect.DeepEqual(c, want) {
 		t.Errorf("the reference file does not set the defaults:\n%+v\nwant\n%+v", c, want)
 	}
 	full := Default()
-	if err := full.YAML(file, []byte(whole)); err != nil {
+	if _, err := full.YAML(file, []byte(whole)); err != nil {
 		t.Error(err)
 	}
 	for _, s := range full.Settings() {
@@ -46,13 +46,14 @@ func TestYAML(t *testing.T) {
 		{"", ""},
 		{"# nothing\n", ""},
 		{"once:\n", ""},
-		{"port: 80\nonce:\n  regrant: 5s\n  max-per-day: 0\n", ""},
+		{"port: 80\nonce:\n  resend-within: 5s\n  max-per-day: 0\n", ""},
 		{"proxies:\n  trusted: [10.0.0.0/8, 192.0.2.1]\n", ""},
 		{"a: &x 80\n", "file:1: a is no setting; pxesrv serve --help lists them"},
 		{"port: &x 80\nonce: {max-per-day: *x}\n", ""},
 		{"prot: 80\n", "file:1: prot is no setting; pxesrv serve --help lists them"},
 		{"once:\n  max_per_day: 3\n", "file:2: once.max_per_day is no setting; did you mean once.max-per-day?"},
-		{"regrant: 3s\n", "file:1: regrant is no setting; did you mean once.regrant?"},
+		{"resend-within: 3s\n", "file:1: resend-within is no setting; did you mean once.resend-within?"},
+		{"regrant: 3s\n", "file:1: regrant is no setting; did you mean once.resend-within?"},
 		{"port: 80\nport: 81\n", "file:2: port was set in line 1 already"},
 		{"port: many\n", `file:1: port: "many" is not a number from 0 to 65535`},
 		{"port: [1, 2]\n", "file:1: port takes one value, not a list"},
@@ -60,7 +61,7 @@ func TestYAML(t *testing.T) {
 		{"port:\n", `file:1: port: "" is not a number from 0 to 65535`},
 		{"- port\n", `file:1: there must be lines "key: value" here`},
 		{"once: yes\n", `file:1: once: there must be lines "key: value" here`},
-		{"once:\n  regrant: soon\nport: x\n", "file:2: once.regrant: \"soon\" is not a duration: write 60s, 5m, 2160h or 0\n" +
+		{"once:\n  resend-within: soon\nport: x\n", "file:2: once.resend-within: \"soon\" is not a duration: write 60s, 5m, 2160h or 0\n" +
 			`file:3: port: "x" is not a number from 0 to 65535`},
 		{"port: 1\n---\nport: 2\n", "file: there is more than one document; remove the line ---"},
 		{"port: 'x\n", "file: line 2: found unexpected end of stream"},
@@ -72,7 +73,7 @@ func TestYAML(t *testing.T) {
 	} {
 		c := Default()
 		got := ""
-		if err := c.YAML("file", []byte(test.text)); err != nil {
+		if _, err := c.YAML("file", []byte(test.text)); err != nil {
 			got = err.Error()
 		}
 		if got != test.want {
@@ -85,7 +86,7 @@ func TestYAML(t *testing.T) {
 func TestLayers(t *testing.T) {
 	c := Default()
 	show := func() string { return strings.Join(c.Show, " ") }
-	if err := c.YAML("file", []byte("paths: {show: [.a, .b]}\nonce: {regrant: 7s}\n")); err != nil || show() != ".a .b" {
+	if _, err := c.YAML("file", []byte("paths: {show: [.a, .b]}\nonce: {resend-within: 7s}\n")); err != nil || show() != ".a .b" {
 		t.Errorf("file: %q, %v", show(), err)
 	}
 	if _, err := c.Environ([]string{"PXESRV_PATHS_SHOW=.c,.d", "HOME=/"}); err != nil || show() != ".c .d" {
@@ -97,10 +98,10 @@ func TestLayers(t *testing.T) {
 			s.Value.Set(".f")
 		}
 	}
-	if show() != ".e .f" || c.OnceRegrant != 7*time.Second {
-		t.Errorf("flags: %q, %v", show(), c.OnceRegrant)
+	if show() != ".e .f" || c.OnceResendWithin != 7*time.Second {
+		t.Errorf("flags: %q, %v", show(), c.OnceResendWithin)
 	}
-	if err := c.YAML("file", []byte("paths: {show: []}")); err != nil || len(c.Show) != 0 {
+	if _, err := c.YAML("file", []byte("paths: {show: []}")); err != nil || len(c.Show) != 0 {
 		t.Errorf("an empty list: %q, %v", show(), err)
 	}
 }
@@ -137,15 +138,15 @@ func TestCheck(t *testing.T) {
 
 // FuzzYAML holds that no file makes the reader panic, and that what it accepts it accepts again, with the same result.
 func FuzzYAML(f *testing.F) {
-	f.Add("port: 80\nonce: {regrant: 5s}\n")
+	f.Add("port: 80\nonce: {resend-within: 5s}\n")
 	f.Add("paths:\n  show: [.a, .b]\n")
 	f.Add("a: &x [*x]\n")
 	f.Add("? [a]\n: b\n")
 	f.Add("!!binary x: y\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		a, b := Default(), Default()
-		if a.YAML("f", []byte(text)) == nil {
-			if err := b.YAML("f", []byte(text)); err != nil || !reflect.DeepEqual(a, b) {
+		if _, err := a.YAML("f", []byte(text)); err == nil {
+			if _, err := b.YAML("f", []byte(text)); err != nil || !reflect.DeepEqual(a, b) {
 				t.Errorf("read twice, different: %v", err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 // examples/pxesrv.yaml; flag, variable, help and manual page come from the row.
 type Setting struct {
 	Key   string // "once.confirm"
+	Was   string // its key in earlier versions, which is still read, with a warning; or ""
 	Short string // one-letter flag, or ""
 	Help  string // one line, what it does
 	Value Value
@@ -145,7 +146,7 @@ func (c *Config) Settings() []Setting {
 		{Key: "once.dir", Value: &path{&c.OnceDir, "dir"},
 			Help: "directory of the one-time orders and their journal; empty means once/ in the " +
 				"root"},
-		{Key: "once.regrant", Value: &duration{&c.OnceRegrant},
+		{Key: "once.resend-within", Was: "once.regrant", Value: &duration{&c.OnceResendWithin},
 			Help: "how long an order that did not arrive is sent again to the machine that " +
 				"retries; 0: never"},
 		{Key: "once.confirm", Value: &duration{&c.OnceConfirm}, Serve: true,

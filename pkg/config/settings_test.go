@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSettings_Documented compares what docs/settings.md says of a new start
@@ -140,7 +141,7 @@ func TestSettings_FileOnly(t *testing.T) {
 			{Key: "auth.base", Value: texts(&dns, "dn", nil)},
 		}
 		got := ""
-		if err := readYAML("f", []byte(test.text), table); err != nil {
+		if _, err := readYAML("f", []byte(test.text), table); err != nil {
 			got = err.Error()
 		}
 		if got != test.want || !reflect.DeepEqual(dns, test.dns) || !maps.EqualFunc(roles, test.roles, slices.Equal) {
@@ -149,5 +150,69 @@ func TestSettings_FileOnly(t *testing.T) {
 		if table[0].Flag() != "" || table[0].Env() != "" {
 			t.Error("a setting of the file alone has a flag or a variable")
 		}
+	}
+}
+
+// TestSettings_OldNames reads once.resend-within under the name that it had:
+// with a warning, and not beside the new one.
+func TestSettings_OldNames(t *testing.T) {
+	t.Parallel()
+	const refused = "%s is the old name of %s, and both are set: remove the old one"
+	for source, read := range map[string]func(c *Config, names ...string) ([]string, error){
+		"flag": func(c *Config, keys ...string) ([]string, error) {
+			given := map[string][]string{}
+			for _, k := range keys {
+				given[k] = []string{"3s", "7s"} // the last one counts, as that of every flag
+			}
+			return c.Flags(given)
+		},
+		"variable": func(c *Config, keys ...string) ([]string, error) {
+			var environ []string
+			for _, k := range keys {
+				environ = append(environ, envName(k)+"=7s")
+			}
+			return c.Environ(environ)
+		},
+		"file": func(c *Config, keys ...string) ([]string, error) {
+			text := "once:\n"
+			for _, k := range keys {
+				text += "  " + strings.TrimPrefix(k, "once.") + ": 7s\n"
+			}
+			return c.YAML("f", []byte(text))
+		},
+	} {
+		spell := map[string]func(string) string{
+			"flag":     func(key string) string { return "--" + flagName(key) },
+			"variable": envName,
+			"file":     func(key string) string { return key },
+		}[source]
+		before := map[string]string{"file": "f: "}[source]
+		old, now := spell("once.regrant"), spell("once.resend-within")
+
+		c := Default()
+		warnings, err := read(&c, "once.resend-within")
+		if err != nil || len(warnings) > 0 || c.OnceResendWithin != 7*time.Second {
+			t.Errorf("%s, new name: %q, %v, %v", source, warnings, err, c.OnceResendWithin)
+		}
+		c = Default()
+		warnings, err = read(&c, "once.regrant")
+		want := []string{before + old + " is called " + now + " now; the old name is still read"}
+		if err != nil || !slices.Equal(warnings, want) || c.OnceResendWithin != 7*time.Second {
+			t.Errorf("%s, old name: %q, %v, %v", source, warnings, err, c.OnceResendWithin)
+		}
+		for _, both := range [][]string{{"once.regrant", "once.resend-within"}, {"once.resend-within", "once.regrant"}} {
+			c = Default()
+			if _, err = read(&c, both...); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(refused, old, now)) {
+				t.Errorf("%s, both names: %v", source, err)
+			}
+		}
+	}
+	// Two sources are no doubt: the stronger one counts.
+	c := Default()
+	if _, err := c.YAML("f", []byte("once: {regrant: 3s}")); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Environ([]string{"PXESRV_ONCE_RESEND_WITHIN=5s"}); err != nil || c.OnceResendWithin != 5*time.Second {
+		t.Errorf("%v, %v", c.OnceResendWithin, err)
 	}
 }

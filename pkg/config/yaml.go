@@ -13,34 +13,39 @@ import (
 
 // YAML reads the text of a configuration file into c. The file is a mapping whose keys are those of Settings, with a level
 // for each dot; a setting that may be given several times takes a list. An error names file, line and key, and all that is
-// wrong is told at once; c is then half read and must not be used.
-func (c *Config) YAML(file string, text []byte) error {
+// wrong is told at once; c is then half read and must not be used. There are
+// warnings about old names.
+func (c *Config) YAML(file string, text []byte) (warnings []string, err error) {
 	return readYAML(file, text, c.Settings())
 }
 
-func readYAML(file string, text []byte, settings []Setting) error {
+func readYAML(file string, text []byte, settings []Setting) (warnings []string, err error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
 	switch err := d.Decode(&doc); {
 	case errors.Is(err, io.EOF):
-		return nil // nothing is set
+		return nil, nil // nothing is set
 	case err != nil:
-		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	var second yaml.Node
 	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%s: there is more than one document; remove the line ---", file)
+		return nil, fmt.Errorf("%s: there is more than one document; remove the line ---", file)
 	}
-	r := reader{file: file, settings: settings, lines: map[string]int{}}
+	r := reader{file: file, lines: map[string]int{}}
+	r.source = newSource(settings, func(key string) string { return key })
 	r.read(doc.Content[0], "")
-	return errors.Join(r.errs...)
+	for i, w := range r.warnings {
+		r.warnings[i] = file + ": " + w
+	}
+	return r.warnings, errors.Join(r.errs...)
 }
 
 type reader struct {
-	file     string
-	settings []Setting
-	lines    map[string]int // where each key was set
-	errs     []error
+	*source
+	file  string
+	lines map[string]int // where each key was set
+	errs  []error
 }
 
 func (r *reader) wrong(n *yaml.Node, format string, args ...any) {
@@ -63,11 +68,15 @@ func (r *reader) read(n *yaml.Node, prefix string) {
 		if !r.first(name, key) {
 			continue
 		}
-		at := slices.IndexFunc(r.settings, func(s Setting) bool { return s.Key == key })
+		s, err := r.find(key)
 		switch {
-		case at >= 0:
-			r.set(r.settings[at], value)
-		case slices.ContainsFunc(r.settings, func(s Setting) bool { return strings.HasPrefix(s.Key, key+".") }):
+		case err != nil:
+			r.wrong(name, "%v", err)
+		case s != nil:
+			r.set(s, value)
+		case slices.ContainsFunc(r.settings, func(s Setting) bool {
+			return strings.HasPrefix(s.Key, key+".") || strings.HasPrefix(s.Was, key+".")
+		}):
 			r.read(value, key+".")
 		default:
 			r.wrong(name, "%s is no setting%s", key, r.suggest(key))
@@ -90,7 +99,7 @@ func describe(prefix string) string {
 	return strings.TrimSuffix(prefix, ".") + ": "
 }
 
-func (r *reader) set(s Setting, n *yaml.Node) {
+func (r *reader) set(s *Setting, n *yaml.Node) {
 	n = follow(n)
 	if m, ok := s.Value.(mapping); ok {
 		r.setMapping(s.Key, m, n)
@@ -176,9 +185,10 @@ func (r *reader) first(n *yaml.Node, key string) bool {
 
 // suggest names the setting that somebody who wrote key may have meant.
 func (r *reader) suggest(key string) string {
-	last := key[strings.LastIndex(key, ".")+1:]
+	last := "." + key[strings.LastIndex(key, ".")+1:]
 	for _, s := range r.settings {
-		if strings.EqualFold(s.Key, strings.ReplaceAll(key, "_", "-")) || strings.HasSuffix(s.Key, "."+last) || s.Flag() == key {
+		if strings.EqualFold(s.Key, strings.ReplaceAll(key, "_", "-")) || s.Flag() == key ||
+			strings.HasSuffix(s.Key, last) || strings.HasSuffix(s.Was, last) {
 			return "; did you mean " + s.Key + "?"
 		}
 	}

@@ -51,7 +51,7 @@ func New(c config.Config) (*Site, error) {
 	}
 	s.tree.Shared = []string{"protect", onceDir, "static", "."}
 	s.orders = &order.Store{
-		Dir: onceDir, ResendWithin: c.OnceRegrant, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
+		Dir: onceDir, ResendWithin: c.OnceResendWithin, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
 		Load: func(ctx context.Context, m *boot.Machine, text string) (boot.Script, error) {
 			return s.LoadScript(ctx, m, onceFrom, text)
 		},
