@@ -10,14 +10,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"pxesrv/pkg/reread"
 )
 
 // Files names the files, all of them PEM.
@@ -89,31 +89,20 @@ func Read(f Files) (*Set, error) {
 
 // read returns the text of a file, and the mode of the very file that it comes from: the name may lead to another one at any time.
 func read(what, file string) (text []byte, mode fs.FileMode, err error) {
-	// Without O_NONBLOCK the opening of a pipe waits for its other end.
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err == nil {
-		defer f.Close()
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil {
-			mode = info.Mode()
-		}
-	}
-	if err == nil && mode.IsRegular() {
-		text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
-	}
+	text, info, err := reread.ReadFile(file, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 0, fmt.Errorf("%s %s: there is no such file", what, file)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, 0, fmt.Errorf("%s %s: this user may not read it; give the file to the user of the daemon, and let it enter the directory", what, file)
+	case errors.Is(err, reread.ErrNotRegular):
+		return nil, 0, fmt.Errorf("%s %s is not a file", what, file)
+	case errors.Is(err, reread.ErrTooLarge):
+		return nil, 0, fmt.Errorf("%s %s is too large for one", what, file)
 	case err != nil:
 		return nil, 0, fmt.Errorf("%s cannot be read: %w", what, err)
-	case !mode.IsRegular():
-		return nil, 0, fmt.Errorf("%s %s is not a file", what, file)
-	case len(text) > maxFile:
-		return nil, 0, fmt.Errorf("%s %s is too large for one", what, file)
 	}
-	return text, mode, nil
+	return text, info.Mode(), nil
 }
 
 // parse returns the certificates of a text; there is at least one.
@@ -275,7 +264,7 @@ func (s *Store) Use(f Files) error {
 func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.files == (Files{}) || s.failed == "" && same(stat(s.files), s.seen) {
+	if s.files == (Files{}) || s.failed == "" && slices.EqualFunc(stat(s.files), s.seen, reread.Same) {
 		return false, nil
 	}
 	before := s.failed
@@ -319,15 +308,6 @@ func stat(f Files) []fs.FileInfo {
 		}
 	}
 	return all
-}
-
-func same(a, b []fs.FileInfo) bool {
-	return slices.EqualFunc(a, b, func(a, b fs.FileInfo) bool {
-		if a == nil || b == nil {
-			return a == nil && b == nil
-		}
-		return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
-	})
 }
 
 // suites are those of TLS 1.2, the best first; TLS 1.3 has its own. Go leaves out by itself the key exchange by RSA alone, and CBC

@@ -30,7 +30,7 @@ type Daemon struct {
 	Hangs  *config.Hangs // why Config could not be checked to its end; nil: it could
 	Build  Build
 	Log    *slog.Logger
-	LogOut  *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
+	LogOut *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
 	Access *LogWriter // of the access log, likewise; nil when there is none
 
 	// Hangup asks for a reload with each value; nil: never. Reload then reads the configuration anew.

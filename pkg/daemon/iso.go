@@ -6,14 +6,14 @@ import (
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
-	"pxesrv/pkg/media"
+	"pxesrv/pkg/reread"
 	"pxesrv/pkg/site"
 )
 
 // sealed refuses to begin when host= must be signed and there is no key to check it with. A disk that hangs is no reason: until
 // the key is known, host= is no claim.
 func sealed(s *site.Site, c config.Config) error {
-	if _, err := s.Keyring().Keys(); err != nil && !errors.Is(err, media.ErrHangs) {
+	if _, err := s.Keyring().Keys(); err != nil && !errors.Is(err, reread.ErrHangs) {
 		return err
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"pxesrv/pkg/reread"
 )
 
 // names are the loaders that have a path of their own, and what distributions call them.
@@ -60,16 +62,9 @@ func Open(name string, dirs []string, open func(path string) (*os.File, error)) 
 
 // openRegular opens a regular file, through links. Nothing else is there.
 func openRegular(path string) (*os.File, error) {
-	// Without O_NONBLOCK the opening of a pipe waits for its other end.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, syscall.ENOTDIR) {
+	f, _, err := reread.Open(path)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, reread.ErrNotRegular) {
 		return nil, fs.ErrNotExist
-	} else if err != nil {
-		return nil, err
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, errors.Join(fs.ErrNotExist, err)
-	}
-	return f, nil
+	return f, err
 }

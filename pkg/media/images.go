@@ -10,6 +10,7 @@ import (
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/iso"
+	"pxesrv/pkg/reread"
 )
 
 // Signing says whether what a medium says of its host must be signed.
@@ -26,90 +27,81 @@ const (
 type Keyring struct {
 	file    string
 	signing Signing
-	kept    *kept[*Keys]
+	keys    *reread.Value[*Keys]
 }
 
 // OpenKeyring returns the keys in a file. Nothing is read yet.
 func OpenKeyring(file string, s Signing) *Keyring {
-	return &Keyring{file, s, keep(readFile(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
+	return &Keyring{file, s, reread.File(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
 		return parseKeys(file, text, info)
-	}))}
+	})}
 }
 
 // Keys returns the keys in force; nil without an error means that nothing is signed. An error means that there should be keys,
 // and none is known.
-func (s *Keyring) Keys() (*Keys, error) {
-	if s.signing == SignOff {
+func (r *Keyring) Keys() (*Keys, error) {
+	if r.signing == SignOff {
 		return nil, nil
 	}
-	switch now := s.kept.get(); {
-	case now == nil:
-		return nil, keyError(s.file, ErrHangs)
-	case now.good:
-		return now.value, nil
-	case s.signing == SignAuto && errors.Is(now.err, fs.ErrNotExist):
+	switch now := r.keys.Get(); {
+	case now.Good:
+		return now.Value, nil
+	case r.signing == SignAuto && errors.Is(now.Err, fs.ErrNotExist):
 		return nil, nil
 	default:
-		return nil, s.wrong(now.err)
+		return nil, r.wrong(now.Err)
 	}
 }
 
 // wrong names the file in an error, once.
-func (s *Keyring) wrong(err error) error {
+func (r *Keyring) wrong(err error) error {
 	if strings.HasPrefix(err.Error(), "the key file ") {
 		return err
 	}
-	return keyError(s.file, err)
+	return keyError(r.file, err)
 }
 
 // Err looks at the file and says why it is not what is in force, or nil.
-func (s *Keyring) Err() error {
-	keys, err := s.Keys()
+func (r *Keyring) Err() error {
+	keys, err := r.Keys()
 	if err != nil || keys == nil {
 		return err
 	}
-	if now := s.kept.last.Load(); now.err != nil {
-		return fmt.Errorf("%w (the keys that were read before stay in force)", s.wrong(now.err))
+	if err := r.keys.Last().Err; err != nil {
+		return fmt.Errorf("%w (the keys that were read before stay in force)", r.wrong(err))
 	}
 	return nil
 }
 
-// Images is the images of all hosts of a list. It looks at the list, the keys and the loader files anew for each image, and
-// keeps none: an image is some kilobytes beside the template that all have in common.
+// Images is the images of all hosts of a list. It reads the list, the keys and
+// the loader files again for each image when they have changed, and keeps no
+// image: one is some kilobytes beside the template that all have in common.
 type Images struct {
 	List    *List
-	Seal    *Keyring
-	Partial bool // images may leave out the ways to boot that cannot do what a host needs
+	Keyring *Keyring
+	Partial bool // images may leave out a firmware for which they cannot do what a host needs
 
-	kit *kept[*Loaders]
+	loaders *reread.Value[*Loaders]
 }
 
 // NewImages returns the images of the hosts of a list. Nothing is read yet.
-func NewImages(l *List, s *Keyring, f LoaderPaths, partial bool) *Images {
-	var tried *Loaders // looks come one after another
-	return &Images{List: l, Seal: s, Partial: partial, kit: keep(func(before *found[*Loaders]) *found[*Loaders] {
-		if before != nil && !tried.Stale() {
-			return before
-		}
-		now := &found[*Loaders]{}
-		if before != nil {
-			now.value, now.good = before.value, before.good
-		}
-		tried = readLoaders(f)
-		kit := tried
-		now.work = func() {
-			if now.err = kit.judge(); now.err == nil {
-				now.value, now.good = kit, true
+func NewImages(list *List, keyring *Keyring, paths LoaderPaths, partial bool) *Images {
+	var last *Loaders // that were read, also when they are no good
+	return &Images{List: list, Keyring: keyring, Partial: partial,
+		loaders: reread.New(func() func() (*Loaders, error) {
+			if last != nil && !last.Stale() {
+				return nil
 			}
-		}
-		return now
-	})}
+			l := readLoaders(paths)
+			last = l
+			return func() (*Loaders, error) { return l, l.judge() }
+		})}
 }
 
-// Watch has changed called when a look finds another list, other keys or other loaders than the one before. It must not wait. Set it
-// before the first use.
+// Watch has changed called when another list, other keys or other loaders are
+// found. It must not wait. Call Watch before the first use.
 func (s *Images) Watch(changed func()) {
-	s.List.kept.changed, s.Seal.kept.changed, s.kit.changed = changed, changed, changed
+	s.List.table.Changed, s.Keyring.keys.Changed, s.loaders.Changed = changed, changed, changed
 }
 
 // ErrNoImage is returned for a host that is known and has no image.
@@ -123,7 +115,7 @@ func (s *Images) Image(name string) (*iso.Image, error) {
 	if !isISO || host == "" {
 		return nil, fs.ErrNotExist
 	}
-	keys, err := s.Seal.Keys()
+	keys, err := s.Keyring.Keys()
 	if err != nil {
 		return nil, err
 	}
@@ -135,35 +127,32 @@ func (s *Images) Image(name string) (*iso.Image, error) {
 	if keys == nil && dir != "" || keys != nil && !keys.Opens(h.Name, capability) {
 		return nil, notThere(fmt.Sprintf("the image of the host %s is not given out under this address", h.Name))
 	}
-	kit, err := s.Loaders()
+	loaders, err := s.Loaders()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoImage, err)
 	}
-	m, err := s.make(kit, keys, h)
+	m, err := s.make(loaders, keys, h)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the host %s: %w", ErrNoImage, h.Name, err)
 	}
 	return m, nil
 }
 
-func (s *Images) make(kit *Loaders, keys *Keys, h ipxe.Host) (*iso.Image, error) {
+func (s *Images) make(loaders *Loaders, keys *Keys, h ipxe.Host) (*iso.Image, error) {
 	if keys != nil {
 		h.Query = keys.Query(h.Name)
 	}
-	m, _, err := kit.Image(h, s.Partial)
+	m, _, err := loaders.Image(h, s.Partial)
 	return m, err
 }
 
 // Loaders returns the loader files that images are made with.
 func (s *Images) Loaders() (*Loaders, error) {
-	switch now := s.kit.get(); {
-	case now == nil:
-		return nil, ErrHangs
-	case !now.good:
-		return nil, now.err
-	default:
-		return now.value, nil
+	now := s.loaders.Get()
+	if !now.Good {
+		return nil, now.Err
 	}
+	return now.Value, nil
 }
 
 // Path returns the path of the URL under which the image of a host is given out, and the host that the name leads to.
@@ -172,7 +161,7 @@ func (s *Images) Path(name string) (string, ipxe.Host, error) {
 	if err != nil {
 		return "", h, err
 	}
-	keys, err := s.Seal.Keys()
+	keys, err := s.Keyring.Keys()
 	if err != nil {
 		return "", h, err
 	}
@@ -192,13 +181,13 @@ func (s *Images) Problems() (all []string) {
 		}
 		all = append(all, text)
 	}
-	if err := s.Seal.Err(); err != nil {
+	if err := s.Keyring.Err(); err != nil {
 		all = append(all, err.Error())
 	}
 	if _, err := s.Loaders(); err != nil {
 		all = append(all, fmt.Sprintf("no image of a host can be made: %v", err))
-	} else if now := s.kit.last.Load(); now.err != nil {
-		all = append(all, fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v", now.err))
+	} else if err := s.loaders.Last().Err; err != nil {
+		all = append(all, fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v", err))
 	}
 	return all
 }
@@ -206,13 +195,13 @@ func (s *Images) Problems() (all []string) {
 // Failures makes the image of each host and says for which it cannot be done, and why.
 func (s *Images) Failures() (all []error) {
 	hosts, err := s.List.Hosts()
-	kit, kerr := s.Loaders()
-	keys, serr := s.Seal.Keys()
-	if err != nil || kerr != nil || serr != nil {
-		return nil // Trouble says so
+	loaders, lerr := s.Loaders()
+	keys, kerr := s.Keyring.Keys()
+	if err != nil || lerr != nil || kerr != nil {
+		return nil // Problems says so
 	}
 	for _, h := range hosts {
-		if _, err := s.make(kit, keys, h); err != nil {
+		if _, err := s.make(loaders, keys, h); err != nil {
 			all = append(all, fmt.Errorf("the host %s has no image: %w", h.Name, err))
 		}
 	}

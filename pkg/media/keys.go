@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"pxesrv/pkg/reread"
 )
 
 // Keys sign what the medium of a host says of it. The first key signs, each of them verifies, so that a new one can be put
@@ -38,11 +40,11 @@ const (
 // OpenKeys reads a file with keys: one a line, of 64 hex digits; empty lines and lines that begin with # are left out. The file
 // is refused when others than its owner may read or write it. Errors name the file and no key.
 func OpenKeys(file string) (*Keys, error) {
-	text, m, err := slurp(file, maxKeyLen)
+	text, info, err := reread.ReadFile(file, maxKeyLen)
 	if err != nil {
 		return nil, keyError(file, err)
 	}
-	return parseKeys(file, text, m.info)
+	return parseKeys(file, text, info)
 }
 
 func keyError(file string, err error) error {
@@ -122,7 +124,7 @@ func sign(key []byte, label, host string) string {
 // NewKey puts a new key before those of a file, or makes the file with it. The file is replaced whole, and has the mode 0600.
 // Without rotate it is an error when there is a key already.
 func NewKey(file string, rotate bool) error {
-	old, _, err := slurp(file, maxKeyLen)
+	old, _, err := reread.ReadFile(file, maxKeyLen)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		old = []byte("# Keys of pxesrv for the boot images of hosts. The first one signs, all verify. Whoever has one can sign.\n")

@@ -11,6 +11,7 @@ import (
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/hosts"
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/reread"
 )
 
 // maxList is how large a list of hosts may be, in bytes.
@@ -20,19 +21,19 @@ const maxList = 256 << 20
 // each use. When it cannot be read as a whole, what was read before stays in force; a row that is wrong costs its own host only.
 // It may be used by many at once.
 type List struct {
-	file string
-	kept *kept[*table]
+	file  string
+	table *reread.Value[*table]
 }
 
 // OpenList returns the list in a file. Nothing is read yet.
 func OpenList(file string, o hosts.Options) *List {
-	return &List{file, keep(readFile(file, maxList, func(text []byte, _ fs.FileInfo) (*table, error) {
+	return &List{file, reread.File(file, maxList, func(text []byte, _ fs.FileInfo) (*table, error) {
 		rows, bad, err := hosts.ReadCSV(bytes.NewReader(text), o)
 		if err != nil {
 			return nil, err
 		}
 		return newTable(rows, bad), nil
-	}))}
+	})}
 }
 
 // table is the hosts of a list by what leads to them.
@@ -90,7 +91,7 @@ var ErrNoList = errors.New("no list of hosts")
 // Find returns a host by its name in any case, by the name of its file, or by the MAC of its card in any spelling. A host that
 // is not there, or whose row is wrong, is fs.ErrNotExist; ErrNoList means that nobody can know.
 func (l *List) Find(name string) (ipxe.Host, error) {
-	t, err := l.table()
+	t, err := l.current()
 	if err != nil {
 		return ipxe.Host{}, err
 	}
@@ -110,15 +111,16 @@ func (notThere) Is(target error) bool { return target == fs.ErrNotExist }
 // File is the file of the list.
 func (l *List) File() string { return l.file }
 
-func (l *List) table() (*table, error) {
-	now := l.kept.get()
-	switch {
-	case now == nil:
-		return nil, fmt.Errorf("%w: %s: %w", ErrNoList, l.file, ErrHangs)
-	case !now.good:
-		return nil, fmt.Errorf("%w: %w", ErrNoList, l.wrong(now.err))
+// current returns the hosts that are in force.
+func (l *List) current() (*table, error) {
+	switch now := l.table.Get(); {
+	case now.Good:
+		return now.Value, nil
+	case errors.Is(now.Err, reread.ErrHangs):
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoList, l.file, now.Err)
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrNoList, l.wrong(now.Err))
 	}
-	return now.value, nil
 }
 
 // wrong names the file in an error, once.
@@ -132,7 +134,7 @@ func (l *List) wrong(err error) error {
 // Contradiction says why a machine that calls itself by the name of a host, and has these cards, is not certainly that host; or
 // "". MACs are spelled as boot writes them. A machine that says nothing of its cards contradicts nothing.
 func (l *List) Contradiction(name string, macs []string) string {
-	t, err := l.table()
+	t, err := l.current()
 	if err != nil {
 		return fmt.Sprintf("it says that it is the host %s, and the list of hosts cannot be read", name)
 	}
@@ -153,37 +155,34 @@ func (l *List) Contradiction(name string, macs []string) string {
 	return ""
 }
 
-// ListState is how a list was found when it was last looked at.
+// ListState is how a list was found when it was last read.
 type ListState struct {
 	Hosts int               // that are known
 	Bad   []*hosts.RowError // what is wrong with rows, by line
 	Err   error             // why the file is not what is in force; nil: it is
 }
 
-// State looks at the list.
-func (l *List) State() ListState { l.kept.get(); return l.Known() }
+// State reads the list and says how it is.
+func (l *List) State() ListState { l.table.Get(); return l.Known() }
 
-// Known is what the last look found, without another one.
+// Known says how the list was when it was last read.
 func (l *List) Known() (s ListState) {
-	now := l.kept.last.Load()
-	if now == nil {
-		s.Err = l.wrong(ErrHangs)
-		return s
+	now := l.table.Last()
+	if now.Good {
+		s.Hosts, s.Bad = len(now.Value.hosts), now.Value.bad
 	}
-	if now.good {
-		s.Hosts, s.Bad = len(now.value.hosts), now.value.bad
+	if l.table.Hangs() {
+		now.Err = reread.ErrHangs
 	}
-	if l.kept.hangs() {
-		s.Err = l.wrong(ErrHangs)
-	} else if now.err != nil {
-		s.Err = l.wrong(now.err)
+	if now.Err != nil {
+		s.Err = l.wrong(now.Err)
 	}
 	return s
 }
 
 // Hosts returns the hosts that are known, in their order. They are not to be changed.
 func (l *List) Hosts() ([]ipxe.Host, error) {
-	t, err := l.table()
+	t, err := l.current()
 	if err != nil {
 		return nil, err
 	}

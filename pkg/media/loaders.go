@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/iso"
 	"pxesrv/pkg/loader"
+	"pxesrv/pkg/reread"
 )
 
 // FileName returns the name of the file with the image of a host. BMCs take it as a part of a URL, so it has no colon: a MAC or
@@ -218,17 +218,12 @@ func (f *File) read() {
 		f.Why = fmt.Sprintf("%s is not on this machine; install the package %s", f.Name, f.packages)
 		return
 	}
-	file, err := os.Open(f.Path)
-	if err == nil {
-		defer file.Close()
-		f.body, err = io.ReadAll(io.LimitReader(file, maxFile+1))
-	}
-	if err != nil {
-		f.Why = fmt.Sprintf("%s cannot be read: %v", f.Name, err)
-		return
-	}
-	if len(f.body) > maxFile {
+	var err error
+	f.body, _, err = reread.ReadFile(f.Path, maxFile)
+	if errors.Is(err, reread.ErrTooLarge) {
 		f.Why = fmt.Sprintf("%s is no loader: it has more than %d bytes", f.Path, maxFile)
+	} else if err != nil {
+		f.Why = fmt.Sprintf("%s cannot be read: %v", f.Name, err)
 	}
 }
 
@@ -294,10 +289,7 @@ func (k *Loaders) Missing() (all []string) {
 func (k *Loaders) Stale() bool {
 	now := k.files.find()
 	return !slices.EqualFunc(k.all, now, func(a, b *File) bool {
-		if a.Name != b.Name || a.Path != b.Path || (a.info == nil) != (b.info == nil) {
-			return false
-		}
-		return a.info == nil || os.SameFile(a.info, b.info) && a.info.Size() == b.info.Size() && a.info.ModTime().Equal(b.info.ModTime())
+		return a.Name == b.Name && a.Path == b.Path && reread.Same(a.info, b.info)
 	})
 }
 
