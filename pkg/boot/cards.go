@@ -6,45 +6,45 @@ import (
 	"strings"
 )
 
-// nameCards adds the names of the cards that were sent: each under its own, then
+// addCards adds the names of the cards that were sent: each under its own, then
 // the other forms of those on InfiniBand as far as there is room. What names
 // nobody goes to OtherMACs.
-func (m *Machine) nameCards(policy NamePolicy, note func(Dropped)) {
-	before := len(m.Names)
-	usb := m.usb()
+func (n *namer) addCards() {
+	before := len(n.Names)
+	usb := n.usb()
 	var forms []string
-	named := func(mac string) bool { return slices.Contains(m.Names[before:], Name{mac, MAC}) }
-	for _, value := range m.MACs {
+	named := func(mac string) bool { return slices.Contains(n.Names[before:], Name{mac, MAC}) }
+	for _, value := range n.MACs {
 		full, err := parseHardware(value)
 		mac := shortGUID(full)
 		why := ""
 		switch {
-		case value == "" || err == nil && (named(mac) || slices.Contains(m.OtherMACs, mac)):
+		case value == "" || err == nil && (named(mac) || slices.Contains(n.OtherMACs, mac)):
 			continue
 		case err != nil:
-			note(Dropped{Kind: MAC, Value: value, Why: err.Error()})
+			n.drop(Dropped{Kind: MAC, Value: value, Why: err.Error()})
 			continue
-		case policy.Placeholders.card(mac):
+		case n.policy.Placeholders.card(mac):
 			why = "is shown by many machines"
 		case slices.Contains(usb, mac):
 			why = "is a card on USB, which may be in another machine tomorrow"
-		case len(m.Names)-before == maxMACs:
+		case len(n.Names)-before == maxMACs:
 			why = fmt.Sprintf("has more than %d cards before it", maxMACs)
 		default:
-			m.Names = append(m.Names, Name{mac, MAC})
+			n.Names = append(n.Names, Name{mac, MAC})
 			forms = append(forms, otherForms(full)...)
 			continue
 		}
-		note(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: policy.Placeholders.card(mac)})
-		m.OtherMACs = append(append(m.OtherMACs, mac), otherForms(full)...)
+		n.drop(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: n.policy.Placeholders.card(mac)})
+		n.OtherMACs = append(append(n.OtherMACs, mac), otherForms(full)...)
 	}
 	for _, mac := range forms {
 		switch {
-		case named(mac) || slices.Contains(m.OtherMACs, mac):
-		case len(m.Names)-before == maxMACs:
-			m.OtherMACs = append(m.OtherMACs, mac)
+		case named(mac) || slices.Contains(n.OtherMACs, mac):
+		case len(n.Names)-before == maxMACs:
+			n.OtherMACs = append(n.OtherMACs, mac)
 		default:
-			m.Names = append(m.Names, Name{mac, MAC})
+			n.Names = append(n.Names, Name{mac, MAC})
 		}
 	}
 }

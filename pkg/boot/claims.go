@@ -42,12 +42,10 @@ type Claims struct {
 // Names of parameters are understood in any case. Blanks and NULs at the ends of values are cut.
 func ParseQuery(raw string) Claims {
 	var c Claims
-	var room [16]pair
-	seen := room[:0]    // the first value of each parameter
-	var exact []*string // the free-form values that came as hex digits
-	var places [16]pair
-	var macs, buses string // the first list of each
-	for _, p := range c.pairs(raw, places[:0]) {
+	first := map[string]string{} // the first value of each parameter
+	var exact []*string          // the free-form values that came as hex digits
+	var macs, buses string       // the first list of each
+	for _, p := range c.pairs(raw) {
 		value := bareValue(unescape(p.value))
 		if value == "" {
 			continue
@@ -75,13 +73,13 @@ func ParseQuery(raw string) Claims {
 				continue // not for us
 			}
 		}
-		if i := slices.IndexFunc(seen, func(s pair) bool { return s.key == p.key }); i >= 0 {
-			if seen[i].value != value && !slices.Contains(c.Twice, p.key) {
+		if before, twice := first[p.key]; twice {
+			if before != value && !slices.Contains(c.Twice, p.key) {
 				c.Twice = append(c.Twice, p.key)
 			}
 			continue
 		}
-		seen = append(seen, pair{p.key, value})
+		first[p.key] = value
 		switch {
 		case p.key == "uuid":
 			c.UUID = value
@@ -199,16 +197,14 @@ func (c *Claims) addMAC(text string) {
 	if text == "" || len(c.MACs) == maxClaimed {
 		return
 	}
-	if c.MACs == nil {
-		c.MACs = make([]string, 0, maxMACs)
-	}
 	c.MACs = append(c.MACs, text)
 }
 
 type pair struct{ key, value string }
 
-// pairs appends to all what a query has between each "&". A piece without "=" goes to the value before it, if that is a free-form text.
-func (c *Claims) pairs(raw string, all []pair) []pair {
+// pairs returns what a query has between each "&". A piece without "=" goes to
+// the value before it, if that is a free-form text.
+func (c *Claims) pairs(raw string) (all []pair) {
 	began := 0 // where in raw the last value begins
 	for at := 0; at < len(raw); {
 		end := len(raw)

@@ -1,8 +1,8 @@
 package boot
 
 import (
-	"bytes"
 	_ "embed"
+	"slices"
 	"strings"
 )
 
@@ -33,9 +33,9 @@ type list struct {
 	texts    map[string]bool // true: of a manufacturer, too
 	counters map[string]bool // what a counter may follow
 	runs     map[string]bool // what a counting run may follow
-	begins   [256][]string   // by the first byte
-	ends     [256][]string   // by the last byte
-	again    [256]bool       // characters that mean nothing however few of them
+	begins   []string
+	ends     []string
+	again    map[byte]bool // characters that mean nothing however few of them
 	uuids    []string
 	cards    map[string]bool
 }
@@ -43,7 +43,7 @@ type list struct {
 func newList() *list {
 	return &list{
 		texts: map[string]bool{}, counters: map[string]bool{}, runs: map[string]bool{},
-		cards: map[string]bool{},
+		again: map[byte]bool{}, cards: map[string]bool{},
 	}
 }
 
@@ -86,7 +86,6 @@ func alternatives(line string) []string {
 }
 
 func (l *list) addLine(text string, manufacturers bool) {
-	b := func(s string) string { return string(bare(nil, s)) }
 	head, counter := strings.CutSuffix(text, "<n>")
 	code, run := strings.CutSuffix(text, "<run>")
 	begin, begins := strings.CutSuffix(text, "*")
@@ -95,30 +94,29 @@ func (l *list) addLine(text string, manufacturers bool) {
 	m, notCard := parseMAC(text)
 	switch {
 	case again && len(one) == 1 && isAlnum(one[0]):
-		l.again[folded[one[0]]] = true
+		l.again[bare(one)[0]] = true
 		return
 	case isUUIDPattern(text):
 		l.uuids = append(l.uuids, strings.ToLower(text))
 		return
 	case notCard == nil:
 		l.cards[m] = true
-	case run && b(code) != "":
-		l.runs[b(code)] = true
+	case run && bare(code) != "":
+		l.runs[bare(code)] = true
 		return
-	case begins && len(b(begin)) >= 4: // shorter ones would be the beginning of too much
-		begin = b(begin)
-		l.begins[begin[0]] = append(l.begins[begin[0]], begin)
+	case begins && len(bare(begin)) >= 4: // shorter ones would be the beginning of too much
+		begin = bare(begin)
+		l.begins = append(l.begins, begin)
 		text = begin
-	case ends && len(b(end)) >= 4:
-		end = b(end)
-		last := end[len(end)-1]
-		l.ends[last] = append(l.ends[last], end)
+	case ends && len(bare(end)) >= 4:
+		end = bare(end)
+		l.ends = append(l.ends, end)
 		text = end
-	case counter && b(head) != "":
-		l.counters[b(head)] = true
+	case counter && bare(head) != "":
+		l.counters[bare(head)] = true
 		text = head
 	}
-	if text = b(text); text != "" {
+	if text = bare(text); text != "" {
 		l.texts[text] = l.texts[text] || manufacturers
 	}
 }
@@ -126,47 +124,36 @@ func (l *list) addLine(text string, manufacturers bool) {
 // text reports whether a serial number, asset tag, host name or manufacturer
 // names nobody.
 func (p Placeholders) text(value string, manufacturer bool) bool {
-	var room [64]byte
-	b := bare(room[:0], value)
-	if len(b) == 0 || repeats(b) || counts(b) {
+	b := bare(value)
+	if b == "" || repeats(b) || counts(b) {
 		return true
 	}
 	return builtIn.has(b, manufacturer) || p.more != nil && p.more.has(b, manufacturer)
 }
 
-func (l *list) has(b []byte, manufacturer bool) bool {
-	if maker, ok := l.texts[string(b)]; ok && (maker || !manufacturer) {
+func (l *list) has(b string, manufacturer bool) bool {
+	if maker, ok := l.texts[b]; ok && (maker || !manufacturer) {
 		return true
 	}
-	if l.again[b[0]] && same(b) {
-		return true
-	}
-	for _, s := range l.begins[b[0]] {
-		if bytes.HasPrefix(b, []byte(s)) {
-			return true
-		}
-	}
-	for _, s := range l.ends[b[len(b)-1]] {
-		if bytes.HasSuffix(b, []byte(s)) {
-			return true
-		}
-	}
-	return l.hasCounted(b)
+	return l.again[b[0]] && same(b) ||
+		slices.ContainsFunc(l.begins, func(s string) bool { return strings.HasPrefix(b, s) }) ||
+		slices.ContainsFunc(l.ends, func(s string) bool { return strings.HasSuffix(b, s) }) ||
+		l.hasCounted(b)
 }
 
 // hasCounted reports whether b is a text of the list with a counter or a
 // counting run behind it.
-func (l *list) hasCounted(b []byte) bool {
+func (l *list) hasCounted(b string) bool {
 	// From the first digit on: SYS-1234567890, SerialNumber123.
 	at := 0
 	for at < len(b) && !isDigit(b[at]) {
 		at++
 	}
 	head, tail := b[:at], b[at:]
-	if isRun(tail, 3) && l.counters[string(head)] {
+	if isRun(tail, 3) && l.counters[head] {
 		return true
 	}
-	if (isRun(tail, 5) || len(tail) >= 5 && same(tail)) && l.runs[string(head)] {
+	if (isRun(tail, 5) || len(tail) >= 5 && same(tail)) && l.runs[head] {
 		return true
 	}
 	// The last two digits: SerNum01, Type1Sku0.
@@ -174,7 +161,7 @@ func (l *list) hasCounted(b []byte) bool {
 	for at > 0 && isDigit(b[at-1]) && len(b)-at < 2 {
 		at--
 	}
-	if at < len(b) && l.counters[string(b[:at])] {
+	if at < len(b) && l.counters[b[:at]] {
 		return true
 	}
 	// One character again and again: Serial Number xxxxxx, SN XXXXX.
@@ -183,8 +170,8 @@ func (l *list) hasCounted(b []byte) bool {
 		at--
 	}
 	head, n := b[:at], len(b)-at
-	return n >= 3 && l.counters[string(head)] ||
-		n >= 5 && last == 'x' && l.runs[string(head)]
+	return n >= 3 && l.counters[head] ||
+		n >= 5 && last == 'x' && l.runs[head]
 }
 
 // uuid reports whether a uuid, in lower case and perhaps swapped, names nobody.
@@ -192,16 +179,11 @@ func (p Placeholders) uuid(u string) bool {
 	if isPattern(u) || builtIn.hasUUID(u) {
 		return true
 	}
-	return p.more != nil && (p.more.hasUUID(u) || p.more.texts[string(bare(nil, u))])
+	return p.more != nil && (p.more.hasUUID(u) || p.more.texts[bare(u)])
 }
 
 func (l *list) hasUUID(u string) bool {
-	for _, pattern := range l.uuids {
-		if matches(u, pattern) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(l.uuids, func(pattern string) bool { return matches(u, pattern) })
 }
 
 // card reports whether a card is one that many machines show.
@@ -210,12 +192,7 @@ func (p Placeholders) card(m string) bool {
 }
 
 func (l *list) hasCard(m string) bool {
-	if l.again[m[0]] && m[1] == m[0] {
-		if b := bare(nil, m); same(b) {
-			return true
-		}
-	}
-	return l.cards[m]
+	return l.cards[m] || l.again[m[0]] && same(bare(m))
 }
 
 // isUUIDPattern reports whether a line is a uuid, in which "?" is any digit and
@@ -302,7 +279,7 @@ func upward(group string) bool {
 
 // counts reports whether a text is a counting run, or letters and a long one.
 // Behind a few letters a shorter one may well be a serial number: MXQ12345678.
-func counts(b []byte) bool {
+func counts(b string) bool {
 	if len(b) > 2 && b[0] == '0' && b[1] == 'x' {
 		if b = b[2:]; same(b) {
 			return true
@@ -321,7 +298,7 @@ func counts(b []byte) bool {
 // isRun reports whether digits count up from 0 or 1, at least so many of them:
 // 12345, 0123456789ABCDEF, 12345678901234567. After the 9, zeros may fill up
 // the rest.
-func isRun[T string | []byte](b T, least int) bool {
+func isRun(b string, least int) bool {
 	if len(b) < max(least, 1) || b[0] != '0' && b[0] != '1' {
 		return false
 	}
@@ -357,7 +334,7 @@ func follows(a, b byte, hex bool) bool {
 
 // isCountdown reports whether eight digits or more count down to 1 or 0:
 // 9876543210, 0987654321.
-func isCountdown(b []byte) bool {
+func isCountdown(b string) bool {
 	if len(b) > 1 && b[0] == '0' && b[1] == '9' {
 		b = b[1:]
 	}
@@ -371,7 +348,7 @@ func isCountdown(b []byte) bool {
 
 // repeats reports whether a text is one digit five times, one letter four
 // times, or a pair of characters four times, or more often.
-func repeats(b []byte) bool {
+func repeats(b string) bool {
 	if same(b) {
 		return len(b) >= 5 || len(b) == 4 && !isDigit(b[0])
 	}
@@ -383,7 +360,7 @@ func repeats(b []byte) bool {
 	return len(b) >= 8
 }
 
-func same[T string | []byte](b T) bool {
+func same(b string) bool {
 	for i := 1; i < len(b); i++ {
 		if b[i] != b[0] {
 			return false
@@ -403,31 +380,11 @@ func hexDigit(b byte) byte {
 
 // bare is value without case, blanks and punctuation. Letters of other
 // alphabets count as letters.
-func bare(out []byte, value string) []byte {
-	for i := range len(value) {
-		b := value[i]
-		if b >= 0x80 {
-			value = strings.ToLower(value)
-			break
+func bare(value string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 0x80 || isAlnum(byte(r)) {
+			return r
 		}
-	}
-	for i := range len(value) {
-		if b := folded[value[i]]; b != 0 {
-			out = append(out, b)
-		}
-	}
-	return out
+		return -1
+	}, strings.ToLower(value))
 }
-
-// folded is what bare makes of each byte; of those that it cuts, 0.
-var folded = func() (all [256]byte) {
-	for i := range all {
-		switch b := byte(i); {
-		case 'A' <= b && b <= 'Z':
-			all[i] = b + 'a' - 'A'
-		case isAlnum(b) || b >= 0x80:
-			all[i] = b
-		}
-	}
-	return all
-}()

@@ -340,7 +340,7 @@ func FuzzPlaceholders(f *testing.F) {
 		if p.text(value, true) && !nobody {
 			t.Errorf("%q is nobody as a maker alone", value)
 		}
-		if again := p.text(string(bare(nil, value)), false); again != nobody {
+		if again := p.text(bare(value), false); again != nobody {
 			t.Errorf("%q names nobody: %v; without punctuation: %v", value, nobody, again)
 		}
 		if again := p.text(" "+value+"._", false); again != nobody {

@@ -42,12 +42,8 @@ func (r onceRule) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, erro
 		return nil, err
 	}
 	var all []boot.Entry
-	at := 0
 	for _, e := range found {
-		for m.Names[at].Text != e.Name {
-			at++
-		}
-		all = append(all, &pending{r.s, m.Names[at], e})
+		all = append(all, &pending{r.s, m.Name(e.Name), e})
 	}
 	return all, nil
 }

@@ -48,12 +48,9 @@ func (r static) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error)
 		return nil, err
 	}
 	var all []boot.Entry
-	at := 0
 	for _, e := range found {
-		for m.Names[at].Text != e.Name {
-			at++
-		}
-		all = append(all, file{r.s, boot.Info{Path: "static/" + e.Name, Name: m.Names[at], Target: e.Link}, "static", e})
+		info := boot.Info{Path: "static/" + e.Name, Name: m.Name(e.Name), Target: e.Link}
+		all = append(all, file{r.s, info, "static", e})
 	}
 	return all, nil
 }
