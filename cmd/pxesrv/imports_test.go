@@ -33,14 +33,14 @@ pkg/lab/qemu    lab lab/internal/process lab/netns  # machines
 pkg/lab/servers lab lab/internal/process # DHCP servers, nginx, a proxy
 pkg/reread  -                            # values made of files, read again when those change; what they mean is others' business
 pkg/order   boot tree                    # orders are rules of the decision that move links
-pkg/httpd   boot ipxe                    # one protocol around the subject; sites reach it as an interface
+pkg/httpd   boot bounded ipxe # one protocol around the subject; sites reach it as an interface
 pkg/loader  ipxe reread                  # boot loaders: where they are, and what a build of iPXE can do for a script
 pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
 pkg/media   boot hosts ipxe iso loader reread # boot media: loaders, a host's script and the image together
 pkg/tftpd   bounded ipxe                 # the other protocol; it decides nothing
 pkg/site    boot cert config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot cert config ipxe loader site tree # lint, through the eyes of the site
-pkg/daemon  boot cert config httpd order reread site tftpd # listeners around a site; boot for what it counts
+pkg/daemon  boot bounded cert config httpd order reread site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site
 `
 

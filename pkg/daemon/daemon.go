@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pxesrv/pkg/bounded"
 	"pxesrv/pkg/cert"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
@@ -43,7 +44,7 @@ type Daemon struct {
 	tftp    tftpd.Counts
 	reached []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
 	asking  inflight
-	pending httpd.Pending // deliveries, also those of configurations that were replaced
+	pending bounded.Pending // deliveries, also those of configurations that were replaced
 	files   chan struct{}
 	metrics *metrics
 	serving atomic.Pointer[serving]

@@ -248,7 +248,7 @@ func working() int {
 	for {
 		n := runtime.Stack(buf, true)
 		if n < len(buf) {
-			return strings.Count(string(buf[:n]), "httpd.bounded[...].func1(") + strings.Count(string(buf[:n]), "httpd.(*Server).resolve(")
+			return strings.Count(string(buf[:n]), "pxesrv/pkg/bounded.run[...](")
 		}
 		buf = make([]byte, 2*len(buf))
 	}

@@ -14,7 +14,7 @@ import (
 func (s *Server) access(w http.ResponseWriter, r *http.Request) {
 	began, rec := time.Now(), &recorder{ResponseWriter: w}
 	defer func() {
-		if rec.status != 0 && !rec.late { // else the client went away before there was an answer
+		if rec.status != 0 { // else the client went away before there was an answer
 			s.Access.Write(s.accessLine(r, rec, time.Now(), began))
 		}
 	}()

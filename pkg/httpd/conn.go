@@ -208,7 +208,7 @@ type conn struct {
 	left  bool       // it counts no more, under the lock of the gate
 	peer  netip.Addr // of its other end
 	reset atomic.Bool
-	final atomic.Bool // somebody else has set the time limit for writes
+	fixed atomic.Bool // somebody else has set the time limit for writes
 
 	// Said by a header of the PROXY protocol.
 	proxied bool
@@ -216,35 +216,15 @@ type conn struct {
 	ahead   *bufio.Reader // what was read behind the header; nil when there is nothing
 
 	heard bool // something came from the other end
-
-	// The time limit for reads. net/http sets it four times for a request that it reads at once: it is remembered, and whoever reads next
-	// puts it in force.
-	limit    sync.Mutex
-	until    time.Time // as it was set last; zero: none
-	waits    bool      // it is not in force yet, and nobody reads
-	reading  int       // how many read now: crypto/tls does while net/http ends the read by a limit
-	listened bool      // since it was set last, the HTTP server's listening for a client that hangs up was answered
-
-	writes atomic.Int64 // when the gate's time limit for writes ends that was set last, as a time.Duration since epoch; 0: none was
 }
-
-// epoch is what times are kept by that outlast a change of the clock.
-var epoch = time.Now()
 
 func (c *conn) Close() error {
 	c.gate.leaves(c)
 	return c.TCPConn.Close()
 }
 
-// Read reads. While a handler works, net/http reads one byte in a goroutine of its own, after it took the time limit away, and stops that
-// before it answers. It hears so of clients that hang up, which costs a tenth of an answer and is wanted by nobody whose decision takes
-// a part of a millisecond: those who take longer ask hungUp. That read gets no byte and no error, after which net/http does without it.
-// A reader of another kind gets no byte once, and reads again.
+// Read reads, first what came behind a header of the PROXY protocol.
 func (c *conn) Read(p []byte) (int, error) {
-	if !c.begin(len(p) == 1) {
-		return 0, nil
-	}
-	defer c.end()
 	if c.ahead != nil {
 		if c.ahead.Buffered() > 0 {
 			return c.ahead.Read(p)
@@ -257,33 +237,11 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo goes through Read, for the time limit.
+// WriteTo goes through Read.
 func (c *conn) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{c}) }
 
-// begin puts the time limit for reads in force. It is false when a read of one byte is to be answered with nothing.
-func (c *conn) begin(one bool) bool {
-	c.limit.Lock()
-	defer c.limit.Unlock()
-	if one && c.waits && c.until.IsZero() && !c.listened {
-		c.listened = true
-		return false
-	}
-	if c.waits {
-		c.waits = false
-		c.TCPConn.SetReadDeadline(c.until)
-	}
-	c.reading++
-	return true
-}
-
-func (c *conn) end() {
-	c.limit.Lock()
-	c.reading--
-	c.limit.Unlock()
-}
-
 func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.write(len(p) < progress, func() (int64, error) {
+	n, err := c.write(func() (int64, error) {
 		n, err := c.TCPConn.Write(p)
 		p = p[n:]
 		return int64(n), err
@@ -302,7 +260,7 @@ func (c *conn) ReadFrom(r io.Reader) (sent int64, err error) {
 		size := min(part.N, atOnce)
 		piece := &io.LimitedReader{R: part.R, N: size}
 		// Each piece has the time limit to itself: what begins when it is over already would be copied, and lost.
-		n, err := c.write(false, func() (int64, error) {
+		n, err := c.write(func() (int64, error) {
 			before := piece.N
 			n, err := c.TCPConn.ReadFrom(piece)
 			if err != nil && before-piece.N != n {
@@ -329,54 +287,32 @@ func isFile(r io.Reader) bool {
 	return ok
 }
 
-// SetReadDeadline ends reads at t, those that have begun as well. The zero t takes that limit away. While nobody reads it is only remembered.
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.limit.Lock()
-	defer c.limit.Unlock()
-	c.until, c.listened, c.waits = t, false, c.reading == 0
-	if c.waits {
-		return nil
-	}
-	return c.TCPConn.SetReadDeadline(t)
-}
-
-// SetWriteDeadline ends all writes at t, whatever gets through: crypto/tls says good-bye within a time of its own. The zero t gives the
-// limit back to the gate. net/http does that after each answer; where the gate has it, it stands.
+// SetWriteDeadline ends all writes at t, whatever gets through: crypto/tls says
+// good-bye within a time of its own. The zero t, which net/http sets after each
+// answer, leaves the limit to the gate.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if was := c.final.Swap(!t.IsZero()); !was && t.IsZero() {
-		return nil
-	}
-	c.writes.Store(0)
+	c.fixed.Store(!t.IsZero())
 	return c.TCPConn.SetWriteDeadline(t)
 }
 
 // SetDeadline sets that for reads and that for writes.
 func (c *conn) SetDeadline(t time.Time) error {
-	c.final.Store(!t.IsZero())
-	c.writes.Store(0)
-	c.limit.Lock()
-	defer c.limit.Unlock()
-	c.until, c.listened, c.waits = t, false, false
-	return c.TCPConn.SetDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // progress is what has to get through within the time limit for writes: about 1 KiB/s with the usual minute.
 const progress = 60 << 10
 
-// write sends until it is done, as long as at least progress bytes get through within each time limit. What is short may begin within a
-// limit of which no more than a quarter is over, that of an earlier answer as well: it costs a hundredth of an answer to move it.
-func (c *conn) write(short bool, send func() (int64, error)) (sent int64, err error) {
+// write sends until it is done, as long as at least progress bytes get through
+// within each time limit.
+func (c *conn) write(send func() (int64, error)) (sent int64, err error) {
 	limit := c.gate.writeLimit()
 	for {
-		moves := limit > 0 && !c.final.Load()
-		now := time.Now()
-		left := time.Duration(c.writes.Load()) - now.Sub(epoch)
+		moves := limit > 0 && !c.fixed.Load()
 		switch {
-		case moves && (!short || left > limit || left < limit/4*3):
-			until := now.Add(limit)
-			c.writes.Store(int64(until.Sub(epoch)))
-			c.TCPConn.SetWriteDeadline(until)
-		case limit == 0 && c.writes.Swap(0) != 0: // there was one until the configuration changed
+		case moves:
+			c.TCPConn.SetWriteDeadline(time.Now().Add(limit))
+		case limit == 0 && !c.fixed.Load(): // there may have been one until the configuration changed
 			c.TCPConn.SetWriteDeadline(time.Time{})
 		}
 		n, err := send()

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"pxesrv/pkg/bounded"
 )
 
 // clearing is where a machine asks that its own configuration of GRUB goes away, once it is installed; a version follows.
@@ -37,8 +39,8 @@ func (s *Server) clear(w http.ResponseWriter, r *http.Request, version string) {
 	case !source.Is4():
 		status, text, level = http.StatusBadRequest, "only a machine with an IPv4 address has such a file", slog.LevelWarn
 	default:
-		_, err := bounded(s, &s.opens, r.Context(), func(ctx context.Context) (struct{}, error) {
-			if left(ctx) {
+		_, err := bounded.Do(r.Context(), s.limits(&s.opens), func(ctx context.Context) (struct{}, error) {
+			if clientGone(ctx) {
 				return struct{}{}, context.Canceled
 			}
 			return struct{}{}, s.Clear(ctx, version, source)

@@ -23,10 +23,10 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/bounded"
 	"pxesrv/pkg/ipxe"
 )
 
@@ -48,7 +48,7 @@ type Server struct {
 	URL      string         // where clients reach this server, if not at the address where a connection arrives
 	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
-	Hanging  int            // how many decisions may hang on a disk before no new one is begun; 0 means 256
+	Hanging  int            // how many decisions may be stuck on a disk before no new one is begun; 0 means 256
 
 	// FileSlots has room for as many files as may be sent at once; one more waits, for at most Deadline. nil: no limit.
 	FileSlots chan struct{}
@@ -67,54 +67,13 @@ type Server struct {
 
 	// Pending counts what outlives its request: deliveries that wait to be confirmed, and work that was left behind and gives
 	// back what it claims. Servers that follow each other share one; nil: the server has its own.
-	Pending *Pending
-	own     Pending
+	Pending *bounded.Pending
+	own     bounded.Pending
 
-	decisions, opens hanging // by what hangs: a disk with files must not keep machines from their scripts
+	decisions, opens bounded.Stuck // by what hangs: a disk with files must not keep machines from their scripts
 }
 
-// Pending counts work that outlives its request. Unlike a sync.WaitGroup it may be waited for while more begins. The zero value
-// counts none.
-type Pending struct {
-	mu   sync.Mutex
-	n    int
-	idle chan struct{} // closed when n is 0 again; nil when nobody waits
-}
-
-// Go runs work in a goroutine of its own.
-func (p *Pending) Go(work func()) {
-	p.add(1)
-	go func() {
-		defer p.add(-1)
-		work()
-	}()
-}
-
-func (p *Pending) add(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.n += n; p.n == 0 && p.idle != nil {
-		close(p.idle)
-		p.idle = nil
-	}
-}
-
-// Wait returns when nothing is pending.
-func (p *Pending) Wait() {
-	p.mu.Lock()
-	if p.n == 0 {
-		p.mu.Unlock()
-		return
-	}
-	if p.idle == nil {
-		p.idle = make(chan struct{})
-	}
-	idle := p.idle
-	p.mu.Unlock()
-	<-idle
-}
-
-func (s *Server) pending() *Pending {
+func (s *Server) pending() *bounded.Pending {
 	if s.Pending != nil {
 		return s.Pending
 	}
@@ -288,60 +247,76 @@ func fail(w http.ResponseWriter, status int, text string) {
 func (s *Server) redirect(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	_, source := s.source(r)
-	userAgent := r.UserAgent()
-	if s.Identify && r.URL.RawQuery == "" && strings.HasPrefix(userAgent, "iPXE/") {
+	if s.Identify && r.URL.RawQuery == "" && strings.HasPrefix(r.UserAgent(), "iPXE/") {
 		// A plain DHCP boot says nothing of the machine. The script asks again with all that SMBIOS knows.
 		s.observe().Redirect(&boot.Answer{}, nil, "identification", time.Since(began))
 		s.script(w, r, "identification", ipxe.Identify())
 		return
 	}
-	c := s.Site.Identify(boot.ParseQuery(r.URL.RawQuery), source)
-	// Whoever looks, or asks for a part of the answer, is no machine that boots, and uses nothing up.
-	switch h := r.Header; {
-	case strings.HasPrefix(userAgent, "UefiHttpBoot/"):
-		c.NoOrders = "firmware asks for a loader, not for a script"
-	case said(h, "Range", "If-Range"):
-		c.NoOrders = "the request is for a part of the answer"
-	case said(h, "If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "If-Match"):
-		c.NoOrders = "the request is conditional"
+	m := s.Site.Identify(boot.ParseQuery(r.URL.RawQuery), source)
+	take, why := mayClaim(r)
+	if why != "" {
+		m.NoOrders = why
 	}
-	var a boot.Answer
-	ok, err := s.resolve(w, r, &c, &a, began)
-	if !ok {
-		panic(http.ErrAbortHandler) // somebody else has answered, and the connection is gone
+	a, err := bounded.Do(r.Context(), s.limits(&s.decisions), func(ctx context.Context) (boot.Answer, error) {
+		// net/http ends ctx when the client leaves, but a moment later.
+		if clientGone(ctx) {
+			return boot.Answer{}, context.Canceled
+		}
+		return s.Site.Resolve(ctx, &m, take)
+	}, giveBack)
+	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
+		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
-	s.reply(w, r, &c, &a, time.Since(began), err)
+	s.reply(w, r, &m, &a, time.Since(began), err)
 }
 
-// reply says what was decided, to the machine and to the log. It is apart from redirect, whose room on the stack every decision would have
-// below it: with both the stack of a new connection grows from 8 KiB to 16.
-func (s *Server) reply(w http.ResponseWriter, r *http.Request, c *boot.Machine, a *boot.Answer, took time.Duration, err error) {
-	if err == nil && a.Grant == nil && took > longAgo && left(r.Context()) {
-		err = context.Canceled // nobody is there to answer
+// mayClaim reports whether a request uses up an order that is its answer, and
+// why no order may be its answer at all. HEAD is told what a GET would get.
+func mayClaim(r *http.Request) (take bool, why string) {
+	switch h := r.Header; {
+	case strings.HasPrefix(r.UserAgent(), "UefiHttpBoot/"):
+		why = "firmware asks for a loader, not for a script"
+	case said(h, "Range", "If-Range"):
+		why = "the request is for a part of the answer"
+	case said(h, "If-Modified-Since", "If-None-Match", "If-Unmodified-Since", "If-Match"):
+		why = "the request is conditional"
 	}
+	return r.Method == http.MethodGet, why
+}
+
+// giveBack undoes a decision that came too late.
+func giveBack(a boot.Answer) {
+	if a.Grant != nil {
+		a.Grant.GiveBack("the answer came too late")
+	}
+}
+
+// reply says what was decided, to the machine and to the log.
+func (s *Server) reply(w http.ResponseWriter, r *http.Request, m *boot.Machine, a *boot.Answer, took time.Duration, err error) {
 	if err != nil && !errors.Is(err, boot.ErrNothing) {
-		s.unsure(w, r, c, a, took, err)
+		s.unsure(w, r, m, a, took, err)
 		return
 	}
 	status := http.StatusOK
 	if err != nil {
 		status = http.StatusNotFound
 	}
-	level, line := s.account(r, c, a, took, status)
+	level, line := s.account(r, m, a, took, status)
 	if err != nil {
-		s.observe().Redirect(a, c, "nothing", took)
+		s.observe().Redirect(a, m, "nothing", took)
 		s.say(slog.LevelWarn, "redirect", line)
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
 		return
 	}
-	s.observe().Redirect(a, c, "script", took)
+	s.observe().Redirect(a, m, "script", took)
 	if a.Grant == nil {
 		s.say(level, "redirect", line)
 		s.send(w, r, a.Script.Body)
 		return
 	}
 	line = append(line, slog.String("order", a.Grant.ID()))
-	if left(r.Context()) {
+	if clientGone(r.Context()) {
 		a.Grant.GiveBack("the client went away before the first byte")
 		s.say(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "client gone, given back")))
 		panic(http.ErrAbortHandler) // not an empty answer with status 200
@@ -365,7 +340,7 @@ func said(h http.Header, names ...string) bool {
 func (s *Server) unsure(w http.ResponseWriter, r *http.Request, c *boot.Machine, a *boot.Answer, took time.Duration, err error) {
 	s.observe().Redirect(a, c, "unsure", took)
 	level, why := slog.LevelError, short(err.Error())
-	if left(r.Context()) {
+	if errors.Is(err, context.Canceled) {
 		level, why = slog.LevelWarn, "the client went away before its answer was found"
 	}
 	_, line := s.account(r, c, a, took, http.StatusServiceUnavailable)
@@ -576,11 +551,10 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 			return
 		}
 	}
-	f, err := bounded(s, &s.opens, r.Context(), func(context.Context) (*os.File, error) { return s.Site.Open(name) }, func(f *os.File) {
-		if f != nil {
-			f.Close()
-		}
-	})
+	// Nothing is used up by it: a client that has closed its half of the connection gets its file.
+	f, err := bounded.Do(context.WithoutCancel(r.Context()), s.limits(&s.opens), func(context.Context) (*os.File, error) {
+		return s.Site.Open(name)
+	}, closeFile)
 	var info fs.FileInfo
 	if err == nil {
 		defer f.Close()
@@ -620,6 +594,12 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	s.sent(r, "file", name, info.Size(), rec, began)
 }
 
+func closeFile(f *os.File) {
+	if f != nil {
+		f.Close()
+	}
+}
+
 // slot waits for a place among the files that are sent, for at most Deadline and as long as the client is there.
 func (s *Server) slot(ctx context.Context) error {
 	select {
@@ -627,27 +607,17 @@ func (s *Server) slot(ctx context.Context) error {
 		return nil
 	default:
 	}
-	late, look := time.NewTimer(s.deadline()), time.NewTicker(lookAgain)
+	late := time.NewTimer(s.deadline())
 	defer late.Stop()
-	defer look.Stop()
-	for {
-		select {
-		case s.FileSlots <- struct{}{}:
-			return nil
-		case <-late.C:
-			return context.DeadlineExceeded
-		case <-ctx.Done():
-			return context.Canceled
-		case <-look.C:
-			if left(ctx) {
-				return context.Canceled
-			}
-		}
+	select {
+	case s.FileSlots <- struct{}{}:
+		return nil
+	case <-late.C:
+		return context.DeadlineExceeded
+	case <-ctx.Done():
+		return context.Canceled
 	}
 }
-
-// lookAgain is how often who waits looks whether its client is still there.
-const lookAgain = 100 * time.Millisecond
 
 // sent says how much of a file went out.
 func (s *Server) sent(r *http.Request, what, name string, size int64, rec *recorder, began time.Time) {
@@ -660,7 +630,6 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	sent   int64
-	late   bool // the answer was given in place of the handler
 }
 
 func (r *recorder) WriteHeader(status int) {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,10 +24,7 @@ func TestLeft_NoOtherScript(t *testing.T) {
 	begun := make(chan bool)
 	s := &Server{Log: slog.New(slog.DiscardHandler), Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 		begun <- true
-		for !left(ctx.(*deadline).Context) {
-			time.Sleep(100 * time.Microsecond)
-		}
-		ctx.Err() // as before an order is claimed, which is passed over then
+		<-ctx.Done() // an order is passed over then
 		return script, nil
 	}}}
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
@@ -68,5 +66,91 @@ func TestLeft_Slots(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("%d connections wait, of which each was closed", gate.Open())
 		}
+	}
+}
+
+// claimed is a grant that counts how it ended.
+type claimed struct{ back, confirmed atomic.Int32 }
+
+func (*claimed) ID() string        { return "claim" }
+func (c *claimed) GiveBack(string) { c.back.Add(1) }
+func (c *claimed) Confirm(bool)    { c.confirmed.Add(1) }
+
+// TestLeft_NothingClaimed: for a client that leaves while its decision hangs nothing is claimed when the disk is back. One look at the
+// socket knows so also before net/http does. What was claimed in the same moment is given back.
+func TestLeft_NothingClaimed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		leaves string // when the client does
+		unseen bool   // by net/http
+	}{
+		"before the decision": {"before", false}, "before it, unseen": {"before", true}, "while it hangs": {"meanwhile", false},
+		"behind the claim": {"behind", false}, "behind it, unseen": {"behind", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log book
+			l, _ := gated(t, GateLimits{})
+			begun, disk, claims, grant := make(chan bool, 1), make(chan bool), atomic.Int32{}, &claimed{}
+			s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: time.Minute, Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
+				if test.leaves != "behind" {
+					begun <- true
+					<-disk
+				}
+				if ctx.Err() != nil {
+					return script, nil // the order is passed over
+				}
+				claims.Add(1)
+				if test.leaves == "behind" {
+					begun <- true
+					<-disk
+				}
+				a := script
+				a.Grant = grant
+				return a, nil
+			}}}
+			left := make(chan bool)
+			server := &httptest.Server{Listener: l, Config: &http.Server{ConnContext: ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if test.leaves == "before" {
+					<-left
+					for !connOf(r.Context()).hungUp() {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				if test.unseen {
+					r = r.WithContext(context.WithoutCancel(r.Context()))
+				}
+				s.ServeHTTP(w, r)
+			})}}
+			server.Start()
+			defer server.Close()
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n")
+			if test.leaves != "before" {
+				<-begun
+			}
+			c.Close()
+			if test.leaves == "before" {
+				close(left)
+			} else {
+				time.Sleep(50 * time.Millisecond)
+			}
+			close(disk)
+			line := log.wait(t, 1)[0]
+			s.Wait()
+			if n := claims.Load(); n != 0 && test.leaves != "behind" {
+				t.Errorf("%d orders were claimed", n)
+			}
+			if back := grant.back.Load(); back != claims.Load() || grant.confirmed.Load() != 0 {
+				t.Errorf("%d of %d are given back, %d confirmed", back, claims.Load(), grant.confirmed.Load())
+			}
+			if !strings.Contains(line, "level=WARN msg=redirect ") || !strings.Contains(line, "client went away") && !strings.Contains(line, "client gone") {
+				t.Error(line)
+			}
+		})
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -64,25 +63,5 @@ func TestAdmits(t *testing.T) {
 		if got := s.admits(r); got != test.want {
 			t.Errorf("%s, X-Forwarded-For %q: %v", test.remote, test.forwarded, got)
 		}
-	}
-}
-
-// TestPending waits again and again while more begins.
-func TestPending(t *testing.T) {
-	var p Pending
-	p.Wait()
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for range 2000 {
-				p.Go(func() {})
-				p.Wait()
-			}
-		})
-	}
-	all.Wait()
-	p.Wait()
-	if p.n != 0 {
-		t.Errorf("%d pending at the end", p.n)
 	}
 }

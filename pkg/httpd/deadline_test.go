@@ -72,8 +72,8 @@ func speak(t *testing.T, s *Server, l net.Listener, overTLS bool) func(request s
 	}
 }
 
-// TestLate: a decision that hangs is answered for after the deadline, once, with a whole answer and the end of the connection, over
-// whatever the request came; and each log has its line then, not when the disk is back.
+// TestLate: a decision that hangs is answered for after the deadline, once, with a whole answer, over whatever the request came; and
+// each log has its line then, not when the disk is back.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	const body = "the boot server cannot tell at the moment what this machine boots\n"
@@ -83,6 +83,11 @@ func TestLate(t *testing.T) {
 	}
 	for _, way := range []string{"tcp", "unix", "tls"} {
 		for _, request := range []string{"GET /redirect HTTP/1.1", "GET /redirect?serial=1 HTTP/1.0", "HEAD /redirect HTTP/1.1"} {
+			want := slices.Clone(want)
+			if strings.HasSuffix(request, "1.0") {
+				want[4] = strings.Replace(want[4], "1.1", "1.0", 1)
+				want = slices.Delete(want, 1, 2) // it ends by itself
+			}
 			t.Run(way+" "+request, func(t *testing.T) {
 				t.Parallel()
 				var log, access book
@@ -100,9 +105,10 @@ func TestLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				var g Gate
-				got := speak(t, s, g.Listener(l), way == "tls")(request + "\r\nHost: x\r\n\r\n")
+				got := speak(t, s, g.Listener(l), way == "tls")(request + "\r\nHost: x\r\nConnection: close\r\n\r\n")
 				head, text, _ := strings.Cut(got, "\r\n\r\n")
 				lines := strings.Split(head, "\r\n")
+				lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Date: ") })
 				slices.Sort(lines)
 				if !slices.Equal(lines, want) {
 					t.Errorf("%q", lines)
@@ -116,12 +122,12 @@ func TestLate(t *testing.T) {
 				if line := access.wait(t, 1)[0]; !strings.Contains(line, request+`" 503 `) {
 					t.Error(line)
 				}
-				if n := s.decisions.n.Load(); n != 1 {
+				if n := s.decisions.Count(); n != 1 {
 					t.Errorf("%d decisions hang", n)
 				}
 				close(disk)
 				s.Wait()
-				if n := s.decisions.n.Load(); n != 0 {
+				if n := s.decisions.Count(); n != 0 {
 					t.Errorf("%d decisions hang still", n)
 				}
 				for end := time.Now().Add(30 * time.Second); g.Open() > 0 && time.Now().Before(end); {
@@ -171,7 +177,7 @@ func TestLate_OrInTime(t *testing.T) {
 		t.Errorf("%v", counts)
 	}
 	s.Wait()
-	if n := s.decisions.n.Load(); n != 0 {
+	if n := s.decisions.Count(); n != 0 {
 		t.Errorf("%d decisions hang", n)
 	}
 }
@@ -185,7 +191,7 @@ func TestDefect(t *testing.T) {
 	var s *Server
 	s = &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 50 * time.Millisecond, Site: slow{
 		resolve: func(context.Context) (boot.Answer, error) {
-			for late.Load() && s.decisions.n.Load() == 0 {
+			for late.Load() && s.decisions.Count() == 0 {
 				time.Sleep(time.Millisecond)
 			}
 			panic("an index out of range")
@@ -197,7 +203,7 @@ func TestDefect(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := speak(t, s, l, false)
-	for i, test := range []struct{ path, error, in string }{{"/redirect", "an index out of range", "resolve"}, {"/x", "a nil pointer", ""}} {
+	for i, test := range []struct{ path, error, in string }{{"/redirect", "an index out of range", "httpd.TestDefect.func"}, {"/x", "a nil pointer", "httpd.TestDefect.func"}} {
 		if got := ask("GET " + test.path + " HTTP/1.1\r\nHost: x\r\n\r\n"); got != "" {
 			t.Errorf("%s: %q", test.path, got)
 		}
@@ -209,7 +215,7 @@ func TestDefect(t *testing.T) {
 		}
 	}
 	late.Store(true)
-	if got := ask("GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+	if got := ask("GET /redirect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
 		t.Errorf("%q", got)
 	}
 	s.Wait()
@@ -217,7 +223,7 @@ func TestDefect(t *testing.T) {
 	if got := ask("GET /local.ipxe HTTP/1.0\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.0 200 ") {
 		t.Errorf("%q", got)
 	}
-	if n := s.decisions.n.Load() + s.opens.n.Load(); n != 0 {
+	if n := s.decisions.Count() + s.opens.Count(); n != 0 {
 		t.Errorf("%d are counted as hanging", n)
 	}
 }
@@ -244,7 +250,7 @@ func TestLate_ClientGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n")
-	for s.decisions.n.Load() == 0 && g.Open() == 0 {
+	for g.Open() == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond)
