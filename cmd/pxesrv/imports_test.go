@@ -20,6 +20,7 @@ pkg/tree    -                            # the root on disk and its path rule; i
 pkg/ipxe    -                            # scripts of ours are texts
 pkg/cert    reread                       # certificates are files; who serves with them is others' business
 pkg/bounded -                            # work that may hang on a disk, whoever's it is
+pkg/conn    -                            # what lies below HTTP: connections have no contents
 pkg/config  bounded ipxe                 # values that were checked, a boot server as a host's is; what they mean is other packages' business
 pkg/iso     -                            # bytes of an image from bytes of loaders and of a script
 pkg/dhcp    -                            # lines for other people's servers are texts
@@ -33,14 +34,14 @@ pkg/lab/qemu    lab lab/internal/process lab/netns  # machines
 pkg/lab/servers lab lab/internal/process # DHCP servers, nginx, a proxy
 pkg/reread  -                            # values made of files, read again when those change; what they mean is others' business
 pkg/order   boot tree                    # orders are rules of the decision that move links
-pkg/httpd   boot bounded ipxe # one protocol around the subject; sites reach it as an interface
+pkg/httpd   boot bounded conn ipxe # one protocol around the subject; sites reach it as an interface
 pkg/loader  ipxe reread                  # boot loaders: where they are, and what a build of iPXE can do for a script
 pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spells their names
 pkg/media   boot hosts ipxe iso loader reread # boot media: loaders, a host's script and the image together
 pkg/tftpd   bounded ipxe                 # the other protocol; it decides nothing
 pkg/site    boot cert config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
 pkg/check   boot cert config ipxe loader site tree # lint, through the eyes of the site
-pkg/daemon  boot bounded cert config httpd order reread site tftpd # listeners around a site; boot for what it counts
+pkg/daemon  boot bounded cert config conn httpd order reread site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site
 `
 
@@ -65,7 +66,7 @@ var reserved = []struct {
 	{"gopkg.in/yaml.v3", []string{"pkg/config"}, nil, "one place reads YAML"},
 	{"github.com/pin/tftp", []string{"pkg/tftpd"}, nil, "one place speaks TFTP"},
 	{"github.com/coreos/go-systemd", []string{"pkg/daemon"}, nil, "one place speaks to systemd"},
-	{"github.com/pires/go-proxyproto", []string{"pkg/httpd"}, nil, "one place reads the PROXY protocol"},
+	{"github.com/pires/go-proxyproto", []string{"pkg/conn"}, nil, "one place reads the PROXY protocol"},
 	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
 	{"github.com/ulikunitz/xz", []string{"pkg/loader"}, nil, "one place looks into builds of iPXE"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab/faultfs"}, nil, "broken disks are for tests"},

@@ -19,6 +19,7 @@ import (
 	"pxesrv/pkg/bounded"
 	"pxesrv/pkg/cert"
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/site"
@@ -40,7 +41,7 @@ type Daemon struct {
 
 	manager *sdNotify
 	passed  passedFiles
-	gate    httpd.Gate
+	gate    conn.Limiter
 	tftp    tftpd.Counts
 	reached []netip.AddrPort // where plain HTTP is answered over TCP, by whoever connects
 	asking  inflight
@@ -102,7 +103,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			d.serving.Load().handler.ServeHTTP(w, r)
 		}),
-		ConnContext:       httpd.ConnContext,
+		ConnContext:       conn.Context,
 		ReadHeaderTimeout: d.Config.Limits.HeaderTimeout,
 		ReadTimeout:       d.Config.Limits.ReadTimeout,
 		IdleTimeout:       d.Config.Limits.IdleTimeout,
@@ -248,7 +249,7 @@ func (d *Daemon) use(c config.Config) error {
 		return err
 	}
 	s.Orders().Event = d.orderEvent
-	d.gate.Set(httpd.GateLimits{
+	d.gate.Set(conn.Limits{
 		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
 		Exempt: func(a netip.Addr) bool {
 			return a.IsLoopback() || slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })

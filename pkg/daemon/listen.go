@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/tftpd"
 )
 
@@ -73,9 +73,9 @@ func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.
 		return l
 	}
 	at := l.Addr().String()
-	e := &httpd.Entrance{
+	e := &conn.Handshaker{
 		TLS: config, Header: d.Config.Limits.HeaderTimeout, Handshake: d.Config.Limits.Handshake,
-		Failed: func(f httpd.Failure) { d.failed(at, f) },
+		Failed: func(f conn.Failure) { d.failed(at, f) },
 	}
 	if proxied {
 		e.Proxies = func(a netip.Addr) bool {

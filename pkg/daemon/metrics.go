@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/tftpd"
 )
@@ -39,7 +39,7 @@ type metrics struct {
 	isoTrouble   prometheus.Gauge
 }
 
-func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, logs ...*LogWriter) *metrics {
+func newMetrics(build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
 	}
@@ -93,7 +93,7 @@ func newMetrics(build Build, gate *httpd.Gate, transfers *tftpd.Counts, logs ...
 	for _, r := range tftpd.Results {
 		m.transfers.WithLabelValues(string(r))
 	}
-	for _, r := range httpd.Reasons {
+	for _, r := range conn.Reasons {
 		m.failed.WithLabelValues(string(r))
 	}
 	m.reloads.WithLabelValues("done")

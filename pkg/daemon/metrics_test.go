@@ -19,7 +19,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/tftpd"
 )
@@ -89,7 +89,7 @@ func newSeries(before, now []string) (all []string) {
 // TestLabels: whatever can happen is counted in a series that was there from the
 // start. An alert on an increase misses an event that makes its series.
 func TestLabels(t *testing.T) {
-	gate := &httpd.Gate{}
+	gate := &conn.Limiter{}
 	m := newMetrics(Build{}, gate, &tftpd.Counts{})
 	text := func() string {
 		all, err := m.registry.Gather()
@@ -126,7 +126,7 @@ func TestLabels(t *testing.T) {
 	for _, w := range constants(t, "order", "EventKind") {
 		d.orderEvent(order.Event{Kind: order.EventKind(w)})
 	}
-	for _, r := range constants(t, "httpd", "Reason") {
+	for _, r := range constants(t, "conn", "Reason") {
 		m.failed.WithLabelValues(r).Inc()
 	}
 	for _, r := range constants(t, "tftpd", "Result") {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
-	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/site"
 )
 
@@ -85,9 +85,9 @@ func (d *Daemon) newCertificate() {
 }
 
 // failed says that a connection was closed before it spoke HTTP. Whoever can reach the port can cause that as often as he likes.
-func (d *Daemon) failed(listener string, f httpd.Failure) {
+func (d *Daemon) failed(listener string, f conn.Failure) {
 	d.metrics.failed.WithLabelValues(string(f.Reason)).Inc()
-	if f.Reason == httpd.Silent {
+	if f.Reason == conn.Silent {
 		return // a balancer that looks whether the port is open
 	}
 	left, ok := d.refused.say(time.Now())

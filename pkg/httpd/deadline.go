@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/bounded"
+	"pxesrv/pkg/conn"
 )
 
 func (s *Server) deadline() time.Duration {
@@ -27,4 +28,4 @@ func (s *Server) limits(stuck *bounded.Stuck) bounded.Limits {
 
 // clientGone reports whether the client of a request has left. net/http ends the
 // context of a request then, but hears of it a moment later.
-func clientGone(ctx context.Context) bool { return ctx.Err() != nil || connOf(ctx).hungUp() }
+func clientGone(ctx context.Context) bool { return ctx.Err() != nil || conn.Gone(ctx) }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/conn"
 )
 
 // slow is a site whose disk answers as a test says.
@@ -39,9 +40,22 @@ func (s slow) Open(string) (*os.File, error) { return s.open() }
 // script is what slow answers with when it does.
 var script = boot.Answer{Script: boot.Script{Body: []byte("#!ipxe\nexit\n")}}
 
+// gated listens, until the test ends, with a limiter that has these limits.
+func gated(t *testing.T, limits conn.Limits) (net.Listener, *conn.Limiter) {
+	t.Helper()
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { plain.Close() })
+	limiter := new(conn.Limiter)
+	limiter.Set(limits)
+	return limiter.Listener(plain), limiter
+}
+
 // speak serves over a listener, and returns what answers a request that is written as it stands: all until the connection is closed.
 func speak(t *testing.T, s *Server, l net.Listener, overTLS bool) func(request string) string {
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	if overTLS {
 		server.StartTLS()
 	} else {
@@ -104,7 +118,7 @@ func TestLate(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var g Gate
+				var g conn.Limiter
 				got := speak(t, s, g.Listener(l), way == "tls")(request + "\r\nHost: x\r\nConnection: close\r\n\r\n")
 				head, text, _ := strings.Cut(got, "\r\n\r\n")
 				lines := strings.Split(head, "\r\n")
@@ -241,8 +255,8 @@ func TestLate_ClientGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var g Gate
-	server := &httptest.Server{Listener: g.Listener(l), Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	var g conn.Limiter
+	server := &httptest.Server{Listener: g.Listener(l), Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())

@@ -27,6 +27,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/bounded"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/ipxe"
 )
 
@@ -456,15 +457,14 @@ func (s *Server) client(r *http.Request) []slog.Attr {
 		line = append(line, slog.String("source", addrText(source)))
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		line = append(line, slog.String("certificate", certificateText(r.TLS.PeerCertificates[0])))
+		line = append(line, slog.String("certificate", conn.CertificateText(r.TLS.PeerCertificates[0])))
 	}
 	return append(line, slog.String("method", short(r.Method)))
 }
 
 // deliver sends an order, settles it when the client's TCP has acknowledged it, or has not, and writes the log line then.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a *boot.Answer, line []slog.Attr) {
-	conn := connOf(r.Context())
-	watch := conn.watch()
+	watch := conn.Watch(r.Context())
 	w.Header().Set("Connection", "close")
 	err := s.send(w, r, a.Script.Body)
 	if err == nil {
@@ -482,8 +482,8 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, a *boot.Answer,
 	}
 	s.pending().Go(func() {
 		defer close(settled)
-		defer watch.close()
-		if err == nil && watch.arrived(limit) {
+		defer watch.Close()
+		if err == nil && watch.Arrived(limit) {
 			a.Grant.Confirm(true)
 			s.say(slog.LevelInfo, "redirect", append(line, slog.String("delivery", "acknowledged")))
 		} else {
@@ -666,17 +666,15 @@ func (r *recorder) begin() {
 // let, it is the right-most address of X-Forwarded-For that is no trusted proxy. An unreadable address there names nobody.
 // Forwarded, X-Real-IP and Client-IP never count.
 func (s *Server) source(r *http.Request) (peer, source netip.Addr) {
-	c := connOf(r.Context())
-	if c != nil {
-		peer = c.peer
-	} else if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = ap.Addr().Unmap().WithZone("")
-	}
-	source = peer
-	if c != nil && c.proxied {
-		if source = c.client; !source.IsValid() {
-			return peer, source
+	peer, source, ok := conn.Remote(r.Context())
+	switch {
+	case !ok:
+		if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			peer = ap.Addr().Unmap().WithZone("")
 		}
+		source = peer
+	case !source.IsValid():
+		return peer, source
 	}
 	if source.IsValid() && !s.trusts(source) {
 		return peer, source

@@ -15,19 +15,20 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/conn"
 )
 
 // TestLeft_NoOtherScript: a client that closes its half and hears still is told no script that leaves its order out, however quickly.
 func TestLeft_NoOtherScript(t *testing.T) {
 	t.Parallel()
-	l, _ := gated(t, GateLimits{})
+	l, _ := gated(t, conn.Limits{})
 	begun := make(chan bool)
 	s := &Server{Log: slog.New(slog.DiscardHandler), Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 		begun <- true
 		<-ctx.Done() // an order is passed over then
 		return script, nil
 	}}}
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -47,10 +48,10 @@ func TestLeft_NoOtherScript(t *testing.T) {
 // TestLeft_Slots: who waits for a slot and hangs up waits no more.
 func TestLeft_Slots(t *testing.T) {
 	t.Parallel()
-	l, gate := gated(t, GateLimits{})
+	l, limiter := gated(t, conn.Limits{})
 	s := &Server{Log: slog.New(slog.DiscardHandler), FileSlots: make(chan struct{}), Deadline: time.Minute,
 		Site: slow{open: func() (*os.File, error) { return nil, os.ErrNotExist }}}
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.CloseClientConnections()
 	for range 10 {
@@ -62,9 +63,9 @@ func TestLeft_Slots(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		c.Close()
 	}
-	for end := time.Now().Add(3 * time.Second); gate.Open() > 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Second); limiter.Open() > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d connections wait, of which each was closed", gate.Open())
+			t.Fatalf("%d connections wait, of which each was closed", limiter.Open())
 		}
 	}
 }
@@ -90,7 +91,7 @@ func TestLeft_NothingClaimed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log book
-			l, _ := gated(t, GateLimits{})
+			l, _ := gated(t, conn.Limits{})
 			begun, disk, claims, grant := make(chan bool, 1), make(chan bool), atomic.Int32{}, &claimed{}
 			s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: time.Minute, Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 				if test.leaves != "behind" {
@@ -110,10 +111,10 @@ func TestLeft_NothingClaimed(t *testing.T) {
 				return a, nil
 			}}}
 			left := make(chan bool)
-			server := &httptest.Server{Listener: l, Config: &http.Server{ConnContext: ConnContext, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			server := &httptest.Server{Listener: l, Config: &http.Server{ConnContext: conn.Context, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if test.leaves == "before" {
 					<-left
-					for !connOf(r.Context()).hungUp() {
+					for !conn.Gone(r.Context()) {
 						time.Sleep(time.Millisecond)
 					}
 				}

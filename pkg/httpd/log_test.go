@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/conn"
 	"pxesrv/pkg/lab"
 )
 
@@ -57,7 +58,7 @@ func TestLog(t *testing.T) {
 			t.Parallel()
 			var inText, inJSON book
 			check := lab.NewLogCheck()
-			l, _ := gated(t, GateLimits{})
+			l, _ := gated(t, conn.Limits{})
 			begun := make(chan bool)
 			s := &Server{
 				Log: slog.New(slog.NewMultiHandler(check, slog.NewTextHandler(&inText, nil), slog.NewJSONHandler(&inJSON, nil))),
@@ -71,7 +72,7 @@ func TestLog(t *testing.T) {
 					return a, test.err
 				}},
 			}
-			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: ConnContext}}
+			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 			server.Start()
 			defer server.Close()
 			c, err := net.Dial("tcp", l.Addr().String())

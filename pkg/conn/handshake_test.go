@@ -1,6 +1,6 @@
 //go:build linux
 
-package httpd
+package conn
 
 import (
 	"crypto"
@@ -13,7 +13,6 @@ import (
 	"io"
 	"math/big"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +20,8 @@ import (
 	"pxesrv/pkg/lab/pki"
 )
 
-// TestEntrance_Close: who was let in before the listener was closed is still accepted; who says nothing is closed; then it is over.
-func TestEntrance_Close(t *testing.T) {
+// TestHandshaker_Close: who was accepted before the listener was closed is still accepted; who says nothing is closed; then it is over.
+func TestHandshaker_Close(t *testing.T) {
 	defer func(d time.Duration) { drainFor = d }(drainFor)
 	drainFor = 6 * time.Second // a busy computer
 	ca := pki.NewCA(t, "site")
@@ -35,8 +34,8 @@ func TestEntrance_Close(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var g Gate
-	e := Entrance{TLS: &tls.Config{Certificates: []tls.Certificate{pair}}}
+	var g Limiter
+	e := Handshaker{TLS: &tls.Config{Certificates: []tls.Certificate{pair}}}
 	l := e.Listener(g.Listener(plain))
 	got := make(chan net.Conn, 2)
 	ended := make(chan error)
@@ -100,8 +99,8 @@ func TestEntrance_Close(t *testing.T) {
 	}
 }
 
-// TestEntrance_LongCertificate: a stranger's certificate may say 60 KiB of anything, of which the words for the log have the beginning.
-func TestEntrance_LongCertificate(t *testing.T) {
+// TestHandshaker_LongCertificate: a stranger's certificate may say 60 KiB of anything, of which the words for the log have the beginning.
+func TestHandshaker_LongCertificate(t *testing.T) {
 	ca := pki.NewCA(t, "site")
 	cert, key := ca.Issue(pki.Certificate{})
 	pair, err := tls.X509KeyPair(cert, key)
@@ -123,8 +122,8 @@ func TestEntrance_LongCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := make(chan Failure, 1)
-	e := Entrance{TLS: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}, Failed: func(f Failure) { failed <- f }}
-	l := e.Listener(new(Gate).Listener(plain))
+	e := Handshaker{TLS: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}, Failed: func(f Failure) { failed <- f }}
+	l := e.Listener(new(Limiter).Listener(plain))
 	defer l.Close()
 	go l.Accept()
 	conn, err := net.Dial("tcp", l.Addr().String())
@@ -139,34 +138,5 @@ func TestEntrance_LongCertificate(t *testing.T) {
 	go client.Handshake()
 	if f := <-failed; len(f.Err.Error()) > 500 || !strings.Contains(f.Err.Error(), "xxx") {
 		t.Errorf("%d bytes for the log: %.200s", len(f.Err.Error()), f.Err)
-	}
-}
-
-// TestGateMove: a connection counts for the client that a proxy names, and once for all when it is closed in between.
-func TestGateMove(t *testing.T) {
-	var g Gate
-	proxy, client := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.7")
-	g.Set(GateLimits{PerAddress: 1, Exempt: func(a netip.Addr) bool { return a == proxy }})
-	var all []*conn
-	for i, want := range []bool{true, false} {
-		if !g.enter(proxy) {
-			t.Fatal("the proxy is not let in")
-		}
-		c := &conn{gate: &g, addr: proxy}
-		all = append(all, c)
-		if got := g.move(c, client); got != want {
-			t.Errorf("connection %d of the client: %v", i+1, got)
-		}
-	}
-	gone := &conn{gate: &g, addr: proxy}
-	g.enter(proxy)
-	g.leaves(gone)
-	g.move(gone, client)
-	for _, c := range append(all, gone) {
-		g.leaves(c)
-		g.leaves(c)
-	}
-	if g.Open() != 0 || len(g.per) != 0 || g.Refused() != 2 {
-		t.Errorf("%d open, %d addresses kept, %d refused", g.Open(), len(g.per), g.Refused())
 	}
 }

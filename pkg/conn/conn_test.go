@@ -1,4 +1,4 @@
-package httpd
+package conn
 
 import (
 	"bufio"
@@ -20,23 +20,23 @@ import (
 	"time"
 )
 
-// gated listens, until the test ends, with a gate that has these limits.
-func gated(t *testing.T, limits GateLimits) (net.Listener, *Gate) {
+// gated listens, until the test ends, with a limiter that has these limits.
+func gated(t *testing.T, limits Limits) (net.Listener, *Limiter) {
 	t.Helper()
 	plain, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { plain.Close() })
-	gate := new(Gate)
-	gate.Set(limits)
-	return gate.Listener(plain), gate
+	limiter := new(Limiter)
+	limiter.Set(limits)
+	return limiter.Listener(plain), limiter
 }
 
-// connected returns both ends of a connection, until the test ends, and the gate that it came through, which has these limits.
-func connected(t *testing.T, limits GateLimits) (c *conn, other net.Conn, gate *Gate) {
+// connected returns both ends of a connection, until the test ends, and the limiter that it came through, which has these limits.
+func connected(t *testing.T, limits Limits) (c *tcpConn, other net.Conn, limiter *Limiter) {
 	t.Helper()
-	l, gate := gated(t, limits)
+	l, limiter := gated(t, limits)
 	other, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func connected(t *testing.T, limits GateLimits) (c *conn, other net.Conn, gate *
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { accepted.Close() })
-	return accepted.(*conn), other, gate
+	return accepted.(*tcpConn), other, limiter
 }
 
 // TestConn_SlowReader: what does not come from a file, an image or several ranges, reaches a slow reader whole, although the time
@@ -58,14 +58,14 @@ func TestConn_SlowReader(t *testing.T) {
 	for i := 0; i < len(want); i += 4 {
 		binary.BigEndian.PutUint32(want[i:], uint32(i))
 	}
-	l, _ := gated(t, GateLimits{Write: time.Second})
+	l, _ := gated(t, Limits{Write: time.Second})
 	sent := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
 			defer c.Close()
-			c.(*conn).SetWriteBuffer(64 << 10)
-			_, err = c.(*conn).ReadFrom(io.LimitReader(bytes.NewReader(want), int64(len(want))))
+			c.(*tcpConn).SetWriteBuffer(64 << 10)
+			_, err = c.(*tcpConn).ReadFrom(io.LimitReader(bytes.NewReader(want), int64(len(want))))
 		}
 		sent <- err
 	}()
@@ -105,7 +105,7 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	l, _ := gated(t, GateLimits{Write: 250 * time.Millisecond})
+	l, _ := gated(t, Limits{Write: 250 * time.Millisecond})
 	go func() {
 		got, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -122,7 +122,7 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	}
 	defer c.Close()
 	for sent := int64(0); sent < size; {
-		n, err := c.(*conn).ReadFrom(io.LimitReader(f, size-sent))
+		n, err := c.(*tcpConn).ReadFrom(io.LimitReader(f, size-sent))
 		sent += n
 		// A reader that did not get to read for so long is no fault of ours.
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) || err == nil && sent < size {
@@ -139,7 +139,7 @@ func TestConn_ClientLeaves(t *testing.T) {
 	unused.StartTLS()
 	unused.Close()
 	const proxied = "PROXY TCP4 192.0.2.7 192.0.2.1 40000 80\r\n"
-	for way, e := range map[string]*Entrance{
+	for way, e := range map[string]*Handshaker{
 		"plain": {}, "PROXY": {Proxies: netip.Addr.IsLoopback}, "TLS": {TLS: unused.TLS},
 		"PROXY, TLS": {Proxies: netip.Addr.IsLoopback, TLS: unused.TLS},
 	} {
@@ -150,12 +150,12 @@ func TestConn_ClientLeaves(t *testing.T) {
 		} {
 			t.Run(way+", "+how, func(t *testing.T) {
 				t.Parallel()
-				l, _ := gated(t, GateLimits{})
+				l, _ := gated(t, Limits{})
 				working, left := make(chan context.Context, 1), make(chan struct{})
 				server := &http.Server{
-					ConnContext: ConnContext,
+					ConnContext: Context,
 					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						if clientGone(r.Context()) {
+						if Gone(r.Context()) {
 							t.Error("a client that waits has left")
 						}
 						working <- r.Context()
@@ -201,7 +201,7 @@ func TestConn_HangsUp(t *testing.T) {
 		func(c *net.TCPConn) { c.Close() }, func(c *net.TCPConn) { c.CloseWrite() },
 		func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
 	} {
-		c, other, _ := connected(t, GateLimits{})
+		c, other, _ := connected(t, Limits{})
 		for _, says := range []string{"", "x"} {
 			if io.WriteString(other, says); c.hungUp() {
 				t.Error("a client that waits has left")
@@ -222,10 +222,10 @@ func TestConn_HangsUp(t *testing.T) {
 // leaves.
 func TestConn_KeptAlive(t *testing.T) {
 	t.Parallel()
-	l, _ := gated(t, GateLimits{})
+	l, _ := gated(t, Limits{})
 	working, goOn := make(chan context.Context), make(chan struct{})
 	server := &http.Server{
-		ConnContext: ConnContext, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Second,
+		ConnContext: Context, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Second,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/wait" {
 				working <- r.Context()
@@ -269,7 +269,7 @@ func TestConn_KeptAlive(t *testing.T) {
 	ctx := <-working
 	io.WriteString(c, "ET / HTTP/1.1\r\nHost: a\r\nName: 2\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\nName: 3\r\n\r\n")
 	time.Sleep(50 * time.Millisecond)
-	if clientGone(ctx) {
+	if Gone(ctx) {
 		t.Error("a client that says more has left")
 	}
 	goOn <- struct{}{}
@@ -306,17 +306,17 @@ func TestConn_KeptAlive(t *testing.T) {
 // TestConn_Limits: a time limit that was set last is in force.
 func TestConn_Limits(t *testing.T) {
 	const limit = 100 * time.Millisecond
-	for name, try := range map[string]func(t *testing.T, gate *Gate, c *conn, other net.Conn){
-		"a limit for writes that a new configuration takes away": func(t *testing.T, gate *Gate, c *conn, _ net.Conn) {
+	for name, try := range map[string]func(t *testing.T, limiter *Limiter, c *tcpConn, other net.Conn){
+		"a limit for writes that a new configuration takes away": func(t *testing.T, limiter *Limiter, c *tcpConn, _ net.Conn) {
 			io.WriteString(c, "x")
-			gate.Set(GateLimits{})
+			limiter.Set(Limits{})
 			time.Sleep(2 * limit)
 			if _, err := io.WriteString(c, "x"); err != nil {
 				t.Error(err)
 			}
 		},
-		"a limit for writes of somebody else that is over, where the gate has none": func(t *testing.T, gate *Gate, c *conn, _ net.Conn) {
-			gate.Set(GateLimits{})
+		"a limit for writes of somebody else that is over, where the limiter has none": func(t *testing.T, limiter *Limiter, c *tcpConn, _ net.Conn) {
+			limiter.Set(Limits{})
 			c.SetWriteDeadline(time.Now().Add(limit))
 			c.SetWriteDeadline(time.Time{})
 			time.Sleep(2 * limit)
@@ -324,7 +324,7 @@ func TestConn_Limits(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"a limit for all": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+		"a limit for all": func(t *testing.T, _ *Limiter, c *tcpConn, other net.Conn) {
 			c.SetReadDeadline(time.Time{})
 			c.SetDeadline(time.Now().Add(limit))
 			defer time.AfterFunc(30*time.Second, func() { other.Close() }).Stop()
@@ -335,7 +335,7 @@ func TestConn_Limits(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"a limit for reads counts for the next read, and ends one that has begun": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+		"a limit for reads counts for the next read, and ends one that has begun": func(t *testing.T, _ *Limiter, c *tcpConn, other net.Conn) {
 			defer time.AfterFunc(30*time.Second, func() { other.Close() }).Stop()
 			c.SetReadDeadline(time.Now().Add(limit))
 			if _, err := c.Read(make([]byte, 9)); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -347,7 +347,7 @@ func TestConn_Limits(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"a read of one byte gets it": func(t *testing.T, _ *Gate, c *conn, other net.Conn) {
+		"a read of one byte gets it": func(t *testing.T, _ *Limiter, c *tcpConn, other net.Conn) {
 			io.WriteString(other, "ab")
 			c.SetReadDeadline(time.Time{})
 			for i := range 2 {
@@ -359,8 +359,8 @@ func TestConn_Limits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, other, gate := connected(t, GateLimits{Write: limit})
-			try(t, gate, c, other)
+			c, other, limiter := connected(t, Limits{Write: limit})
+			try(t, limiter, c, other)
 		})
 	}
 }
@@ -369,7 +369,7 @@ func TestConn_Limits(t *testing.T) {
 func TestConn_ShortWrites(t *testing.T) {
 	t.Parallel()
 	const limit = 400 * time.Millisecond
-	c, _, _ := connected(t, GateLimits{Write: limit})
+	c, _, _ := connected(t, Limits{Write: limit})
 	answer := make([]byte, 1<<10)
 	for _, pause := range []time.Duration{0, limit / 8, 2 * limit, limit / 2} {
 		time.Sleep(pause)
@@ -390,16 +390,16 @@ func TestConn_ShortWrites(t *testing.T) {
 
 // TestConn_NotStuck: net/http ends its listening by a limit in the past, over TLS by one that another goroutine is just about to take away.
 func TestConn_NotStuck(t *testing.T) {
-	l, _ := gated(t, GateLimits{})
+	l, _ := gated(t, Limits{})
 	unused := httptest.NewUnstartedServer(nil)
 	unused.StartTLS()
-	entrance := &Entrance{TLS: unused.TLS.Clone()}
-	entrance.TLS.NextProtos = []string{"http/1.1"}
+	handshaker := &Handshaker{TLS: unused.TLS.Clone()}
+	handshaker.TLS.NextProtos = []string{"http/1.1"}
 	unused.Close()
 	var n atomic.Int64
 	idle := make(chan bool, 1)
 	server := &http.Server{
-		ConnContext: ConnContext,
+		ConnContext: Context,
 		Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			for i := n.Add(1) % 500; i > 0; i-- {
 				n.Load()
@@ -411,7 +411,7 @@ func TestConn_NotStuck(t *testing.T) {
 			}
 		},
 	}
-	go server.Serve(entrance.Listener(l))
+	go server.Serve(handshaker.Listener(l))
 	defer server.Close()
 	c, err := tls.Dial("tcp", l.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
