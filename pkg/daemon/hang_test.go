@@ -85,16 +85,16 @@ func TestCheckLate(t *testing.T) {
 		"wrong":           {"/no/such/root", false, true},
 		"wrong, replaced": {"/no/such/root", true, false},
 	} {
-		log, failed := &logBook{}, make(chan error, 1)
+		log := &logBook{}
 		d := &Daemon{Hangs: &config.Hangs{Ended: answers}, Log: log.logger()}
 		first := &serving{config: config.Default()}
 		first.config.Root, first.config.State = test.root, t.TempDir()
 		if d.serving.Store(first); test.replaced {
 			d.serving.Store(&serving{})
 		}
-		d.checkLate(first, failed)
-		if (len(failed) > 0) != test.fails || strings.Contains(log.String(), "the disk answers") != (what == "right") {
-			t.Errorf("%s: %d failures; %s", what, len(failed), log)
+		err := d.checkLate(first)(t.Context())
+		if (err != nil) != test.fails || strings.Contains(log.String(), "the disk answers") != (what == "right") {
+			t.Errorf("%s: %v; %s", what, err, log)
 		}
 	}
 }

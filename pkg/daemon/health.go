@@ -25,18 +25,19 @@ func plain(w http.ResponseWriter, status int, text string) {
 // readiness says whether machines would get their answers, and if not, why. The zero value is not ready yet.
 type readiness struct {
 	mu       sync.Mutex
-	reasons  []string // why not; empty: ready
-	noOrders bool     // orders cannot be granted, though machines are answered
-	noISO    bool     // something is wrong with boot images of hosts
-	looked   time.Time
+	reasons  []string  // why not; empty: ready
+	noOrders bool      // orders cannot be granted, though machines are answered
+	noISO    bool      // something is wrong with boot images of hosts
+	probed   time.Time // when the last probe ended
 	stopping bool
-	first    chan struct{} // closed after the first look
+	first    chan struct{} // closed after the first probe
 }
 
-// lookEach is how often the tree is looked at for readiness, and how old a look may get before the disk counts as hanging.
+// How often the tree is probed for readiness, and how old a probe may get before
+// the disk counts as hanging.
 const (
-	lookEach = 5 * time.Second
-	lookAge  = 15 * time.Second
+	probeEach = 5 * time.Second
+	probeAge  = 15 * time.Second
 )
 
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -68,10 +69,10 @@ func (r *readiness) report() (reasons, warnings []string) {
 	switch {
 	case r.stopping:
 		return []string{stopping}, warnings
-	case r.looked.IsZero():
+	case r.probed.IsZero():
 		return []string{"the tree was not looked at yet"}, warnings
-	case time.Since(r.looked) > lookAge:
-		return []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.looked).Round(time.Second))}, warnings
+	case time.Since(r.probed) > probeAge:
+		return []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.probed).Round(time.Second))}, warnings
 	}
 	return r.reasons, warnings
 }
@@ -96,33 +97,37 @@ func (r *readiness) stop() {
 	r.stopping = true
 }
 
-// watch looks at the tree every few seconds. On a disk that hangs one look stays under way, and the answer says so.
-func (r *readiness) watch(ctx context.Context, d *Daemon) {
-	looks := make(chan struct{}, 1)
-	tick := time.NewTicker(lookEach)
+// watchReadiness probes the tree every few seconds. On a disk that hangs one
+// probe stays under way, and the answer says so.
+func (d *Daemon) watchReadiness(ctx context.Context) error {
+	probing := make(chan struct{}, 1)
+	tick := time.NewTicker(probeEach)
 	defer tick.Stop()
 	for {
 		select {
-		case looks <- struct{}{}:
+		case probing <- struct{}{}:
 			go func() {
-				defer func() { <-looks }()
-				s := d.serving.Load()
-				reasons := probe(s)
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				if r.looked.IsZero() {
-					close(r.first)
-				}
-				r.reasons, r.looked = reasons, time.Now()
+				defer func() { <-probing }()
+				d.ready.found(probe(d.serving.Load()))
 			}()
-		default: // the last look is still under way
+		default: // the last probe is still under way
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+// found takes what a probe has found.
+func (r *readiness) found(reasons []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.probed.IsZero() {
+		close(r.first)
+	}
+	r.reasons, r.probed = reasons, time.Now()
 }
 
 // probe reads what every answer needs. The reasons name no path: whoever can reach the port can read them.

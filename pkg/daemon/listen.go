@@ -8,11 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"pxesrv/pkg/conn"
 	"slices"
 	"strings"
-
-	"pxesrv/pkg/conn"
-	"pxesrv/pkg/tftpd"
 )
 
 // listening is a listener, and what is spoken there when it is not plain HTTP.
@@ -21,11 +19,11 @@ type listening struct {
 	speaks string
 }
 
-// listen opens the addresses of HTTP and HTTPS.
-func (d *Daemon) listen() (all []listening, err error) {
+// openHTTP opens the addresses of HTTP and HTTPS.
+func (d *Daemon) openHTTP() (all []listening, err error) {
 	c := &d.Config
 	open := func(addr string, tls *tls.Config, speaks ...string) error {
-		l, err := d.passed.listenOn(addr)
+		l, err := d.activated.listenOn(addr)
 		if err != nil {
 			return err
 		}
@@ -34,7 +32,7 @@ func (d *Daemon) listen() (all []listening, err error) {
 			speaks = append(speaks, "PROXY protocol")
 		}
 		if a, ok := l.Addr().(*net.TCPAddr); ok && tls == nil && !proxied {
-			d.reached = append(d.reached, a.AddrPort())
+			d.baseAddrs = append(d.baseAddrs, a.AddrPort())
 		}
 		all = append(all, listening{d.entrance(l, proxied, tls), strings.Join(speaks, ", ")})
 		return nil
@@ -85,24 +83,6 @@ func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.
 	return e.Listener(l)
 }
 
-// listenTFTP opens the addresses of TFTP, beside those of HTTP.
-func (d *Daemon) listenTFTP() (all []*tftpd.Listener, err error) {
-	for _, addr := range d.Config.TFTP {
-		l, err := d.passed.listenTFTP(addr, func() *tftpd.Server { return d.serving.Load().tftp })
-		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-			return nil, listenError("udp:"+addr, err)
-		}
-		all = append(all, l)
-	}
-	if len(all) > 0 && len(d.reached) == 0 && d.Config.URL == "" {
-		d.Log.Warn("clients of TFTP get no script that leads to this server, which answers plain HTTP on no TCP port: set url")
-	}
-	return all, nil
-}
-
 // base returns where a client that reaches this machine at an address reaches the HTTP server: url, or the first listener that
 // takes connections at that address, or the first one with an address of its own that clients may reach.
 func (d *Daemon) base(url string) func(netip.Addr) string {
@@ -111,7 +91,7 @@ func (d *Daemon) base(url string) func(netip.Addr) string {
 			return url
 		}
 		var other netip.AddrPort
-		for _, l := range d.reached {
+		for _, l := range d.baseAddrs {
 			switch at := l.Addr().Unmap().WithZone(""); {
 			case local.IsValid() && (at == local || at == netip.IPv6Unspecified() || at == netip.IPv4Unspecified() && local.Is4()):
 				return "http://" + netip.AddrPortFrom(local.WithZone(""), l.Port()).String()

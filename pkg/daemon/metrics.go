@@ -3,6 +3,7 @@ package daemon
 import (
 	"net/http"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,9 @@ type metrics struct {
 	failed       *prometheus.CounterVec
 	isoHosts     prometheus.Gauge
 	isoTrouble   prometheus.Gauge
+
+	decided    atomic.Uint64               // how many decisions there were
+	orderStats atomic.Pointer[order.Stats] // of the last sweep; nil before the first
 }
 
 func newMetrics(build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter) *metrics {
@@ -144,6 +148,7 @@ func (m *metrics) Redirect(a *boot.Answer, c *boot.Machine, result string, took 
 		m.answers.WithLabelValues("", result).Inc()
 	}
 	m.decision.Observe(took.Seconds())
+	m.decided.Add(1)
 	if c == nil {
 		return
 	}
@@ -197,8 +202,18 @@ func statusText(status int) string {
 	return "other"
 }
 
+// swept takes what a sweep has found.
 func (m *metrics) swept(s order.Stats) {
+	m.orderStats.Store(&s)
 	m.pending.Set(float64(s.Pending))
 	m.open.Set(float64(s.Open))
 	m.served.Set(float64(s.Served))
+}
+
+// stats is how the orders were at the last sweep.
+func (m *metrics) stats() order.Stats {
+	if s := m.orderStats.Load(); s != nil {
+		return *s
+	}
+	return order.Stats{}
 }

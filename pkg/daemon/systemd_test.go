@@ -99,7 +99,7 @@ func TestManagerEnvironment(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	m = newSDNotify(slog.New(slog.DiscardHandler), m.status)
-	if _, err := passedSockets(m.log); err != nil {
+	if _, err := activatedSockets(m.log); err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range os.Environ() {

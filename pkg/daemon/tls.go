@@ -12,9 +12,10 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// lookForCertificates is how often the files of TLS are looked at. It is no event of the file system that tells of a new certificate:
-// tools replace files, links to them, or links to the directories of those.
-const lookForCertificates = 5 * time.Second
+// reloadTLSEach is how often the files of TLS are looked at. It is no event of
+// the file system that tells of a new certificate: tools replace files, links to
+// them, or links to the directories of those.
+const reloadTLSEach = 5 * time.Second
 
 // openTLS reads the certificate at the start. What cannot be used ends the start; one that is expired is used, with an error in the
 // log: clients refuse it by themselves, and those who boot without TLS, or with a wrong clock, need the rest of the daemon.
@@ -30,7 +31,10 @@ func (d *Daemon) openTLS() error {
 }
 
 // watchTLS puts a certificate in force when its files have changed, and warns of one that ends.
-func (d *Daemon) watchTLS(ctx context.Context) {
+func (d *Daemon) watchTLS(ctx context.Context) error {
+	if d.certs.Set() == nil {
+		return nil
+	}
 	var said []string
 	for {
 		switch changed, err := d.certs.Reload(); {
@@ -53,8 +57,8 @@ func (d *Daemon) watchTLS(ctx context.Context) {
 		said = warnings
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(lookForCertificates):
+			return nil
+		case <-time.After(reloadTLSEach):
 		}
 	}
 }

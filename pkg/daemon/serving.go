@@ -1,0 +1,104 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+
+	"pxesrv/pkg/config"
+	"pxesrv/pkg/conn"
+	"pxesrv/pkg/httpd"
+	"pxesrv/pkg/order"
+	"pxesrv/pkg/site"
+	"pxesrv/pkg/tftpd"
+)
+
+// serving is one configuration in force.
+type serving struct {
+	config  config.Config
+	site    *site.Site
+	handler *httpd.Server
+	tftp    *tftpd.Server
+}
+
+// use puts a configuration in force.
+func (d *Daemon) use(c config.Config) error {
+	var s *site.Site
+	if err := config.Look("the disk of the state directory, or of the list of placeholders,", func() (err error) { s, err = site.New(c); return err }); err != nil {
+		return err
+	}
+	if s.Images() != nil {
+		s.Images().Watch(d.wantSweep)
+	}
+	if err := requireKeys(s); err != nil {
+		return err
+	}
+	s.Orders().Event = d.orderEvent
+	d.gate.Set(conn.Limits{
+		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
+		Exempt: func(a netip.Addr) bool {
+			return a.IsLoopback() || slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+		},
+	})
+	next := &serving{config: c, site: s, handler: &httpd.Server{
+		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
+		Image: images(s), Clear: s.ClearGRUB, ClearByGet: c.CompatGet,
+		Routes: map[string]http.Handler{
+			"/metrics": d.metrics.handler(),
+			"/healthz": http.HandlerFunc(healthz),
+			"/readyz":  &d.ready,
+		},
+	}}
+	if d.Access != nil {
+		next.handler.Access = d.Access
+	}
+	next.tftp = &tftpd.Server{
+		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
+		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp, Spelled: s.Spelled,
+	}
+	d.serving.Store(next)
+	return nil
+}
+
+// connections is how many connections the process can hold, at most as many as c wants.
+func (d *Daemon) connections(c config.Config) int {
+	want := c.Limits.Connections
+	// The rest is for files that are sent, transfers by TFTP (an eighth each), the tree, the journal and the log.
+	if can := descriptors() / 8 * 5; can > 0 && want > can {
+		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+			"limits.connections", want, "connections", can)
+		return can
+	}
+	return want
+}
+
+// transfers is how many transfers by TFTP the process can hold, at most as many as c wants.
+func (d *Daemon) transfers(c config.Config) int {
+	want := c.Limits.TFTPTransfers
+	// Each has a socket and a file.
+	if can := descriptors() / 16; can > 0 && want > can && len(c.TFTP) > 0 {
+		d.Log.Warn("fewer transfers than limits.tftp-transfers: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+			"limits.tftp-transfers", want, "transfers", can)
+		return can
+	}
+	return want
+}
+
+func (d *Daemon) orderEvent(e order.Event) {
+	d.metrics.orders.WithLabelValues(string(e.Kind)).Inc()
+	level := slog.LevelInfo
+	switch e.Kind {
+	case order.Open, order.GivenBack, order.Replaced, order.Repeats:
+		level = slog.LevelWarn
+	case order.Lost:
+		level = slog.LevelError
+	}
+	args := []any{"state", string(e.Kind), "name", e.Record.Name, "order", e.Record.String()}
+	if e.Err != nil {
+		args = append(args, "why", e.Err.Error())
+	}
+	d.Log.Log(context.Background(), level, "order", args...)
+}
