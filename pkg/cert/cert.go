@@ -1,5 +1,6 @@
-// Package cert keeps what a server needs for TLS, as its files say it: its certificate with the key, and the CAs that its clients'
-// certificates must come from. Files that change are read again; what cannot be used replaces nothing.
+// Package cert reads what a server needs for TLS: its certificate with the key,
+// and the CAs of its clients. Files that change are read again; what cannot be
+// used replaces nothing.
 package cert
 
 import (
@@ -27,20 +28,21 @@ type Files struct {
 	CA   string // CAs of clients; "": none
 }
 
-// Set is what the files had in them.
+// Set is what was in the files.
 type Set struct {
 	Files    Files
 	Pair     tls.Certificate
 	Clients  *x509.CertPool // nil without a CA file
-	Ends     time.Time      // when the certificate ends, or the first of its chain that ends sooner
+	Ends     time.Time      // when the first certificate of the chain expires
 	warnings []string
 }
 
-// maxFile is more than any chain or list of CAs has.
+// maxFile is larger than any chain or list of CAs.
 const maxFile = 4 << 20
 
-// Read reads the files. An error says in words for people which file is wrong, and what is wrong with it. A certificate that is
-// expired or not valid yet is no error here.
+// Read reads the files. An error tells people which file is wrong, and what is
+// wrong with it. A certificate that has expired or is not valid yet is not an
+// error here.
 func Read(f Files) (*Set, error) {
 	s := &Set{Files: f}
 	certText, _, err := read("the certificate", f.Cert)
@@ -62,7 +64,7 @@ func Read(f Files) (*Set, error) {
 		return nil, mismatch(f, chain, keyText, err)
 	}
 	s.Pair.Leaf = chain[0]
-	s.look(chain)
+	s.inspect(chain)
 	if mode.Perm()&0o004 != 0 {
 		s.warn("the key %s can be read by everybody on this computer: chmod o= %[1]s", f.Key)
 	}
@@ -87,7 +89,7 @@ func Read(f Files) (*Set, error) {
 	return s, nil
 }
 
-// read returns the text of a file, and the mode of the very file that it comes from: the name may lead to another one at any time.
+// read returns the text of a file, and its mode.
 func read(what, file string) (text []byte, mode fs.FileMode, err error) {
 	text, info, err := reread.ReadFile(file, maxFile)
 	switch {
@@ -105,7 +107,7 @@ func read(what, file string) (text []byte, mode fs.FileMode, err error) {
 	return text, info.Mode(), nil
 }
 
-// parse returns the certificates of a text; there is at least one.
+// parse returns the certificates in a text, at least one.
 func parse(what, file string, text []byte) (all []*x509.Certificate, err error) {
 	var others []string
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
@@ -119,7 +121,7 @@ func parse(what, file string, text []byte) (all []*x509.Certificate, err error) 
 		}
 		all = append(all, c)
 	}
-	// What is no PEM is passed over, as text between certificates may be, and so would be one that is cut off or damaged.
+	// pem.Decode skips text between certificates, and so a damaged one as well.
 	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
 	switch {
 	case len(all) > 0 && begun > len(all):
@@ -134,7 +136,7 @@ func parse(what, file string, text []byte) (all []*x509.Certificate, err error) 
 	return nil, fmt.Errorf("%s %s: there is no certificate in it; it has to be PEM, which begins with -----BEGIN CERTIFICATE-----", what, file)
 }
 
-// hasKey says what is wrong when there is no key in a text that can be used.
+// hasKey says what is wrong with a text in which there is no usable key.
 func hasKey(file string, text []byte) error {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch {
@@ -147,7 +149,7 @@ func hasKey(file string, text []byte) error {
 	return fmt.Errorf("the key %s: there is no key in it; it has to be PEM, which begins with -----BEGIN PRIVATE KEY----- or RSA PRIVATE KEY", file)
 }
 
-// mismatch finds words for a key and a chain that do not belong together.
+// mismatch says why a key and a chain do not belong together.
 func mismatch(f Files, chain []*x509.Certificate, keyText []byte, err error) error {
 	for i, c := range chain[1:] {
 		one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
@@ -161,7 +163,7 @@ func mismatch(f Files, chain []*x509.Certificate, keyText []byte, err error) err
 	return fmt.Errorf("the key %s cannot be used: %w", f.Key, err)
 }
 
-// hasParsed reports whether the text of a key is one.
+// hasParsed reports whether a text has a key that can be parsed.
 func hasParsed(text []byte) bool {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		_, pkcs8 := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -174,8 +176,9 @@ func hasParsed(text []byte) bool {
 	return false
 }
 
-// look finds when the chain ends, and warns of what works, but not for every client.
-func (s *Set) look(chain []*x509.Certificate) {
+// inspect finds out when the chain ends, and warns of what does not work for
+// every client.
+func (s *Set) inspect(chain []*x509.Certificate) {
 	leaf := chain[0]
 	s.Ends = slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 	if _, isRSA := leaf.PublicKey.(*rsa.PublicKey); !isRSA {
@@ -197,10 +200,10 @@ func (s *Set) warn(format string, args ...any) {
 	s.warnings = append(s.warnings, fmt.Sprintf(format, args...))
 }
 
-// endsSoon is how long before its end a certificate is warned about.
+// endsSoon is how long before the end of a certificate the warnings begin.
 const endsSoon = 14 * 24 * time.Hour
 
-// Untimely says why the certificate counts for nobody at a time; "" when it does.
+// Untimely says why the certificate is not valid at a time; "" when it is.
 func (s *Set) Untimely(now time.Time) string {
 	const form = "2006-01-02 15:04 MST"
 	switch end := s.Ends; {
@@ -212,7 +215,7 @@ func (s *Set) Untimely(now time.Time) string {
 	return ""
 }
 
-// Warnings says what works, but not for every client, or not for long.
+// Warnings says what does not work for every client, or not for long.
 func (s *Set) Warnings(now time.Time) []string {
 	all := slices.Clone(s.warnings)
 	switch left := s.Ends.Sub(now); {
@@ -226,16 +229,16 @@ func (s *Set) Warnings(now time.Time) []string {
 	return all
 }
 
-// Store has the Set in force. The zero value has none.
+// Store has the Set that is in force. The zero value has none.
 type Store struct {
 	Now func() time.Time // nil: time.Now
 
-	mu     sync.Mutex // of those who read files
+	mu     sync.Mutex // held while files are read
 	set    atomic.Pointer[Set]
 	files  Files
-	seen   []fs.FileInfo // the files, when they were read last
+	seen   []fs.FileInfo // the files, when they were last read
 	failed string        // why they could not be used then
-	said   bool          // somebody was told so
+	said   bool          // the caller was told so
 }
 
 func (s *Store) now() time.Time {
@@ -248,8 +251,8 @@ func (s *Store) now() time.Time {
 // Set is what is in force, or nil.
 func (s *Store) Set() *Set { return s.set.Load() }
 
-// Use puts these files in force from now on. With an error what was in force before stays, and the files are looked at
-// again by Look.
+// Use puts these files in force. After an error what was in force before stays,
+// and Reload looks at the new files.
 func (s *Store) Use(f Files) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,8 +262,10 @@ func (s *Store) Use(f Files) error {
 	return err
 }
 
-// Reload reads the files again when they are others than before, and reports whether they are in force since. Files that
-// belong together are seldom replaced at one time: an error comes only when the same is wrong at two looks, and only once.
+// Reload reads the files again when they have changed, and reports whether it
+// put them in force. Certificate and key are seldom replaced at the same
+// moment: an error is returned only if two calls in a row find it, and then
+// once.
 func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,10 +288,12 @@ func (s *Store) Reload() (changed bool, err error) {
 }
 
 func (s *Store) read() error {
-	s.seen, s.failed = stat(s.files), "" // before they are read: what changes meanwhile is read once more
+	// Before they are read: what changes meanwhile is read again.
+	s.seen, s.failed = stat(s.files), ""
 	next, err := Read(s.files)
 	if err == nil {
-		// An expired certificate is better than none; one that counts is better than it.
+		// An expired certificate is better than none, and a valid one better
+		// still.
 		old, why := s.set.Load(), next.Untimely(s.now())
 		if why != "" && old != nil && old.Untimely(s.now()) == "" && old.Files == next.Files {
 			err = errors.New(why)
@@ -310,8 +317,10 @@ func stat(f Files) []fs.FileInfo {
 	return all
 }
 
-// suites are those of TLS 1.2, the best first; TLS 1.3 has its own. Go leaves out by itself the key exchange by RSA alone, and CBC
-// with SHA-256. Older builds of iPXE, which have no elliptic curves, share nothing else with Go, which has no DHE.
+// suites are those of TLS 1.2, the best first; TLS 1.3 has its own. By default
+// Go leaves out RSA key exchange, and CBC with SHA-256. But older builds of
+// iPXE, which have no elliptic curves, share nothing else with Go, which has no
+// DHE.
 var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
@@ -323,14 +332,16 @@ var suites = []uint16{
 	tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_CBC_SHA,
 }
 
-// Config is for a server that takes what is in force at each handshake. It speaks TLS 1.2, which is all that iPXE has, and 1.3, and
-// HTTP/1.1 behind it. With clients it demands a certificate from the CA file; it never merely asks for one, which ends the
-// handshake of an iPXE from before 2025 (github.com/ipxe/ipxe/issues/1431).
+// Config is for a server that uses what is in force at each handshake: TLS 1.2,
+// which is all that iPXE has, or 1.3, with HTTP/1.1. With clients it requires a
+// certificate from the CA file. It never merely requests one, since that ends
+// the handshake of an iPXE from before 2025 (github.com/ipxe/ipxe/issues/1431).
 func (s *Store) Config(clients bool) *tls.Config {
 	base := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: suites,
-		// HTTP/2 would take the connection out of the hands of those who watch it: an order is confirmed by what its TCP got.
+		// An order is confirmed by what its TCP connection has acknowledged,
+		// and HTTP/2 hides the connection.
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if set := s.set.Load(); set != nil {
@@ -343,8 +354,8 @@ func (s *Store) Config(clients bool) *tls.Config {
 		return base
 	}
 	base.ClientAuth = tls.RequireAndVerifyClientCert
-	base.ClientCAs = x509.NewCertPool() // nobody, until the list is read
-	base.SessionTicketsDisabled = true  // a CA that is taken out of the list must not live on in tickets
+	base.ClientCAs = x509.NewCertPool() // none, until the list is read
+	base.SessionTicketsDisabled = true  // a CA that was removed must not live on in tickets
 	config := base.Clone()
 	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		c := base.Clone()

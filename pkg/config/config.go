@@ -1,8 +1,9 @@
-// Package config is what a site sets: a checked, typed Config, and the table of settings from which flags, environment
-// variables and documentation are made.
+// Package config is what a site sets: a checked, typed Config, and the table of
+// settings from which flags, environment variables and documentation are made.
 //
-// A flag wins over its environment variable, that over the configuration file, and that over the default. The setting
-// once.max-per-day is the flag --once-max-per-day, the variable PXESRV_ONCE_MAX_PER_DAY, and in the file
+// A flag wins over its environment variable, that over the configuration file,
+// and that over the default. The setting once.max-per-day is the flag
+// --once-max-per-day, the variable PXESRV_ONCE_MAX_PER_DAY, and in the file
 //
 //	once:
 //	  max-per-day: 10
@@ -39,11 +40,11 @@ type Config struct {
 	TLSClientCA     string   // file of the CAs of those
 
 	Identify     bool           // plain iPXE requests are first asked who they are
-	NoAddress    []netip.Prefix // networks whose addresses are no names
-	Placeholders string         // file with more values that name no machine
+	NoAddress    []netip.Prefix // networks whose addresses do not identify a machine
+	Placeholders string         // file with more values that identify no machine
 	Trusted      []netip.Prefix // proxies whose X-Forwarded-For counts
-	Protocol     []string       // of all addresses to listen on, those where proxies speak the PROXY protocol
-	Clients      []netip.Prefix // who is answered at all; empty: everyone
+	Protocol     []string       // addresses where proxies speak the PROXY protocol
+	Clients      []netip.Prefix // networks that are answered at all; empty: all
 
 	Allow []string // directories outside the root that links may lead to
 	Show  []string // dot names that are served as files
@@ -53,16 +54,16 @@ type Config struct {
 
 	LoaderDirs []string // directories of boot loaders, after ipxe/ of the root
 
-	State string // directory of what is no order and no tree: keys; "": see StateDir
+	State string // directory of keys, outside the tree; "": see StateDir
 
-	ISOHosts   string       // CSV of the hosts whose images are given out; "": none
+	ISOHosts   string       // CSV of the hosts whose images are served; "": none
 	ISOServers []string     // boot servers of hosts that name none; empty: URL
 	ISODNS     []netip.Addr // DNS servers of hosts that name none
 	ISOLKRN    string       // ipxe.lkrn for images; "": looked for
 	ISOEFI     string       // ipxe.efi for images
 	ISOARM64   string       // ipxe.efi for 64-bit ARM; "": none
 	ISOShim    string       // shim for images; "": none
-	ISOPartial bool         // images may leave out ways to boot
+	ISOPartial bool         // images may leave out a firmware
 	ISOSign    string       // auto, on or off
 	ISOKeys    string       // key file; "": iso.keys in the state directory
 
@@ -76,32 +77,33 @@ type Config struct {
 	Limits Limits
 }
 
-// Limits keep one client, or one bad day, from taking everything.
+// Limits keep one client, or a flood of them, from taking everything.
 type Limits struct {
 	Connections   int           // in all; more wait in the kernel's queue
-	PerAddress    int           // from one address, loopback and trusted proxies excepted; more are closed
-	Handshake     time.Duration // for the beginning of TLS
+	PerAddress    int           // from one address, but loopback and proxies; more are closed
+	Handshake     time.Duration // for that of TLS
 	HeaderTimeout time.Duration // for the head of a request
 	ReadTimeout   time.Duration // for a whole request
 	IdleTimeout   time.Duration // between two requests of a connection
 	WriteTimeout  time.Duration // for the next 60 KiB of an answer to get through
 	HeaderBytes   int           // of a request's head
 	Decision      time.Duration // for one decision, or the opening of a file
-	Hanging       int           // decisions that hang on a disk before no new one is begun
-	Stop          time.Duration // for answers under way when the daemon ends
+	Hanging       int           // decisions that may hang on a disk; more are refused
+	Stop          time.Duration // for answers under way when the daemon stops
 
 	TFTPTransfers  int // at the same time; more are refused
 	TFTPPerAddress int // to one address
 }
 
-// Default is the configuration of somebody who set nothing.
+// Default is the configuration in which nothing is set.
 func Default() Config {
 	return Config{
 		Port:     4567,
 		Identify: true,
 		Show:     []string{".treeinfo", ".discinfo", ".disk"},
 
-		// The packages called ipxe of Debian and Ubuntu, of Fedora and its kin, and what Debian puts beside the kernel.
+		// The packages called ipxe of Debian and Ubuntu, those of Fedora and
+		// its kin, and what Debian puts beside the kernel.
 		LoaderDirs: []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot"},
 
 		ISOSign: "auto",
@@ -115,7 +117,8 @@ func Default() Config {
 		LogFormat: "text",
 		Limits: Limits{
 			Connections: 12000, PerAddress: 256, HeaderBytes: 16 << 10, Hanging: 256,
-			Handshake: 20 * time.Second, HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
+			Handshake: 20 * time.Second, HeaderTimeout: 5 * time.Second,
+			ReadTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 			WriteTimeout: 60 * time.Second, Decision: 5 * time.Second, Stop: 30 * time.Second,
 			TFTPTransfers: 2048, TFTPPerAddress: 8,
 		},
@@ -125,8 +128,9 @@ func Default() Config {
 // ErrNoRoot is returned by Check when nothing names the document root.
 var ErrNoRoot = errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
 
-// Check says what is wrong with a configuration before anything is opened. Its last looks are those at the disk: when that does not
-// answer, the error is a *Hangs, and all else is well.
+// Check says what is wrong with a configuration before anything is opened, and
+// makes its paths absolute. It looks at the disk last: when the disk does not
+// answer, the error is a *Hangs, and everything else is right.
 func (c *Config) Check() error {
 	if c.Root == "" {
 		return ErrNoRoot
@@ -141,7 +145,7 @@ func (c *Config) Check() error {
 	if err := c.checkTLS(); err != nil {
 		return err
 	}
-	seen := *c // a look that hangs sees it later, too
+	seen := *c // a check that hangs may read it later
 	if err := Look("the document root "+c.Root, seen.checkRoot); err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func (c *Config) checkRoot() error {
 	return nil
 }
 
-// checkTLS says what is missing, and which address is nowhere listened on.
+// checkTLS checks that certificates, keys and addresses go together.
 func (c *Config) checkTLS() error {
 	switch {
 	case c.TLSCert != "" && c.TLSKey == "":
@@ -188,7 +192,7 @@ func (c *Config) checkTLS() error {
 	return nil
 }
 
-// Addresses is what to listen on.
+// Addresses are those to answer plain HTTP on.
 func (c *Config) Addresses() []string {
 	if len(c.Listen) > 0 {
 		return c.Listen

@@ -10,14 +10,16 @@ import (
 	"time"
 )
 
-// TestReference parses the reference file in examples: it names every setting, with its default.
+// TestReference parses the reference file in examples: it names every setting,
+// with its default.
 func TestReference(t *testing.T) {
 	const file = "../../examples/pxesrv.yaml"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The settings without a default stand there as comments, with an example: without the # they are read, too.
+	// The settings without a default stand there as comments, with an example:
+	// without the # they are read, too.
 	whole := ""
 	for line := range strings.Lines(string(text)) {
 		whole += strings.TrimPrefix(line, "#: ")
@@ -82,7 +84,8 @@ func TestYAML(t *testing.T) {
 	}
 }
 
-// TestLayers sets one list in every source: each replaces the weaker one whole, and within one source values add up.
+// TestLayers sets one list in every source: each replaces the weaker one whole,
+// and within one source values add up.
 func TestLayers(t *testing.T) {
 	c := Default()
 	show := func() string { return strings.Join(c.Show, " ") }
@@ -136,7 +139,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// FuzzYAML holds that no file makes the reader panic, and that what it accepts it accepts again, with the same result.
+// FuzzYAML holds that no file makes the reader panic, and that what it accepts
+// it accepts again, with the same result.
 func FuzzYAML(f *testing.F) {
 	f.Add("port: 80\nonce: {resend-within: 5s}\n")
 	f.Add("paths:\n  show: [.a, .b]\n")
@@ -153,7 +157,8 @@ func FuzzYAML(f *testing.F) {
 	})
 }
 
-// TestCheck_TLS: what is missing beside what is set, and addresses that cannot be.
+// TestCheck_TLS: what is missing beside what is set, and addresses that cannot
+// be.
 func TestCheck_TLS(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.2/32")}
 	for want, set := range map[string]func(*Config){

@@ -113,8 +113,8 @@ func (v servers) setKey(name string, texts []string) error {
 	return nil
 }
 
-// TestSettings_FileOnly reads a made-up table: a mapping that only the file has,
-// and a list whose items have commas.
+// TestSettings_FileOnly reads a made-up table: a mapping that only the file
+// has, and a list whose items have commas.
 func TestSettings_FileOnly(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -126,7 +126,8 @@ func TestSettings_FileOnly(t *testing.T) {
 		{"auth:\n  roles:\n    admin: CN=boot,OU=x\n    view: [\"CN=a,DC=y\", \"CN=b,DC=y\"]\n    none:\n",
 			servers{"admin": {"CN=boot,OU=x"}, "view": {"CN=a,DC=y", "CN=b,DC=y"}, "none": nil}, nil, ""},
 		{"auth:\n  base: [\"CN=boot,OU=x,DC=y\", DC=z]\n", servers{}, []string{"CN=boot,OU=x,DC=y", "DC=z"}, ""},
-		{"auth:\n  base: DC=y, DC=z\n", servers{}, []string{"DC=y", "DC=z"}, ""}, // one text, as a flag has it
+		// one text, as a flag has it
+		{"auth:\n  base: DC=y, DC=z\n", servers{}, []string{"DC=y", "DC=z"}, ""},
 		{"auth:\n  base: []\n", servers{}, nil, ""},
 		{"auth:\n  base: [a, [b]]\n", servers{}, []string{"a"}, "f:2: auth.base takes a plain value"},
 		{"auth:\n  roles:\n", servers{}, nil, ""},

@@ -12,9 +12,9 @@ import (
 const FileEnv = "PXESRV_CONFIG"
 
 // SystemFile is the configuration file of an installed daemon. A command that
-// is told no file reads it where it is there, unless it is told another document
-// root than the one there: so an administrator's commands mean what the daemon
-// serves, and with its settings.
+// is told no file reads it where it is there, unless it is told another
+// document root than the one there: so an administrator's commands mean what
+// the daemon serves, and with its settings.
 const SystemFile = "/etc/pxesrv/pxesrv.yaml"
 
 // serviceLink is what Kubernetes writes of a service beside a pod.
@@ -32,8 +32,8 @@ func newSource(settings []Setting, spell func(key string) string) *source {
 	return &source{settings: settings, spell: spell, found: map[string]string{}}
 }
 
-// find returns the setting of a name, or nil. An old name gets a warning, and an
-// error when the new one is there, too: nobody can know which is meant.
+// find returns the setting of a name, or nil. An old name gets a warning, and
+// an error when the new one is there, too: nobody can know which is meant.
 func (r *source) find(name string) (*Setting, error) {
 	for i := range r.settings {
 		s := &r.settings[i]
@@ -74,8 +74,8 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 			r.warnings = append(r.warnings, fmt.Sprintf("%s sets nothing and is ignored;"+
 				" see pxesrv serve --help for what can be set", name))
 		case serviceLink.MatchString(value):
-			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod beside a service
-			// called pxesrv.
+			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod
+			// beside a service called pxesrv.
 			r.warnings = append(r.warnings, fmt.Sprintf("%s=%s looks like a service link of Kubernetes"+
 				" and is ignored (enableServiceLinks: false stops it)", name, value))
 		default:

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// systemState is where a daemon of the system keeps its state.
+// systemState is where the system's daemon keeps its state.
 const systemState = "/var/lib/pxesrv"
 
-// StateDir is the directory of what belongs to the daemon and to no tree: State or, when nothing is set, /var/lib/pxesrv where this
-// user may write there, else pxesrv in $XDG_STATE_HOME, which is ~/.local/state when it is not set. It need not exist.
+// StateDir is the directory of what belongs to the daemon and not to a tree. It
+// is State or, when that is not set, /var/lib/pxesrv if this user may write
+// there, else pxesrv in $XDG_STATE_HOME, which is ~/.local/state by default. It
+// need not exist.
 func (c *Config) StateDir() string {
 	if c.State != "" {
 		return c.State
@@ -21,7 +23,7 @@ func (c *Config) StateDir() string {
 		return systemState
 	}
 	base := os.Getenv("XDG_STATE_HOME")
-	if !filepath.IsAbs(base) { // the XDG Base Directory Specification: others are not to be looked at
+	if !filepath.IsAbs(base) { // the XDG Base Directory Specification: ignore it then
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return systemState
@@ -31,7 +33,7 @@ func (c *Config) StateDir() string {
 	return filepath.Join(base, "pxesrv")
 }
 
-// KeyFile is the file of the keys that sign what images say of their hosts.
+// KeyFile is the file of the keys that sign images' claims of their hosts.
 func (c *Config) KeyFile() string {
 	if c.ISOKeys != "" {
 		return c.ISOKeys
@@ -47,8 +49,9 @@ func (c *Config) ISOURLs() []string {
 	return c.ISOServers
 }
 
-// checkState refuses state that lies in the tree: whoever may fetch files would read keys, and a swapped release or a fresh clone
-// would lose them. Where nothing is set, and nothing is there yet, no directory is wrong.
+// checkState refuses state inside the tree: clients that fetch files could read
+// keys, and a new release or a fresh clone of the tree would lose them. A
+// default place where nothing is yet is not checked.
 func (c *Config) checkState() error {
 	root := real(c.Root)
 	refuse := func(key, path string) error {
@@ -73,7 +76,8 @@ func (c *Config) checkState() error {
 	return nil
 }
 
-// SameDir reports whether two paths lead to one directory, as far as that is known: a disk may hang.
+// SameDir reports whether two paths lead to one directory. It is false when the
+// disk hangs.
 func SameDir(a, b string) bool {
 	if a == "" || b == "" {
 		return false
@@ -100,7 +104,7 @@ func within(dir, name string) bool {
 	return strings.HasPrefix(name+string(filepath.Separator), strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
 }
 
-// real is a path without links, as far as it exists.
+// real resolves the links of a path, as far as it exists.
 func real(path string) string {
 	for rest := ""; ; {
 		if p, err := filepath.EvalSymlinks(path); err == nil {

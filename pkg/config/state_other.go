@@ -2,5 +2,6 @@
 
 package config
 
-// mayWrite reports whether this user may make files in a directory: nothing of the kind is known here.
+// mayWrite reports whether this user may make files in a directory: nothing of
+// the kind is known here.
 func mayWrite(string) bool { return false }

@@ -292,7 +292,8 @@ func checkURL(s string) error {
 	return nil
 }
 
-// checkServer checks the address of a boot server, which may have a path before /redirect.
+// checkServer checks the address of a boot server, which may have a path before
+// /redirect.
 func checkServer(s string) error {
 	if ends, write := ipxe.EndsInScript(s); ends != "" {
 		return fmt.Errorf("%q ends in %s, but a host adds what it asks for: write %s", s, ends, write)

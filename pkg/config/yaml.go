@@ -11,10 +11,11 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// YAML reads the text of a configuration file into c. The file is a mapping whose keys are those of Settings, with a level
-// for each dot; a setting that may be given several times takes a list. An error names file, line and key, and all that is
-// wrong is told at once; c is then half read and must not be used. There are
-// warnings about old names.
+// YAML reads the text of a configuration file into c. The file is a mapping
+// whose keys are those of Settings, with a level for each dot; a setting that
+// may be given several times takes a list. The error has all that is wrong,
+// each with file, line and key; c is then half read and must not be used. There
+// are warnings about old names.
 func (c *Config) YAML(file string, text []byte) (warnings []string, err error) {
 	return readYAML(file, text, c.Settings())
 }
@@ -183,7 +184,7 @@ func (r *reader) first(n *yaml.Node, key string) bool {
 	return true
 }
 
-// suggest names the setting that somebody who wrote key may have meant.
+// suggest names the setting that may be meant by key.
 func (r *reader) suggest(key string) string {
 	last := "." + key[strings.LastIndex(key, ".")+1:]
 	for _, s := range r.settings {

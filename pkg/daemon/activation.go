@@ -22,8 +22,8 @@ type activated struct {
 	datagrams         map[string]*net.UDPConn
 }
 
-// activatedSockets takes the sockets over, and takes what tells of them out of the environment, so that no program that is started
-// from here believes that they are its own.
+// activatedSockets takes the sockets over, and removes what the environment
+// says of them, so that no child process takes them for its own.
 func activatedSockets(log *slog.Logger) (p activated, err error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		log.Warn("the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec",
@@ -52,7 +52,7 @@ func activatedSockets(log *slog.Logger) (p activated, err error) {
 	return p, nil
 }
 
-// take takes one socket over, as its name says.
+// take takes one socket over; its name says what for.
 func (p *activated) take(f *os.File) error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("the socket %q (descriptor %d) that systemd passed cannot be used: %s", f.Name(), f.Fd(), fmt.Sprintf(format, args...))
@@ -114,7 +114,8 @@ func (p *activated) close() {
 	}
 }
 
-// replace has a configuration listen where systemd does, for each kind of which there is a socket.
+// replace makes a configuration listen at the sockets of systemd, for each kind
+// of which there is one.
 func (p *activated) replace(c *config.Config) error {
 	if len(p.http) > 0 {
 		c.Listen = p.http
@@ -131,7 +132,8 @@ func (p *activated) replace(c *config.Config) error {
 	return nil
 }
 
-// listenOn opens an address of HTTP, or takes what systemd has opened there.
+// listenOn opens an address for HTTP, or takes the socket that systemd opened
+// there.
 func (p *activated) listenOn(addr string) (net.Listener, error) {
 	l := p.streams[addr]
 	if l == nil {
@@ -144,7 +146,8 @@ func (p *activated) listenOn(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// listenTFTP opens an address of TFTP, or takes what systemd has opened there.
+// listenTFTP opens an address for TFTP, or takes the socket that systemd opened
+// there.
 func (p *activated) listenTFTP(addr string, current func() *tftpd.Server) (*tftpd.Listener, error) {
 	if c := p.datagrams[addr]; c != nil {
 		return tftpd.On(c, current), nil

@@ -1,6 +1,6 @@
 // Package daemon runs the servers of a site: it opens everything, then serves,
-// and ends when it is told to or something fails. A reload replaces the site and
-// its settings whole, or leaves the old ones when the new ones are wrong.
+// and ends when it is told to or something fails. A reload replaces the site
+// and its settings whole, or leaves the old ones when the new ones are wrong.
 package daemon
 
 import (
@@ -29,7 +29,8 @@ type Daemon struct {
 	LogOut *LogWriter // where Log ends: opened again at each reload; nil when it needs no care
 	Access *LogWriter // of the access log, likewise; nil when there is none
 
-	// Hangup asks for a reload with each value; nil: never. Reload then reads the configuration anew.
+	// Hangup asks for a reload with each value; nil: never. Reload then reads
+	// the configuration anew.
 	Hangup <-chan os.Signal
 	Reload func() (config.Config, error)
 
@@ -50,12 +51,13 @@ type Daemon struct {
 	refused rateLimit // lines of connections that never spoke HTTP
 }
 
-// Build is what is known of the program: the log says it at the start, and a metric.
+// Build is what is known of the program: the log says it at the start, and a
+// metric.
 type Build struct{ Version, Commit string }
 
 // settleWithin is how long a stopping daemon waits, beyond the time that
-// deliveries have to be confirmed, for claims that a slow disk holds up, and then
-// for its own work on the disk.
+// deliveries have to be confirmed, for claims that a slow disk holds up, and
+// then for its own work on the disk.
 const settleWithin = 5 * time.Second
 
 // firstSweepWithin is how long the start waits for the first look at the disk.
@@ -71,8 +73,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	background := newTasks(ctx, failed)
 	defer background.end(settleWithin)
 
-	// What will not work is said before the first machine asks; a disk that hangs
-	// keeps nobody from being told so.
+	// What will not work is said before the first machine asks; a disk that
+	// hangs keeps nobody from being told so.
 	sweeper := sweeper{d: d, swept: make(chan struct{})}
 	background.start(sweeper.run)
 	select {
@@ -147,8 +149,8 @@ func (d *Daemon) listen() ([]task, error) {
 }
 
 // checkLate checks the first configuration to its end, once the disk answers.
-// What is wrong with it ends the daemon as it would have ended the start, unless
-// another one is in force by then.
+// What is wrong with it ends the daemon as it would have ended the start,
+// unless another one is in force by then.
 func (d *Daemon) checkLate(first *serving) task {
 	return func(ctx context.Context) error {
 		for hangs := d.Hangs; hangs != nil; {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// healthz says that the process lives. It touches no disk: a daemon whose file server hangs must not be killed for it.
+// healthz says that the process lives. It does not touch a disk: a daemon must
+// not be killed because its file server hangs.
 func healthz(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok\n") }
 
 func plain(w http.ResponseWriter, status int, text string) {
@@ -22,7 +23,8 @@ func plain(w http.ResponseWriter, status int, text string) {
 	io.WriteString(w, text)
 }
 
-// readiness says whether machines would get their answers, and if not, why. The zero value is not ready yet.
+// readiness says whether machines would get their answers, and if not, why. The
+// zero value is not ready yet.
 type readiness struct {
 	mu       sync.Mutex
 	reasons  []string  // why not; empty: ready
@@ -33,8 +35,8 @@ type readiness struct {
 	first    chan struct{} // closed after the first probe
 }
 
-// How often the tree is probed for readiness, and how old a probe may get before
-// the disk counts as hanging.
+// How often the tree is probed for readiness, and how old a probe may get
+// before the disk counts as hanging.
 const (
 	probeEach = 5 * time.Second
 	probeAge  = 15 * time.Second
@@ -53,10 +55,11 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	plain(w, http.StatusOK, "ready\n"+text)
 }
 
-// stopping is the reason of a daemon that ends.
+// stopping is the reason while the daemon stops.
 const stopping = "the daemon is stopping"
 
-// report is why machines would not get their answers now, and what is wrong although they would.
+// report says why machines would not get their answers now, and what is wrong
+// although they would.
 func (r *readiness) report() (reasons, warnings []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,14 +80,15 @@ func (r *readiness) report() (reasons, warnings []string) {
 	return r.reasons, warnings
 }
 
-// warn says whether orders do not work, although machines are answered. The log has the words; here they would name paths.
+// warn sets whether orders do not work although machines are answered. Only the
+// log says why: the reason names paths.
 func (r *readiness) warn(orders bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.noOrders = orders
 }
 
-// warnISO says whether something is wrong with the boot images of hosts.
+// warnISO sets whether something is wrong with the boot images of hosts.
 func (r *readiness) warnISO(wrong bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,7 +124,7 @@ func (d *Daemon) watchReadiness(ctx context.Context) error {
 	}
 }
 
-// found takes what a probe has found.
+// found sets what a probe has found.
 func (r *readiness) found(reasons []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +134,8 @@ func (r *readiness) found(reasons []string) {
 	r.reasons, r.probed = reasons, time.Now()
 }
 
-// probe reads what every answer needs. The reasons name no path: whoever can reach the port can read them.
+// probe reads what every answer needs. The reasons name no path, since every
+// client can read them.
 func probe(s *serving) (reasons []string) {
 	root := s.config.Root
 	if _, err := os.ReadDir(root); err != nil {

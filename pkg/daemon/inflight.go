@@ -9,32 +9,33 @@ import (
 	"time"
 )
 
-// inflight are the connections, and which of them have a request that has not reached the handler yet: those that were just accepted,
-// and those of which a request was just read. http.Server.Shutdown closes them without an answer, also when their request was read
-// already. The zero value is none.
+// inflight tracks the connections whose request has not reached the handler
+// yet: they were just accepted, or their request was just read.
+// http.Server.Shutdown closes them without an answer. The zero value tracks
+// none.
 type inflight struct{ conns sync.Map } // of net.Conn to *atomic.Bool
 
 type inflightKey struct{}
 
-// on has a server keep book of its connections.
+// on tracks the connections of a server.
 func (a *inflight) on(server *http.Server) {
 	before, handler := server.ConnContext, server.Handler
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if before != nil {
 			ctx = before(ctx, c)
 		}
-		asks := new(atomic.Bool)
-		asks.Store(true)
-		a.conns.Store(c, asks)
-		return context.WithValue(ctx, inflightKey{}, asks)
+		waiting := new(atomic.Bool)
+		waiting.Store(true)
+		a.conns.Store(c, waiting)
+		return context.WithValue(ctx, inflightKey{}, waiting)
 	}
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateClosed, http.StateHijacked:
 			a.conns.Delete(c)
 		case http.StateActive, http.StateIdle:
-			if asks, ok := a.conns.Load(c); ok {
-				asks.(*atomic.Bool).Store(state == http.StateActive)
+			if waiting, ok := a.conns.Load(c); ok {
+				waiting.(*atomic.Bool).Store(state == http.StateActive)
 			}
 		}
 	}
@@ -44,14 +45,15 @@ func (a *inflight) on(server *http.Server) {
 	})
 }
 
-// wait returns when every request has reached the handler, or when ctx ends. There must be no more connections.
+// wait returns when every request has reached the handler, or when ctx ends. No
+// more connections may be accepted.
 func (a *inflight) wait(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		some := false
-		a.conns.Range(func(_, asks any) bool {
-			some = asks.(*atomic.Bool).Load()
+		a.conns.Range(func(_, waiting any) bool {
+			some = waiting.(*atomic.Bool).Load()
 			return !some
 		})
 		if !some {

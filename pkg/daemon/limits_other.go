@@ -2,5 +2,6 @@
 
 package daemon
 
-// descriptors is how many files the process may open, or 0 when nobody can tell.
+// descriptors is how many files the process may open, or 0 when nobody can
+// tell.
 func descriptors() int { return 0 }

@@ -4,7 +4,7 @@ package daemon
 
 import "golang.org/x/sys/unix"
 
-// descriptors is how many files the process may open, or 0 when nobody can tell.
+// descriptors is how many files the process may open; 0: unknown.
 func descriptors() int {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil || l.Cur > 1<<30 {

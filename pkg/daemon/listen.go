@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// listening is a listener, and what is spoken there when it is not plain HTTP.
+// listening is a listener, and what it speaks when that is not plain HTTP.
 type listening struct {
 	net.Listener
 	speaks string
@@ -39,7 +39,8 @@ func (d *Daemon) openHTTP() (all []listening, err error) {
 	}
 	for _, addr := range c.Protocol {
 		if !slices.Contains(slices.Concat(c.Addresses(), c.TLSListen, c.TLSClientListen), addr) {
-			return nil, fmt.Errorf("proxies.protocol names %s, which is not listened on", addr) // but another socket that was passed
+			// but another socket that was passed
+			return nil, fmt.Errorf("proxies.protocol names %s, which is not listened on", addr)
 		}
 	}
 	for _, addr := range c.Addresses() {
@@ -63,8 +64,9 @@ func (d *Daemon) openHTTP() (all []listening, err error) {
 	return all, nil
 }
 
-// entrance has the connections of a listener count in the gate, and go through what comes before HTTP: with proxied the PROXY
-// protocol, and with a config TLS.
+// entrance has the connections of a listener count in the gate, and go through
+// what comes before HTTP: with proxied the PROXY protocol, and with a config
+// TLS.
 func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.Listener {
 	l = d.gate.Listener(l)
 	if !proxied && config == nil {
@@ -83,8 +85,10 @@ func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.
 	return e.Listener(l)
 }
 
-// base returns where a client that reaches this machine at an address reaches the HTTP server: url, or the first listener that
-// takes connections at that address, or the first one with an address of its own that clients may reach.
+// base returns the URL of the HTTP server for a client that reached this
+// machine at an address: url, or the first listener that accepts connections at
+// that address, or the first one with an address of its own that clients may
+// reach.
 func (d *Daemon) base(url string) func(netip.Addr) string {
 	return func(local netip.Addr) string {
 		if url != "" {
@@ -115,7 +119,8 @@ func listenOn(addr string) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	// A socket that a killed daemon left behind is in the way; one that answers belongs to a daemon that runs.
+	// A killed daemon leaves its socket behind; one that answers belongs to a
+	// running daemon.
 	if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSocket != 0 {
 		if c, err := net.Dial("unix", name); err == nil {
 			c.Close()

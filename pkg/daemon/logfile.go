@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// LogWriter writes log lines behind a queue, so that a full disk, a stopped terminal or a slow pipe never makes a machine wait
-// for its boot script. What does not fit into the queue is dropped and counted.
+// LogWriter queues log lines and writes them in the background, so that a full
+// disk, a stopped terminal or a slow pipe never makes a machine wait for its
+// boot script. Lines that do not fit into the queue are dropped and counted.
 //
-// Each Write must be one line, as the handlers of log/slog do it. Create it with OpenLog.
+// Each Write must be one line, as the handlers of log/slog do it. Create it
+// with OpenLog.
 type LogWriter struct {
 	name string // of the file; "" when fallback is written to
 	out  io.Writer
@@ -26,14 +28,16 @@ type LogWriter struct {
 	done    chan struct{}
 	dropped atomic.Int64
 
-	// Failed is told when the file cannot be opened again; the old one goes on. It may be set before the first Reopen.
+	// Failed is called when the file cannot be opened again; the old one stays
+	// in use. Set it before the first Reopen.
 	Failed func(error)
 }
 
-// How many bytes may wait to be written, beside those that are being written.
+// How many bytes may be queued, beside those that are being written.
 const logBytes = 8 << 20
 
-// logPause is how long more lines are waited for after a write, so that thousands of machines do not cost as many writes.
+// logPause is how long the writer collects lines after a write, so that
+// thousands of machines do not cost as many writes.
 const logPause = time.Millisecond
 
 // logSpare is the largest buffer that is kept, in bytes.
@@ -81,7 +85,7 @@ func (w *LogWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// wake tells the writer that there is something to do. It does not wait.
+// wake wakes the writer. It does not block.
 func (w *LogWriter) wake() {
 	select {
 	case w.more <- struct{}{}:
@@ -89,10 +93,12 @@ func (w *LogWriter) wake() {
 	}
 }
 
-// Dropped is how many lines were lost, because they did not fit into the queue or could not be written.
+// Dropped is how many lines were lost: they did not fit into the queue or could
+// not be written.
 func (w *LogWriter) Dropped() int64 { return w.dropped.Load() }
 
-// Reopen opens the file by its name again, after somebody moved it away. It does not wait.
+// Reopen opens the file by its name again, after it was moved away. It does not
+// block.
 func (w *LogWriter) Reopen() {
 	select {
 	case w.reopen <- struct{}{}:
@@ -112,7 +118,8 @@ func (w *LogWriter) Close() {
 	}
 }
 
-// write is the only one that touches the file. What came while it wrote is written at once.
+// write is the only one that touches the file. It writes all lines that came
+// during a write at once.
 func (w *LogWriter) write() {
 	defer close(w.done)
 	var spare []byte
@@ -128,7 +135,7 @@ func (w *LogWriter) write() {
 				w.dropped.Add(int64(bytes.Count(lines[n:], []byte("\n"))))
 			}
 			if spare = lines; cap(spare) > logSpare {
-				spare = nil // of a bad hour
+				spare = nil // it grew in a burst
 			}
 			if !closed {
 				time.Sleep(logPause)

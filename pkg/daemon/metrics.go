@@ -16,8 +16,8 @@ import (
 	"pxesrv/pkg/tftpd"
 )
 
-// metrics counts what the daemon does. No label has a value that a client, or a file name, can make: what machines send
-// never grows memory.
+// metrics counts what the daemon does. No label takes a value from a client or
+// a file name, so that clients cannot grow the memory.
 type metrics struct {
 	registry     *prometheus.Registry
 	answers      *prometheus.CounterVec
@@ -76,7 +76,8 @@ func newMetrics(build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs .
 		failed:     vector("connections_failed_total", "Connections closed before their first request, by what was wrong with TLS or the PROXY protocol.", "reason"),
 		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
-	// Every series is there from the start: what begins at 1 has not increased, and an alert on an increase misses it.
+	// Every series exists from the start: an alert on an increase misses an
+	// event that makes its series.
 	m.scripts = map[boot.Step]prometheus.Counter{}
 	for _, s := range steps {
 		m.scripts[s] = m.answers.WithLabelValues(string(s), "script")
@@ -144,7 +145,7 @@ func (m *metrics) Redirect(a *boot.Answer, c *boot.Machine, result string, took 
 	if n := m.scripts[a.Entry.Step]; n != nil && result == "script" {
 		n.Inc()
 	} else {
-		// No step has answered, or nobody was there any more to get it.
+		// No step has answered, or the client had left.
 		m.answers.WithLabelValues("", result).Inc()
 	}
 	m.decision.Observe(took.Seconds())

@@ -14,17 +14,19 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// sdNotify is the service sdNotify that wants to know how the daemon is (sd_notify(3)). Without one nothing is told.
+// sdNotify tells systemd, or another service manager, how the daemon is:
+// sd_notify(3). Without one it tells nothing.
 type sdNotify struct {
-	socket   string        // "": nobody asks
-	watchdog time.Duration // a daemon that is silent for so long is ended; 0: never
+	socket   string        // "": there is no manager
+	watchdog time.Duration // the manager ends a daemon that is silent for so long; 0: never
 	status   func() string // how the daemon is, in a line
 	log      *slog.Logger
 	failed   atomic.Bool
 	refused  atomic.Pointer[string] // why the last reload was refused; nil: it was not
 }
 
-// newSDNotify takes what the environment says of the manager out of it, so that no program that is started from here speaks to it.
+// newSDNotify reads what the environment says of the manager, and removes it,
+// so that no child process speaks to the manager.
 func newSDNotify(log *slog.Logger, status func() string) *sdNotify {
 	m := &sdNotify{socket: os.Getenv("NOTIFY_SOCKET"), log: log, status: status}
 	os.Unsetenv("NOTIFY_SOCKET")
@@ -35,11 +37,12 @@ func newSDNotify(log *slog.Logger, status func() string) *sdNotify {
 	return m
 }
 
-// tellWithin is how long a manager may take to make room for a message: one that reads nothing any more must not hold up a stop.
+// tellWithin is how long a manager may take to make room for a message. One
+// that no longer reads must not hold up a stop.
 const tellWithin = time.Second
 
-// tell sends one message of lines as sd_notify(3) has them. What cannot be told is logged once. systemd.SdNotify would look into
-// the environment each time, and wait without end.
+// tell sends one message of lines as in sd_notify(3). A failure is logged once.
+// systemd.SdNotify reads the environment each time, and waits without a limit.
 func (m *sdNotify) tell(lines ...string) {
 	if m.socket == "" {
 		return
@@ -55,7 +58,8 @@ func (m *sdNotify) tell(lines ...string) {
 	}
 }
 
-// reloading says that a reload begins. What it returns says that it has ended, and with which error.
+// reloading tells that a reload begins. The returned function tells that it has
+// ended, and with which error.
 func (m *sdNotify) reloading() func(error) {
 	m.tell(systemd.SdNotifyReloading, strings.TrimSpace(systemd.SdNotifyMonotonicUsec()))
 	return func(err error) {
@@ -68,19 +72,22 @@ func (m *sdNotify) reloading() func(error) {
 	}
 }
 
-// stopping says that the daemon ends, which may take as long.
+// stopping tells that the daemon stops, and how long that may take.
 func (m *sdNotify) stopping(within time.Duration) {
 	m.tell(systemd.SdNotifyStopping, statusLine(m.status()),
 		fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
 }
 
-// How often the manager is told how the daemon is, if its watchdog does not want more.
+// statusEach is how often the manager is told how the daemon is, if its
+// watchdog does not ask for more.
 const statusEach = 10 * time.Second
 
-// keep says that the daemon is ready, then how it is, and that it lives, until ctx ends.
+// keep tells that the daemon is ready, then how it is and that it lives, until
+// ctx ends.
 //
-// A daemon lives when its locks are free that each connection and each transfer goes through: alive takes them. It never touches a
-// disk: a file server that hangs is no better for a daemon that was killed, and /readyz tells of it.
+// A daemon lives if alive returns, which takes the locks that each connection
+// and each transfer needs. It does not touch a disk: killing the daemon does
+// not help a file server that hangs, and /readyz reports that.
 func (m *sdNotify) keep(ctx context.Context, alive func()) {
 	if m.socket == "" {
 		return
@@ -113,11 +120,12 @@ func statusLine(text string) string {
 	return "STATUS=" + strings.Join(strings.Fields(text), " ")
 }
 
-// How long the manager is not told that the daemon is ready while the first look at the tree hangs. Machines are served meanwhile.
+// readyWithin is how long the manager is not told that the daemon is ready
+// while the first look at the tree hangs. Machines are served meanwhile.
 const readyWithin = 10 * time.Second
 
-// notify tells the manager of the daemon until ctx ends. It begins when all of ready
-// are closed, or the tree hangs.
+// notify tells the manager how the daemon is until ctx ends. It begins when all
+// of ready are closed, or after readyWithin.
 func (d *Daemon) notify(ctx context.Context, ready ...<-chan struct{}) {
 	soon, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -133,7 +141,7 @@ func (d *Daemon) notify(ctx context.Context, ready ...<-chan struct{}) {
 	d.systemd.keep(ctx, func() { d.gate.Open(); d.tftp.Open() })
 }
 
-// status is how the daemon is, in a line for systemctl status.
+// status says how the daemon is, in a line for systemctl status.
 func (d *Daemon) status() string {
 	reasons, warnings := d.ready.report()
 	if slices.Contains(reasons, stopping) {

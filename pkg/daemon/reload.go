@@ -2,7 +2,7 @@ package daemon
 
 import "context"
 
-// reloads reads the configuration anew at each hangup.
+// reloads reads the configuration again at each hangup.
 func (d *Daemon) reloads(ctx context.Context) error {
 	for {
 		select {
@@ -41,7 +41,7 @@ func (d *Daemon) reloads(ctx context.Context) error {
 	}
 }
 
-// waits says that the change of a setting is not in force.
+// waits says that the change of a setting is not in force yet.
 func (d *Daemon) waits(key string) {
 	d.Log.Warn("a change waits until the daemon is started again", "setting", key)
 }

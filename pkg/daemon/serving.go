@@ -63,10 +63,12 @@ func (d *Daemon) use(c config.Config) error {
 	return nil
 }
 
-// connections is how many connections the process can hold, at most as many as c wants.
+// connections is how many connections the process can hold, at most as many as
+// c allows.
 func (d *Daemon) connections(c config.Config) int {
 	want := c.Limits.Connections
-	// The rest is for files that are sent, transfers by TFTP (an eighth each), the tree, the journal and the log.
+	// The rest is for files that are sent, TFTP transfers (an eighth each), the
+	// tree, the journal and the log.
 	if can := descriptors() / 8 * 5; can > 0 && want > can {
 		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
 			"limits.connections", want, "connections", can)
@@ -75,7 +77,8 @@ func (d *Daemon) connections(c config.Config) int {
 	return want
 }
 
-// transfers is how many transfers by TFTP the process can hold, at most as many as c wants.
+// transfers is how many TFTP transfers the process can hold, at most as many as
+// c allows.
 func (d *Daemon) transfers(c config.Config) int {
 	want := c.Limits.TFTPTransfers
 	// Each has a socket and a file.

@@ -99,8 +99,9 @@ func (s *sweeper) sweep(now *site.Site) {
 	}
 }
 
-// giveMemoryBack returns what thousands of machines at once needed, when they have gone. The runtime by itself collects what they
-// left behind only when as much is needed again, and then keeps most of it.
+// giveMemoryBack returns the memory that thousands of machines needed at once,
+// when they have gone. The runtime by itself collects it only when as much is
+// needed again, and then keeps most of it.
 func giveMemoryBack() {
 	var m runtime.MemStats
 	if runtime.ReadMemStats(&m); m.Sys-m.HeapReleased > 16<<20 {

@@ -35,8 +35,8 @@ func (d *Daemon) listenTFTP() (*transfers, error) {
 	return t, nil
 }
 
-// run serves until ctx ends, or a listener fails, and finishes what is under way
-// for as long as the limits say.
+// run serves until ctx ends, or a listener fails, and finishes what is under
+// way for as long as the limits say.
 func (t *transfers) run(ctx context.Context) (err error) {
 	failed := make(chan error, len(t.listeners))
 	for _, l := range t.listeners {

@@ -13,12 +13,14 @@ import (
 )
 
 // reloadTLSEach is how often the files of TLS are looked at. It is no event of
-// the file system that tells of a new certificate: tools replace files, links to
-// them, or links to the directories of those.
+// the file system that tells of a new certificate: tools replace files, links
+// to them, or links to the directories of those.
 const reloadTLSEach = 5 * time.Second
 
-// openTLS reads the certificate at the start. What cannot be used ends the start; one that is expired is used, with an error in the
-// log: clients refuse it by themselves, and those who boot without TLS, or with a wrong clock, need the rest of the daemon.
+// openTLS reads the certificate at the start. One that cannot be used ends the
+// start. One that has expired is used, with an error in the log: clients refuse
+// it by themselves, and machines that boot without TLS, or whose clock is
+// wrong, need the daemon.
 func (d *Daemon) openTLS() error {
 	if d.Config.TLSCert == "" {
 		return nil
@@ -30,7 +32,8 @@ func (d *Daemon) openTLS() error {
 	return nil
 }
 
-// watchTLS puts a certificate in force when its files have changed, and warns of one that ends.
+// watchTLS puts a certificate in force when its files have changed, and warns
+// before it expires.
 func (d *Daemon) watchTLS(ctx context.Context) error {
 	if d.certs.Set() == nil {
 		return nil
@@ -63,8 +66,8 @@ func (d *Daemon) watchTLS(ctx context.Context) error {
 	}
 }
 
-// reloadTLS reads the files of a new configuration at once. It is no reason to refuse the rest of the configuration that they
-// cannot be used.
+// reloadTLS reads the files of a new configuration at once. If they cannot be
+// used, the rest of the configuration is still in force.
 func (d *Daemon) reloadTLS(c *config.Config) {
 	if had, has := d.certs.Set() != nil, c.TLSCert != ""; had != has {
 		d.waits("tls.cert") // as the listeners do
@@ -88,11 +91,12 @@ func (d *Daemon) newCertificate() {
 	d.Log.Info("the certificate is in force", "subject", leaf.Subject.String(), "serial", leaf.SerialNumber.Text(16), "ends", d.certs.Set().Ends.UTC())
 }
 
-// failed says that a connection was closed before it spoke HTTP. Whoever can reach the port can cause that as often as he likes.
+// failed logs a connection that was closed before it spoke HTTP. Any client can
+// cause that as often as it likes.
 func (d *Daemon) failed(listener string, f conn.Failure) {
 	d.metrics.failed.WithLabelValues(string(f.Reason)).Inc()
 	if f.Reason == conn.Silent {
-		return // a balancer that looks whether the port is open
+		return // a load balancer checks whether the port is open
 	}
 	left, ok := d.refused.say(time.Now())
 	if !ok {
@@ -111,17 +115,18 @@ func (d *Daemon) failed(listener string, f conn.Failure) {
 	d.Log.Warn("connection closed before its first request", line...)
 }
 
-// linesPerMinute is how many lines the log gets of what strangers can cause.
+// linesPerMinute is how many lines the log gets of what any client can cause.
 const linesPerMinute = 30
 
-// rateLimit lets so many lines through in each minute, and counts the others.
+// rateLimit lets that many lines through each minute, and counts the others.
 type rateLimit struct {
 	mu          sync.Mutex
 	since       time.Time
 	lines, more int
 }
 
-// say reports whether a line may be written now, and how many were left out before it.
+// say reports whether a line may be written now, and how many were left out
+// before it.
 func (s *rateLimit) say(now time.Time) (left int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,12 +14,15 @@ import (
 	"pxesrv/pkg/ipxe"
 )
 
-// ReadCSV reads a list as spreadsheets write it. The first line names the columns; what stands between the cells, a comma,
-// semicolon or tab, is seen there. Lines end with LF, CRLF or CR. Empty lines and lines that begin with # are left out, and so
-// is "sep=;" before the first. A cell in quotes may hold what is between cells, but no line end.
+// ReadCSV reads a list as spreadsheets write it. The first line names the
+// columns and shows the separator: a comma, semicolon or tab. Lines end with
+// LF, CRLF or CR. Empty lines, lines that begin with #, and "sep=;" before the
+// first line are ignored. A cell in quotes may hold separators, but not the end
+// of a line.
 //
-// It returns the rows that are right and what is wrong with each of the others. The error is about the file as a whole: it
-// cannot be read, is no UTF-8, or its first line is wrong.
+// It returns the rows that are right, and what is wrong with each of the
+// others. The error is about the file as a whole: it cannot be read, is not
+// UTF-8, or its first line is wrong.
 func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 	in := newLines(r)
 	if start, _ := in.r.Peek(3); bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
@@ -60,7 +63,7 @@ func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 		}
 		cells, cut := cut(line, comma)
 		if err == nil && cut == nil && strings.Join(cells, "") == "" {
-			continue // an empty line of a spreadsheet is nothing but separators
+			continue // spreadsheets write an empty line as separators
 		}
 		if rows++; rows > MaxRows {
 			return nil, nil, fmt.Errorf("line %d: more than %d rows", in.number, MaxRows)
@@ -85,7 +88,7 @@ func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 	}
 }
 
-// separator returns what stands between the names of the first line most often, or 0.
+// separator returns the most frequent separator of the first line, or 0.
 func separator(line string) (best rune) {
 	most := 0
 	for _, r := range ",;\t" {
@@ -103,7 +106,7 @@ func header(line string, comma rune, o Options) ([]string, error) {
 		return nil, err
 	}
 	for len(names) > 1 && names[len(names)-1] == "" {
-		names = names[:len(names)-1] // spreadsheets write columns that were used once
+		names = names[:len(names)-1] // spreadsheets keep columns that were emptied
 	}
 	for i, n := range names {
 		names[i] = strings.ToLower(n)
@@ -127,8 +130,8 @@ func header(line string, comma rune, o Options) ([]string, error) {
 	return names, nil
 }
 
-// cut cuts a line into cells, without the blanks around them. Each line is cut alone, so that a quote which is not closed
-// takes no other line with it.
+// cut cuts a line into cells, without the blanks around them. It cuts each line
+// alone, so that an unclosed quote costs only its own line.
 func cut(line string, comma rune) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(line))
 	r.Comma, r.TrimLeadingSpace = comma, comma != '\t'
@@ -149,7 +152,8 @@ func cut(line string, comma rune) ([]string, error) {
 	return cells, nil
 }
 
-// WriteCSV writes hosts as ReadCSV reads them. What a CSV has no column for, tries, time-outs and Query, is left out.
+// WriteCSV writes hosts as ReadCSV reads them. It leaves out what has no
+// column: tries, time-outs and Query.
 func WriteCSV(w io.Writer, hosts []ipxe.Host) error {
 	names := slices.DeleteFunc(slices.Clone(columns), func(c string) bool { return c == "netmask" })
 	out := csv.NewWriter(w)
@@ -188,8 +192,8 @@ type lines struct {
 
 func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, 64<<10)} }
 
-// next returns the next line without its end. The error is io.EOF behind the last, and errLong for one that is too long, which
-// was skipped.
+// next returns the next line without its end. The error is io.EOF after the
+// last line, and errLong for a line that is too long and was skipped.
 func (l *lines) next() (string, error) {
 	l.buffer = l.buffer[:0]
 	long := false

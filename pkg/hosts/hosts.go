@@ -1,5 +1,6 @@
-// Package hosts reads and writes lists of hosts that set up their network by themselves: CSV as spreadsheets write it, and
-// JSON lines as databases do. A row that is wrong is named with everything that is wrong in it, and costs no other row.
+// Package hosts reads and writes lists of hosts with a static network: CSV as
+// spreadsheets write it, and JSON lines as databases do. For a wrong row it
+// names everything that is wrong in it, and goes on with the next.
 package hosts
 
 import (
@@ -16,7 +17,7 @@ import (
 	"pxesrv/pkg/ipxe"
 )
 
-// Bounds of a list. What is larger is no list of hosts.
+// Limits of a list. What is larger is not a list of hosts.
 const (
 	MaxRows = 200_000
 	MaxLine = 64 << 10 // bytes
@@ -28,7 +29,7 @@ type Row struct {
 	Host ipxe.Host
 }
 
-// RowError is something that is wrong in a row. A row can have several.
+// RowError is one thing that is wrong in a row. A row can have several.
 type RowError struct {
 	Line   int    // counted from 1
 	Column string // "" when it is about the row as a whole
@@ -49,7 +50,7 @@ func (e *RowError) Text() string {
 	return fmt.Sprintf("%s %q %s", e.Column, shorten(e.Value), e.Why)
 }
 
-// shorten cuts what would fill the screen.
+// shorten cuts a value that would fill the screen.
 func shorten(value string) string {
 	if len(value) <= 80 {
 		return value
@@ -57,17 +58,18 @@ func shorten(value string) string {
 	return strings.ToValidUTF8(value[:80], "") + "…"
 }
 
-// Options is what rows have that do not say it.
+// Options are the values of rows that do not say them.
 type Options struct {
 	Servers []string // boot servers
 	DNS     []netip.Addr
 	Search  []string // domains
 }
 
-// columns are the columns of a CSV and the keys of a JSON object, in the order in which WriteCSV has them.
+// columns are the columns of a CSV and the keys of a JSON object, in the order
+// in which WriteCSV has them.
 var columns = []string{"name", "mac", "interface", "address", "netmask", "gateway", "vlan", "dns", "search", "server"}
 
-// otherwise are other words for them, which people try first.
+// otherwise are other words for the columns, which people try first.
 var otherwise = map[string]string{
 	"host": "name", "hostname": "name", "fqdn": "name", "hwaddr": "mac", "macaddress": "mac", "mac-address": "mac", "mac address": "mac",
 	"nic": "interface", "card": "interface", "port": "interface", "ip": "address", "ip address": "address", "ipaddress": "address",
@@ -87,7 +89,7 @@ type list struct {
 	order   []claim
 }
 
-// claim is what only one host of a list can have.
+// claim is a value that only one host of a list can have.
 type claim struct{ column, value string }
 
 func newList(o Options) *list {
@@ -99,7 +101,7 @@ func (l *list) fail(line int, column, value, why string, args ...any) {
 	l.bad = append(l.bad, &RowError{line, column, value, fmt.Sprintf(why, args...)})
 }
 
-// own notes that the row on a line has what only one host can have.
+// own notes that the row on a line has a value that only one host can have.
 func (l *list) own(line int, column, value string) {
 	c := claim{column, value}
 	if l.owners[c] == nil {
@@ -110,12 +112,12 @@ func (l *list) own(line int, column, value string) {
 	}
 }
 
-// words cuts a list: blanks, commas and semicolons are between its words.
+// words cuts a text at blanks, commas and semicolons.
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t,;", r) })
 }
 
-// add makes a host of the cells of a row, by column; what is not there is "".
+// add makes a host of the cells of a row, by column; a missing cell is "".
 func (l *list) add(line int, cells map[string]string) {
 	h := ipxe.Host{Name: cells["name"], Servers: words(cells["server"]), Search: words(cells["search"])}
 	unread := map[string]bool{} // columns with a value that cannot be read
@@ -130,7 +132,7 @@ func (l *list) add(line int, cells map[string]string) {
 	case !boot.IsName(h.Name) || h.Name[0] == ':':
 		fail("name", h.Name, "is no name: up to 128 letters, digits and . _ : - that begin with a letter or digit")
 	default:
-		l.own(line, "name", strings.ToLower(h.Name)) // files of both could not lie side by side everywhere
+		l.own(line, "name", strings.ToLower(h.Name)) // some file systems ignore case
 	}
 	if text := cells["mac"]; text != "" {
 		if mac, ok := parseMAC(text); ok {
@@ -168,7 +170,8 @@ func (l *list) add(line int, cells map[string]string) {
 	if len(h.Search) == 0 {
 		h.Search = slices.Clone(l.options.Search)
 	}
-	// What could not be read is not judged once more, nor what is measured by it.
+	// A value that could not be read is not checked again, nor what depends on
+	// it.
 	if unread["address"] {
 		h.Addresses = nil
 	}
@@ -184,8 +187,9 @@ func (l *list) add(line int, cells map[string]string) {
 	l.rows = append(l.rows, Row{line, h})
 }
 
-// noClaim says why the server would make no name of host=NAME, or "". The host's own MAC or address may be its name: the server
-// knows it by that anyway.
+// noClaim says why the server would not take host=NAME for a name, or "". A
+// host's own MAC or address may be its name: the server knows it by that
+// anyway.
 func noClaim(h ipxe.Host) string {
 	client := boot.Identify(boot.Claims{Host: h.Name}, netip.Addr{}, boot.NamePolicy{})
 	if len(client.Names) == 1 && client.Names[0].Text == h.Name || h.MAC != nil && h.Name == strings.ReplaceAll(h.MAC.String(), ":", "-") ||
@@ -198,8 +202,9 @@ func noClaim(h ipxe.Host) string {
 	return "ends with a hyphen"
 }
 
-// done returns what was read: rows that are right, in their order, and what is wrong with the others, by line. What only one
-// host can have makes all wrong that have it, since nobody knows whose it is.
+// done returns the rows that are right, in their order, and what is wrong with
+// the others, by line. When several rows have a value that only one host can
+// have, all of them are wrong, since it is not known whose it is.
 func (l *list) done() ([]Row, []*RowError) {
 	for _, c := range l.order {
 		lines := l.owners[c]
@@ -219,8 +224,9 @@ func (l *list) done() ([]Row, []*RowError) {
 	return good, l.bad
 }
 
-// parseMAC reads the address of a card in any spelling that people have for one.
-// Where a digit may be lost it is none: the card could be another.
+// parseMAC reads the address of a card in any spelling that people use. It
+// refuses one that may have lost a digit: that could be the address of another
+// card.
 func parseMAC(text string) (net.HardwareAddr, bool) {
 	name, ok := boot.HasMAC(text)
 	if !ok {
@@ -242,7 +248,8 @@ func parseAddrs(column, text string, fail func(column, value, why string, args .
 	return all
 }
 
-// addresses reads addresses with the length of their prefix, which the column netmask may give for an IPv4 address.
+// addresses reads addresses with their prefix lengths. The column netmask may
+// give that of an IPv4 address.
 func (l *list) addresses(text, netmask string, fail func(column, value, why string, args ...any)) (all []netip.Prefix) {
 	bits, used := -1, false
 	if netmask != "" {
@@ -294,7 +301,8 @@ func (l *list) addresses(text, netmask string, fail func(column, value, why stri
 	return all
 }
 
-// maskBits returns the length of the prefix that a netmask (255.255.255.0, or 24) stands for.
+// maskBits returns the length of the prefix that a netmask (255.255.255.0, or
+// 24) stands for.
 func maskBits(text string) (int, error) {
 	if n, err := strconv.ParseUint(strings.TrimPrefix(text, "/"), 10, 8); err == nil && n <= 32 {
 		return int(n), nil
@@ -326,7 +334,8 @@ func unknown(column string) string {
 	return fmt.Sprintf("is unknown%s Known are %s", cmp.Or(meant, "."), strings.Join(columns, ", "))
 }
 
-// distance is how many letters have to be changed, put in or taken out to make b of a (Levenshtein).
+// distance is how many letters have to be changed, put in or taken out to make
+// b of a (Levenshtein).
 func distance(a, b string) int {
 	if len(a) > 40 {
 		return len(a)

@@ -9,11 +9,13 @@ import (
 	"strings"
 )
 
-// ReadJSON reads a list of objects, one a line, whose keys are the columns of ReadCSV. A value is a string, a number, null, or
-// an array of strings for what may be several. Empty lines are left out.
+// ReadJSON reads a list of objects, one a line, whose keys are the columns of
+// ReadCSV. A value is a string, a number, null, or an array of strings where
+// there may be several. Empty lines are ignored.
 //
-// It returns the rows that are right and what is wrong with each of the others. The error is about the whole: it cannot be
-// read, or has more than MaxRows lines.
+// It returns the rows that are right, and what is wrong with each of the
+// others. The error is about the whole: it cannot be read, or has more than
+// MaxRows lines.
 func ReadJSON(r io.Reader, o Options) ([]Row, []*RowError, error) {
 	in := newLines(r)
 	l := newList(o)

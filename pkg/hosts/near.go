@@ -2,8 +2,8 @@ package hosts
 
 import "strings"
 
-// Names finds the host that a misspelt name was meant for. It is made once for a
-// list, and then asked for any number of names.
+// Names finds the host that a misspelt name was meant for. It is made once for
+// a list, and then asked for any number of names.
 type Names struct {
 	exact map[string]bool
 	alike map[string]string // by what a hasty eye sees of a name
@@ -41,9 +41,9 @@ func NewNames(names []string) *Names {
 func (n *Names) Has(name string) bool { return n.exact[name] }
 
 // Near returns the host whose name differs from one that nobody has by no more
-// than a slip: capitals, o for 0, a sign between its parts, zeros before a number,
-// the domain, or one letter. Names that differ in the value of a number are those
-// of two hosts. "" is none.
+// than a slip: capitals, o for 0, a sign between its parts, zeros before a
+// number, the domain, or one letter. Names that differ in the value of a number
+// are those of two hosts. "" is none.
 func (n *Names) Near(name string) string {
 	if n.exact[name] {
 		return ""
@@ -101,9 +101,9 @@ func letters(name string) string {
 	}, strings.ToLower(name))
 }
 
-// shortened is a name without each of its letters in turn. Two names have one of
-// these in common, or one is among those of the other, when a letter was changed,
-// left out, put in, or changed places with its neighbour.
+// shortened is a name without each of its letters in turn. Two names have one
+// of these in common, or one is among those of the other, when a letter was
+// changed, left out, put in, or changed places with its neighbour.
 func shortened(name string) (all []string) {
 	for i := range len(name) {
 		all = append(all, name[:i]+name[i+1:])

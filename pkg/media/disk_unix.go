@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock takes the folder for this run, until it is closed. It is false where there are no locks.
+// lock locks the folder for this run, until it is closed. It returns false
+// where there are no locks.
 func lock(ctx context.Context, folder *os.File, waiting func()) (bool, error) {
 	for first := true; ; first = false {
 		err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -33,5 +34,5 @@ func lock(ctx context.Context, folder *os.File, waiting func()) (bool, error) {
 	}
 }
 
-// syncFolder brings the names in a folder to the disk.
+// syncFolder syncs the names in a folder.
 func syncFolder(folder *os.File) error { return folder.Sync() }

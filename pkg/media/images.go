@@ -13,17 +13,18 @@ import (
 	"pxesrv/pkg/reread"
 )
 
-// Signing says whether what a medium says of its host must be signed.
+// Signing says whether a medium's claim of its host must be signed.
 type Signing string
 
 const (
-	SignAuto Signing = "auto" // when there is a key file; once there was one, for as long as the program runs
+	SignAuto Signing = "auto" // if there is, or was since the start, a key file
 	SignOn   Signing = "on"
 	SignOff  Signing = "off"
 )
 
-// Keyring is the keys of a program that runs. The file is looked at anew before each use; when it cannot be read any more, or is
-// wrong, the keys that were read before stay in force. It may be used by many at once.
+// Keyring is the keys that are in force. The file is read again when it has
+// changed; when it is wrong or unreadable, the keys that were read before stay
+// in force. It is safe for concurrent use.
 type Keyring struct {
 	file    string
 	signing Signing
@@ -37,8 +38,8 @@ func OpenKeyring(file string, s Signing) *Keyring {
 	})}
 }
 
-// Keys returns the keys in force; nil without an error means that nothing is signed. An error means that there should be keys,
-// and none is known.
+// Keys returns the keys in force; nil without an error means that nothing is
+// signed. An error means that there should be keys and none is known.
 func (r *Keyring) Keys() (*Keys, error) {
 	if r.signing == SignOff {
 		return nil, nil
@@ -53,7 +54,7 @@ func (r *Keyring) Keys() (*Keys, error) {
 	}
 }
 
-// wrong names the file in an error, once.
+// wrong adds the name of the file to an error that has none.
 func (r *Keyring) wrong(err error) error {
 	if strings.HasPrefix(err.Error(), "the key file ") {
 		return err
@@ -61,7 +62,7 @@ func (r *Keyring) wrong(err error) error {
 	return keyError(r.file, err)
 }
 
-// Err looks at the file and says why it is not what is in force, or nil.
+// Err says why the file is not what is in force; nil: it is.
 func (r *Keyring) Err() error {
 	keys, err := r.Keys()
 	if err != nil || keys == nil {
@@ -79,7 +80,7 @@ func (r *Keyring) Err() error {
 type Images struct {
 	List    *List
 	Keyring *Keyring
-	Partial bool // images may leave out a firmware for which they cannot do what a host needs
+	Partial bool // images may leave out a firmware that cannot do what a host needs
 
 	loaders *reread.Value[*Loaders]
 }
@@ -107,8 +108,9 @@ func (s *Images) Watch(changed func()) {
 // ErrNoImage is returned for a host that is known and has no image.
 var ErrNoImage = errors.New("the image cannot be made")
 
-// Image returns the image that has a path below /iso/: NAME.iso or, when images are signed, CAPABILITY/NAME.iso. A path that
-// leads to none is fs.ErrNotExist, also when only the capability is wrong.
+// Image returns the image of a path below /iso/: NAME.iso or, when images are
+// signed, CAPABILITY/NAME.iso. Any other path is fs.ErrNotExist, also when only
+// the capability is wrong.
 func (s *Images) Image(name string) (*iso.Image, error) {
 	dir, file := path.Split(name)
 	host, isISO := strings.CutSuffix(file, ".iso")
@@ -155,7 +157,7 @@ func (s *Images) Loaders() (*Loaders, error) {
 	return now.Value, nil
 }
 
-// Path returns the path of the URL under which the image of a host is given out, and the host that the name leads to.
+// Path returns the host of a name, and the path of its image in a URL.
 func (s *Images) Path(name string) (string, ipxe.Host, error) {
 	h, err := s.List.Find(name)
 	if err != nil {
@@ -172,7 +174,8 @@ func (s *Images) Path(name string) (string, ipxe.Host, error) {
 	return "/iso/" + keys.Capability(h.Name) + "/" + file, h, nil
 }
 
-// Problems looks at everything and says what is wrong beside single rows: the list as a whole, the keys, the loaders.
+// Problems says what is wrong with the list as a whole, the keys and the
+// loaders. Single rows are not among them.
 func (s *Images) Problems() (all []string) {
 	if st := s.List.State(); st.Err != nil {
 		text := st.Err.Error()
@@ -192,7 +195,7 @@ func (s *Images) Problems() (all []string) {
 	return all
 }
 
-// Failures makes the image of each host and says for which it cannot be done, and why.
+// Failures makes the image of each host, and says which cannot be made and why.
 func (s *Images) Failures() (all []error) {
 	hosts, err := s.List.Hosts()
 	loaders, lerr := s.Loaders()

@@ -17,14 +17,16 @@ import (
 	"pxesrv/pkg/reread"
 )
 
-// Keys sign what the medium of a host says of it. The first key signs, each of them verifies, so that a new one can be put
-// before an old one while media with the old signature are in use.
+// Keys sign a medium's claim of its host. The first key signs and each of them
+// verifies, so that a new key can be put first while media with an old
+// signature are in use.
 //
-// A signature is HMAC-SHA256 (RFC 2104) of a label and the name of the host, cut to its first 128 bits as hex digits. Neither a
-// signature nor a capability tells anything of a key, nor one of them of the other.
+// A signature is HMAC-SHA256 (RFC 2104) of a label and the name of the host,
+// cut to its first 128 bits, in hex digits. Neither a signature nor a
+// capability reveals a key, and neither reveals the other.
 type Keys struct{ all [][]byte }
 
-// Labels keep apart what is signed for different ends.
+// Labels keep signatures for different purposes apart.
 const (
 	labelHost = "pxesrv host\x00"
 	labelURL  = "pxesrv iso url\x00"
@@ -37,8 +39,9 @@ const (
 	maxKeyLen = 1 << 16 // bytes of a key file
 )
 
-// OpenKeys reads a file with keys: one a line, of 64 hex digits; empty lines and lines that begin with # are left out. The file
-// is refused when others than its owner may read or write it. Errors name the file and no key.
+// OpenKeys reads a file of keys, 64 hex digits on a line each; empty lines and
+// lines that begin with # are ignored. The file is refused when others than its
+// owner may read or write it. Errors name the file and never a key.
 func OpenKeys(file string) (*Keys, error) {
 	text, info, err := reread.ReadFile(file, maxKeyLen)
 	if err != nil {
@@ -90,17 +93,17 @@ func (k *Keys) Len() int { return len(k.all) }
 // Sign returns the signature of a host's name.
 func (k *Keys) Sign(host string) string { return sign(k.all[0], labelHost, host) }
 
-// Query returns what the requests of a host carry beside its name: "hostsig=…".
+// Query returns what a host's requests carry beside its name: "hostsig=…".
 func (k *Keys) Query(host string) string { return "hostsig=" + k.Sign(host) }
 
-// Verify reports whether one of the keys signed that a host has this name. It takes the same time for every wrong signature of
-// the right length.
+// Verify reports whether one of the keys signed this name of a host. Every
+// wrong signature of the right length takes the same time.
 func (k *Keys) Verify(host, signature string) bool { return k.verify(labelHost, host, signature) }
 
-// Capability returns the folder of the URL under which the image of a host is given out.
+// Capability returns the folder of a host's image in its URL.
 func (k *Keys) Capability(host string) string { return sign(k.all[0], labelURL, host) }
 
-// Opens reports whether a capability is that of a host, made by one of the keys.
+// Opens reports whether one of the keys made this capability for a host.
 func (k *Keys) Opens(host, capability string) bool { return k.verify(labelURL, host, capability) }
 
 func (k *Keys) verify(label, host, signature string) bool {
@@ -121,8 +124,9 @@ func sign(key []byte, label, host string) string {
 	return hex.EncodeToString(h.Sum(nil)[:sumSize])
 }
 
-// NewKey puts a new key before those of a file, or makes the file with it. The file is replaced whole, and has the mode 0600.
-// Without rotate it is an error when there is a key already.
+// NewKey puts a new key before those of a file, or makes the file with it. The
+// file is replaced as a whole, with mode 0600. Without rotate, a file that
+// exists is an error.
 func NewKey(file string, rotate bool) error {
 	old, _, err := reread.ReadFile(file, maxKeyLen)
 	switch {
@@ -134,7 +138,7 @@ func NewKey(file string, rotate bool) error {
 		return fmt.Errorf("the key file %s is there already; --rotate puts a new key before those in it", file)
 	default:
 		if _, err := OpenKeys(file); err != nil {
-			return err // its keys would be lost for those who look at the result
+			return err // the new file would not be readable either
 		}
 	}
 	key := make([]byte, keySize)
@@ -148,7 +152,8 @@ func NewKey(file string, rotate bool) error {
 	return replace(file, line)
 }
 
-// replace writes a file that its owner alone may read, aside and then in one step.
+// replace writes a file that only its owner may read, aside and then by a
+// rename.
 func replace(file string, text []byte) (err error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err

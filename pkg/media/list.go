@@ -17,9 +17,10 @@ import (
 // maxList is how large a list of hosts may be, in bytes.
 const maxList = 256 << 20
 
-// List is a file with hosts, a CSV as hosts.ReadCSV reads it, that people edit while it is in use. It is looked at anew before
-// each use. When it cannot be read as a whole, what was read before stays in force; a row that is wrong costs its own host only.
-// It may be used by many at once.
+// List is a CSV of hosts, as hosts.ReadCSV reads it, that people edit while it
+// is in use. It is read again when it has changed. When the file as a whole is
+// wrong or unreadable, what was read before stays in force; a wrong row costs
+// only its own host. It is safe for concurrent use.
 type List struct {
 	file  string
 	table *reread.Value[*table]
@@ -53,7 +54,8 @@ func newTable(rows []hosts.Row, bad []*hosts.RowError) *table {
 			t.byMAC[hyphens(r.Host.MAC)] = i
 		}
 	}
-	// A name that is written otherwise for its file leads to the host when it is nobody's name, and nobody else's file.
+	// The name of a host's file leads to it, too, unless it is the name of a
+	// host or the file of another one.
 	files := map[string]int{}
 	for i, h := range t.hosts {
 		file := strings.ToLower(strings.TrimSuffix(FileName(h.Name), ".iso"))
@@ -72,7 +74,8 @@ func newTable(rows []hosts.Row, bad []*hosts.RowError) *table {
 
 func hyphens(mac net.HardwareAddr) string { return strings.ReplaceAll(mac.String(), ":", "-") }
 
-// find returns the host of a name, of the name of its file, or of the MAC of its card in any spelling.
+// find returns a host by its name, the name of its file, or the MAC of its card
+// in any spelling.
 func (t *table) find(name string) (ipxe.Host, bool) {
 	if i, ok := t.byName[strings.ToLower(name)]; ok {
 		return t.hosts[i], true
@@ -85,11 +88,13 @@ func (t *table) find(name string) (ipxe.Host, bool) {
 	return ipxe.Host{}, false
 }
 
-// ErrNoList is returned while nothing is known of a list: it was never read, because it is broken or the disk hangs.
+// ErrNoList is returned while nothing is known of a list: it could never be
+// read, because it is broken or the disk hangs.
 var ErrNoList = errors.New("no list of hosts")
 
-// Find returns a host by its name in any case, by the name of its file, or by the MAC of its card in any spelling. A host that
-// is not there, or whose row is wrong, is fs.ErrNotExist; ErrNoList means that nobody can know.
+// Find returns a host by its name in any case, by the name of its file, or by
+// the MAC of its card in any spelling. A host that is not listed, or whose row
+// is wrong, is fs.ErrNotExist; ErrNoList means that this is not known.
 func (l *List) Find(name string) (ipxe.Host, error) {
 	t, err := l.current()
 	if err != nil {
@@ -101,7 +106,8 @@ func (l *List) Find(name string) (ipxe.Host, error) {
 	return ipxe.Host{}, notThere(fmt.Sprintf("no host %q in %s", name, l.file))
 }
 
-// notThere is an fs.ErrNotExist that does not speak of files: the list is there.
+// notThere is an fs.ErrNotExist with a text of its own, since no file is
+// missing.
 type notThere string
 
 func (e notThere) Error() string { return string(e) }
@@ -131,8 +137,9 @@ func (l *List) wrong(err error) error {
 	return fmt.Errorf("the list of hosts %s: %w", l.file, err)
 }
 
-// Contradiction says why a machine that calls itself by the name of a host, and has these cards, is not certainly that host; or
-// "". MACs are spelled as boot writes them. A machine that says nothing of its cards contradicts nothing.
+// Contradiction says why a machine with these cards, which calls itself by the
+// name of a host, may not be that host; or "". MACs are spelled as boot writes
+// them. A machine that names no cards contradicts nothing.
 func (l *List) Contradiction(name string, macs []string) string {
 	t, err := l.current()
 	if err != nil {
@@ -180,7 +187,8 @@ func (l *List) Known() (s ListState) {
 	return s
 }
 
-// Hosts returns the hosts that are known, in their order. They are not to be changed.
+// Hosts returns the hosts that are known, in their order. They must not be
+// changed.
 func (l *List) Hosts() ([]ipxe.Host, error) {
 	t, err := l.current()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package media makes the boot media of hosts that have no DHCP: it ties the loaders of this machine, the script of a host and
-// the image that holds both.
+// Package media makes the boot media of hosts without DHCP: it puts the loaders
+// of this machine and the script of a host into an image.
 package media
 
 import (
@@ -20,18 +20,20 @@ import (
 	"pxesrv/pkg/reread"
 )
 
-// FileName returns the name of the file with the image of a host. BMCs take it as a part of a URL, so it has no colon: a MAC or
-// an IPv6 address is written with hyphens.
+// FileName returns the name of the file with a host's image. BMCs take it as a
+// part of a URL, so it has no colon: a MAC or an IPv6 address is written with
+// hyphens.
 func FileName(host string) string { return strings.ReplaceAll(host, ":", "-") + ".iso" }
 
-// LoaderPaths says where the loader files are. "" is looked for: in Dirs, then where distributions put it. ARM and a shim are in an
+// LoaderPaths says where the loader files are. A file without a path is looked
+// for, in Dirs and then where distributions put it. ARM and a shim are in an
 // image only when they are given.
 type LoaderPaths struct {
 	ISOLINUX, LDLinux, ISOHDPFX string // isolinux.bin, ldlinux.c32, isohdpfx.bin
 	LKRN                        string // ipxe.lkrn
 	EFI                         string // ipxe.efi for x86-64
 	EFIARM64                    string // ipxe.efi for 64-bit ARM
-	Shim                        string // of Secure Boot, for one of both
+	Shim                        string // for Secure Boot on one of the two
 	Dirs                        []string
 }
 
@@ -44,7 +46,9 @@ var (
 
 // File is a loader file.
 type File struct {
-	Name     string       // isolinux.bin, ldlinux.c32, isohdpfx.bin, ipxe.lkrn, ipxe.efi, ipxe.efi for ARM, shim
+	// isolinux.bin, ldlinux.c32, isohdpfx.bin, ipxe.lkrn, ipxe.efi, ipxe.efi
+	// for ARM, shim
+	Name     string
 	Path     string       // where it is; "" when it is nowhere
 	Build    loader.Build // what it is, when it is iPXE or a shim
 	SYSLINUX string       // as SYSLINUX says
@@ -55,84 +59,85 @@ type File struct {
 	body     []byte
 }
 
-// Firmware is a kind of firmware that images are for.
+// Firmware is one kind of firmware that images boot on.
 type Firmware struct {
 	Name   string // BIOS, UEFI, UEFI on ARM
 	Loader ipxe.Loader
-	Why    string // why no image boots by it, whatever host it is for; or ""
-	Note   string // what people should know although images boot by it; or ""
+	Why    string // why no image boots on it, whatever the host; or ""
+	Note   string // what people should know although images boot on it; or ""
 }
 
-// Loaders is the loader files of this machine, read once. It may be used by many at once.
+// Loaders is the loader files of this machine, read once. It is safe for
+// concurrent use.
 type Loaders struct {
-	files LoaderPaths
-	all   []*File
-	ways  []Firmware
+	files    LoaderPaths
+	all      []*File
+	firmware []Firmware
 
 	loaders   iso.Loaders
 	mu        sync.Mutex
-	templates map[uint]*iso.Template // by the ways that are in it, a bit each
+	templates map[uint]*iso.Template // by the firmware that is in it, a bit each
 }
 
-// Open reads the loader files. The error says what is missing or wrong when nothing would boot; the Loaders then tell about the
-// files, and has no images.
+// Open reads the loader files. When nothing would boot, the error says what is
+// missing or wrong; the Loaders then tell about the files and make no image.
 func Open(f LoaderPaths) (*Loaders, error) {
-	k := readLoaders(f)
-	return k, k.judge()
+	l := readLoaders(f)
+	return l, l.judge()
 }
 
-// readLoaders reads the loader files, and does nothing else.
+// readLoaders only reads the loader files: this is the part that can hang.
 func readLoaders(f LoaderPaths) *Loaders {
-	k := &Loaders{files: f, all: f.find(), templates: map[uint]*iso.Template{}}
-	for _, file := range k.all {
+	l := &Loaders{files: f, all: f.find(), templates: map[uint]*iso.Template{}}
+	for _, file := range l.all {
 		file.read()
 	}
-	return k
+	return l
 }
 
-// judge says what the files are, and by which ways images boot with them. To
-// unpack a loader takes a while; the disk has no part in it.
-func (k *Loaders) judge() error {
-	for _, file := range k.all {
+// judge works out what the files are and on which firmware images boot with
+// them. It unpacks loaders, which takes a while, and does not touch the disk.
+func (l *Loaders) judge() error {
+	for _, file := range l.all {
 		file.judge()
 	}
-	isolinux, ldlinux, isohdpfx, lkrn, efi := k.all[0], k.all[1], k.all[2], k.all[3], k.all[4]
-	l := &k.loaders
-	l.ISOLINUX, l.LDLinux, l.ISOHDPFX, l.LKRN, l.EFI = isolinux.body, ldlinux.body, isohdpfx.body, lkrn.body, efi.body
-	k.add("BIOS", iso.Loaders{ISOLINUX: l.ISOLINUX, LDLinux: l.LDLinux, ISOHDPFX: l.ISOHDPFX, LKRN: l.LKRN}, lkrn, isolinux, ldlinux, isohdpfx)
+	isolinux, ldlinux, isohdpfx, lkrn, efi := l.all[0], l.all[1], l.all[2], l.all[3], l.all[4]
+	parts := &l.loaders
+	parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN, parts.EFI = isolinux.body, ldlinux.body, isohdpfx.body, lkrn.body, efi.body
+	l.add("BIOS", iso.Loaders{ISOLINUX: parts.ISOLINUX, LDLinux: parts.LDLinux, ISOHDPFX: parts.ISOHDPFX, LKRN: parts.LKRN}, lkrn, isolinux, ldlinux, isohdpfx)
 	var shim *File
 	arm := []*File{}
-	for _, file := range k.all[5:] {
+	for _, file := range l.all[5:] {
 		switch {
 		case file.Name != "shim":
-			arm, l.EFIARM64 = append(arm, file), file.body
+			arm, parts.EFIARM64 = append(arm, file), file.body
 		case file.Build.Arch == "arm64":
-			arm, l.ShimARM64, l.ShimARM64Starts = append(arm, file), file.body, file.Build.Starts
+			arm, parts.ShimARM64, parts.ShimARM64Starts = append(arm, file), file.body, file.Build.Starts
 		default:
-			shim, l.Shim, l.ShimStarts = file, file.body, file.Build.Starts
+			shim, parts.Shim, parts.ShimStarts = file, file.body, file.Build.Starts
 		}
 	}
 	x86 := []*File{efi}
 	if shim != nil {
 		x86 = append(x86, shim)
 	}
-	k.add("UEFI", iso.Loaders{EFI: l.EFI, Shim: l.Shim, ShimStarts: l.ShimStarts}, x86...)
+	l.add("UEFI", iso.Loaders{EFI: parts.EFI, Shim: parts.Shim, ShimStarts: parts.ShimStarts}, x86...)
 	if len(arm) > 0 {
-		k.add("UEFI on ARM", iso.Loaders{EFIARM64: l.EFIARM64, ShimARM64: l.ShimARM64, ShimARM64Starts: l.ShimARM64Starts}, arm...)
+		l.add("UEFI on ARM", iso.Loaders{EFIARM64: parts.EFIARM64, ShimARM64: parts.ShimARM64, ShimARM64Starts: parts.ShimARM64Starts}, arm...)
 	}
 	var none []error
-	for _, w := range k.ways {
-		if w.Why == "" {
+	for _, fw := range l.firmware {
+		if fw.Why == "" {
 			return nil
 		}
-		none = append(none, fmt.Errorf("no boot by %s: %s", w.Name, w.Why))
+		none = append(none, fmt.Errorf("no boot by %s: %s", fw.Name, fw.Why))
 	}
 	return errors.Join(none...)
 }
 
-// add adds a way to boot; the first of its files is iPXE.
-func (k *Loaders) add(name string, l iso.Loaders, files ...*File) {
-	w := Firmware{Name: name, Loader: files[0].Build.Loader}
+// add adds a firmware; the first of its files is iPXE.
+func (l *Loaders) add(name string, parts iso.Loaders, files ...*File) {
+	fw := Firmware{Name: name, Loader: files[0].Build.Loader}
 	var whys []string
 	for _, f := range files {
 		if f.Why != "" {
@@ -140,8 +145,8 @@ func (k *Loaders) add(name string, l iso.Loaders, files ...*File) {
 		}
 	}
 	if len(whys) == 0 {
-		// Each file by itself may be right, but another one than it was taken for.
-		if _, err := iso.NewTemplate(l); err != nil {
+		// A file may be sound and still not be what it was taken for.
+		if _, err := iso.NewTemplate(parts); err != nil {
 			var paths []string
 			for _, f := range files {
 				paths = append(paths, f.Path)
@@ -149,15 +154,15 @@ func (k *Loaders) add(name string, l iso.Loaders, files ...*File) {
 			whys = []string{fmt.Sprintf("%v (of %s)", err, strings.Join(paths, ", "))}
 		}
 	}
-	w.Why = strings.Join(whys, "; ")
-	if unsigned := slices.DeleteFunc(slices.Clone(files), func(f *File) bool { return f.Build.Signed }); len(unsigned) > 0 && w.Why == "" &&
+	fw.Why = strings.Join(whys, "; ")
+	if unsigned := slices.DeleteFunc(slices.Clone(files), func(f *File) bool { return f.Build.Signed }); len(unsigned) > 0 && fw.Why == "" &&
 		slices.ContainsFunc(files, func(f *File) bool { return f.Name == "shim" }) {
-		w.Note = fmt.Sprintf("with Secure Boot on it is refused: %s is not signed", unsigned[0].Path)
+		fw.Note = fmt.Sprintf("with Secure Boot on it is refused: %s is not signed", unsigned[0].Path)
 	}
-	k.ways = append(k.ways, w)
+	l.firmware = append(l.firmware, fw)
 }
 
-// find looks for all files.
+// find finds all files.
 func (f LoaderPaths) find() []*File {
 	beside := func(dirs []string) func(string) (string, error) {
 		return func(name string) (string, error) {
@@ -206,7 +211,7 @@ func (f LoaderPaths) find() []*File {
 	return all
 }
 
-// maxFile is the limit of a loader file; pkg/iso has the same.
+// maxFile is the size limit of a loader file, as in pkg/iso.
 const maxFile = 64 << 20
 
 // read reads the file.
@@ -227,7 +232,7 @@ func (f *File) read() {
 	}
 }
 
-// judge says what the file is, and what is wrong with it by itself.
+// judge works out what the file is, and what is wrong with it by itself.
 func (f *File) judge() {
 	if f.Why != "" {
 		return
@@ -238,7 +243,7 @@ func (f *File) judge() {
 	}
 	f.Build = loader.Inspect(f.body)
 	if f.Name == "ipxe.lkrn" {
-		return // iso knows what one is
+		return // pkg/iso checks it
 	}
 	switch {
 	case f.Name == "shim" && f.Build.IPXE:
@@ -256,71 +261,77 @@ func (f *File) judge() {
 	}
 }
 
-// newer is where to find a loader that can do all that a host may need.
+// newer says where to find a loader that can do everything a host may need.
 const newer = "take that of Debian 13's package ipxe"
 
 // saysSYSLINUX is what ISOLINUX prints at its start.
 var saysSYSLINUX = regexp.MustCompile(`ISOLINUX [0-9]+\.[0-9.]+[-0-9A-Za-z]*( [0-9]{8})?`)
 
-// SYSLINUX returns the version of an isolinux.bin, as in "ISOLINUX 6.04 20200816"; other files of SYSLINUX show none.
+// SYSLINUX returns the version of an isolinux.bin, as in "ISOLINUX 6.04
+// 20200816"; other files of SYSLINUX show none.
 func SYSLINUX(body []byte) string { return string(saysSYSLINUX.Find(body)) }
 
-// isSNPOnly reports whether a build of iPXE for UEFI has the driver for the card it was loaded by instead of all others
-// (src/drivers/net/efi/snponly.c gives it that name).
+// isSNPOnly reports whether a build of iPXE for UEFI drives only the card that
+// it was loaded from (src/drivers/net/efi/snponly.c gives the driver that
+// name).
 func isSNPOnly(body []byte) bool { return bytes.Contains(body, []byte("\x00SNPONLY\x00")) }
 
 // Files returns the loader files, the missing ones too.
-func (k *Loaders) Files() []*File { return k.all }
+func (l *Loaders) Files() []*File { return l.all }
 
-// Firmwares returns the ways to boot: BIOS, UEFI, and UEFI on ARM when a loader for that is given.
-func (k *Loaders) Firmwares() []Firmware { return k.ways }
+// Firmwares returns BIOS, UEFI, and UEFI on ARM when a loader for that is
+// given.
+func (l *Loaders) Firmwares() []Firmware { return l.firmware }
 
-// Missing says what no image boots by, whatever host it is for: "no boot by UEFI: …".
-func (k *Loaders) Missing() (all []string) {
-	for _, w := range k.ways {
-		if w.Why != "" {
-			all = append(all, fmt.Sprintf("no boot by %s: %s", w.Name, w.Why))
+// Missing says on which firmware no image boots, whatever the host: "no boot by
+// UEFI: …".
+func (l *Loaders) Missing() (all []string) {
+	for _, fw := range l.firmware {
+		if fw.Why != "" {
+			all = append(all, fmt.Sprintf("no boot by %s: %s", fw.Name, fw.Why))
 		}
 	}
 	return all
 }
 
-// Stale reports whether Open would find other files now.
-func (k *Loaders) Stale() bool {
-	now := k.files.find()
-	return !slices.EqualFunc(k.all, now, func(a, b *File) bool {
+// Stale reports whether the files have changed since they were read.
+func (l *Loaders) Stale() bool {
+	now := l.files.find()
+	return !slices.EqualFunc(l.all, now, func(a, b *File) bool {
 		return a.Name == b.Name && a.Path == b.Path && reread.Same(a.info, b.info)
 	})
 }
 
-// Image makes the image of a host. It boots by each way of the loaders; with partial by those that can do what the host needs, and
-// the notes say which are left out and why. Notes are what people should know although the image works; neither they nor the
-// error name the host.
+// Image makes the image of a host. It boots on all firmware; with partial it
+// boots where the loaders can do what the host needs, and the notes say what is
+// left out and why. Notes are what people should know although the image works;
+// neither they nor the error name the host.
 //
-// The error is, joined, an *ipxe.FieldError for each value of the host that cannot be, and "no boot by …" for each way.
-func (k *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, err error) {
+// The error joins an *ipxe.FieldError for each wrong value of the host, and "no
+// boot by …" for each firmware.
+func (l *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string, err error) {
 	var errs []error
 	for _, e := range h.Check() {
 		errs = append(errs, e)
 	}
 	var use []ipxe.Loader
-	var known []string // of the ways that are used
+	var known []string // notes of the firmware that is used
 	set := uint(0)
-	for i, w := range k.ways {
-		why := w.Why
+	for i, fw := range l.firmware {
+		why := fw.Why
 		if why == "" {
-			for _, e := range h.Needs(w.Loader) {
+			for _, e := range h.Needs(fw.Loader) {
 				why = strings.TrimPrefix(e.Error(), fmt.Sprintf("%s: no boot by %v: ", e.Host, e.Loader.Platform)) + "; " + newer
 			}
 		}
 		if why == "" {
-			use, set = append(use, w.Loader), set|1<<i
-			if w.Note != "" {
-				known = append(known, fmt.Sprintf("boot by %s: %s", w.Name, w.Note))
+			use, set = append(use, fw.Loader), set|1<<i
+			if fw.Note != "" {
+				known = append(known, fmt.Sprintf("boot by %s: %s", fw.Name, fw.Note))
 			}
 			continue
 		}
-		notes = append(notes, fmt.Sprintf("no boot by %s: %s", w.Name, why))
+		notes = append(notes, fmt.Sprintf("no boot by %s: %s", fw.Name, why))
 	}
 	if !partial || len(use) == 0 {
 		for _, n := range notes {
@@ -334,7 +345,7 @@ func (k *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := k.template(set)
+	t, err := l.template(set)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -342,30 +353,30 @@ func (k *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string
 	return m, slices.Concat(notes, known, h.Notes(use...)), err
 }
 
-// template returns the template with a set of ways.
-func (k *Loaders) template(set uint) (*iso.Template, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if t := k.templates[set]; t != nil {
+// template returns the template for a set of firmware.
+func (l *Loaders) template(set uint) (*iso.Template, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.templates[set]; t != nil {
 		return t, nil
 	}
-	var l iso.Loaders
-	for i, w := range k.ways {
+	var parts iso.Loaders
+	for i, fw := range l.firmware {
 		if set&(1<<i) == 0 {
 			continue
 		}
-		switch w.Name {
+		switch fw.Name {
 		case "BIOS":
-			l.ISOLINUX, l.LDLinux, l.ISOHDPFX, l.LKRN = k.loaders.ISOLINUX, k.loaders.LDLinux, k.loaders.ISOHDPFX, k.loaders.LKRN
+			parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN = l.loaders.ISOLINUX, l.loaders.LDLinux, l.loaders.ISOHDPFX, l.loaders.LKRN
 		case "UEFI":
-			l.EFI, l.Shim, l.ShimStarts = k.loaders.EFI, k.loaders.Shim, k.loaders.ShimStarts
+			parts.EFI, parts.Shim, parts.ShimStarts = l.loaders.EFI, l.loaders.Shim, l.loaders.ShimStarts
 		default:
-			l.EFIARM64, l.ShimARM64, l.ShimARM64Starts = k.loaders.EFIARM64, k.loaders.ShimARM64, k.loaders.ShimARM64Starts
+			parts.EFIARM64, parts.ShimARM64, parts.ShimARM64Starts = l.loaders.EFIARM64, l.loaders.ShimARM64, l.loaders.ShimARM64Starts
 		}
 	}
-	t, err := iso.NewTemplate(l)
+	t, err := iso.NewTemplate(parts)
 	if err == nil {
-		k.templates[set] = t
+		l.templates[set] = t
 	}
 	return t, err
 }

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// syncEach brings files to the disk one by one.
+// syncEach syncs files one by one.
 func syncEach(paths []string) error {
 	for _, path := range paths {
 		f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fewFiles are brought to the disk one by one: one sync for all waits for what other programs wrote, too.
+// fewFiles are synced one by one: syncfs also waits for what other programs
+// wrote.
 const fewFiles = 8
 
-// syncFiles brings files of a folder to the disk.
+// syncFiles syncs files of a folder.
 func syncFiles(dir string, paths []string) error {
 	if len(paths) <= fewFiles {
 		return syncEach(paths)

@@ -2,5 +2,5 @@
 
 package media
 
-// syncFiles brings files of a folder to the disk.
+// syncFiles syncs files of a folder.
 func syncFiles(_ string, paths []string) error { return syncEach(paths) }

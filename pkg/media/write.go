@@ -22,17 +22,18 @@ import (
 	"pxesrv/pkg/iso"
 )
 
-// SumsFile is the list of checksums that Write keeps, as sha256sum writes and checks it.
+// SumsFile is the list of checksums that Write keeps, for sha256sum -c.
 const SumsFile = "SHA256SUMS"
 
-// asidePrefix begins the name of the folder, in the folder of the images, where a run writes what is not whole yet.
+// asidePrefix begins the name of the folder, within that of the images, where a
+// run writes files before it renames them.
 const asidePrefix = ".pxesrv-iso-"
 
 // WriteOptions is how Write works.
 type WriteOptions struct {
 	Sums     bool           // keep SHA256SUMS
-	Progress func(done int) // is told how many images were looked at; may be nil. Not called by two at once
-	Waiting  func()         // is called when another run has the folder and this one waits; may be nil
+	Progress func(done int) // called with how many images are done, never concurrently; may be nil
+	Waiting  func()         // called when this run waits for another one; may be nil
 }
 
 // Written is what Write did.
@@ -43,13 +44,14 @@ type Written struct {
 // Total is how many images there were.
 func (w Written) Total() int { return w.New + w.Changed + w.Unchanged }
 
-// Write writes images into a folder, which it makes if need be. A file that has the bytes already is left alone; the others are
-// written aside, brought to the disk with one sync for all, and renamed. So no file of the folder is ever half-written, and
-// an error before the renaming leaves the folder as it was; the text of an error says what it left. Files of other names stay,
-// and so do their lines in SHA256SUMS.
+// Write writes images into a folder, and makes the folder if need be. It leaves
+// a file alone that has the right bytes; the others are written aside, synced
+// together, and renamed. So no file of the folder is ever half-written. An
+// error before the renames leaves the folder as it was; each error says what it
+// left. Files of other names stay, and so do their lines in SHA256SUMS.
 //
-// Runs at once into one folder wait for each other. Where the file system has no locks (flock) they do not, and each image
-// is then that of one of them.
+// Concurrent runs into one folder wait for each other. Where the file system
+// has no locks (flock) they do not; each image is then that of one of the runs.
 func Write(ctx context.Context, dir string, images iter.Seq2[string, *iso.Image], o WriteOptions) (Written, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return Written{}, fmt.Errorf("the folder for the images cannot be made: %w", err)
@@ -64,7 +66,7 @@ func Write(ctx context.Context, dir string, images iter.Seq2[string, *iso.Image]
 		return Written{}, err
 	}
 	if locked {
-		// Whoever made these is dead: it would have the lock.
+		// The runs that made these are dead: a living one would hold the lock.
 		left, _ := filepath.Glob(filepath.Join(escapeGlob(dir), asidePrefix+"*"))
 		for _, path := range left {
 			os.RemoveAll(path)
@@ -117,8 +119,8 @@ type batch struct {
 	done       Written
 }
 
-// prepare writes what is new or changed into the folder aside and brings it to the disk. Several at once, since the disk
-// makes each of them wait.
+// prepare writes new and changed images aside and syncs them: several at a
+// time, since each waits for the disk.
 func (b *batch) prepare(ctx context.Context, images iter.Seq2[string, *iso.Image]) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -187,7 +189,7 @@ func (b *batch) prepare(ctx context.Context, images iter.Seq2[string, *iso.Image
 	return syncFiles(b.aside, fresh)
 }
 
-// one writes an image aside, unless the file has its bytes.
+// one writes an image aside, unless its file has these bytes already.
 func (b *batch) one(name string, m *iso.Image) (w written, err error) {
 	w.name = name
 	path := filepath.Join(b.dir, name)
@@ -245,14 +247,16 @@ func same(path string, info os.FileInfo, m *iso.Image) (bool, error) {
 	return true, nil
 }
 
-// The lists of checksums that prepare leaves aside: the one for the time while images are renamed, and the one for afterwards.
+// The lists of checksums that prepare writes aside: one for while images are
+// renamed, and one for afterwards.
 const (
 	sumsMeanwhile = SumsFile + ".meanwhile"
 	sumsAfter     = SumsFile
 )
 
-// publish renames. The lines of what changes leave SHA256SUMS before and come back afterwards: whoever ends the program in
-// between leaves a list that is right in all that it says.
+// publish renames the images. The lines of what changes are taken out of
+// SHA256SUMS before and put back afterwards: if the program is killed in
+// between, each line of the list is still right.
 func (b *batch) publish(folder *os.File) error {
 	sums := filepath.Join(b.dir, SumsFile)
 	if err := b.place(sumsMeanwhile, sums); err != nil {
@@ -277,7 +281,7 @@ func (b *batch) publish(folder *os.File) error {
 	return nil
 }
 
-// place gives a list its place, when there is one.
+// place moves a list into its place, if prepare wrote one.
 func (b *batch) place(list, path string) error {
 	err := os.Rename(filepath.Join(b.aside, list), path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -286,7 +290,8 @@ func (b *batch) place(list, path string) error {
 	return err
 }
 
-// prepareSums writes the lists that differ from the one that is there, and returns their paths.
+// prepareSums writes the lists that differ from the present one, and returns
+// their paths.
 func (b *batch) prepareSums() (paths []string, err error) {
 	now, err := os.ReadFile(filepath.Join(b.dir, SumsFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -312,7 +317,8 @@ func (b *batch) prepareSums() (paths []string, err error) {
 	return paths, nil
 }
 
-// sums returns a list with the images that are to be in it, and with the lines of other files that are still there.
+// sums returns a list of the images that are in, with the lines of other files
+// that still exist.
 func (b *batch) sums(old []byte, in func(written) bool) []byte {
 	ours := map[string]bool{}
 	lines := map[string]string{} // by name

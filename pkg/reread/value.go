@@ -1,6 +1,6 @@
 // Package reread has values that are made of files. They are read again when
-// the files change; when those cannot be read, or are wrong, the last good value
-// stays.
+// the files change; when those cannot be read, or are wrong, the last good
+// value stays.
 package reread
 
 import (
@@ -14,8 +14,9 @@ import (
 // Value is looked up in its files at each use. It may be used by many at once.
 //
 // Concurrent calls of Get share one read, which starts after the last of them
-// arrived. If the disk hangs, one goroutine stays blocked, and each call returns
-// what is known after two seconds, all of them together after about as long.
+// arrived. If the disk hangs, one goroutine stays blocked, and each call
+// returns what is known after two seconds, all of them together after about as
+// long.
 type Value[T any] struct {
 	// Changed is called when a read found something else than the one before;
 	// nil: nobody is told. It must not wait. Set it before the first use.
@@ -40,9 +41,9 @@ type State[T any] struct {
 
 // New returns a value that read makes. Its calls come one after another.
 //
-// read returns nil when nothing has changed since its last call. Else it returns
-// finish, which says what the files have now. The disk has no part in that, so
-// that finish may take its time.
+// read returns nil when nothing has changed since its last call. Else it
+// returns finish, which says what the files have now. The disk has no part in
+// that, so that finish may take its time.
 func New[T any](read func() (finish func() (T, error))) *Value[T] {
 	return &Value[T]{read: read}
 }
