@@ -28,7 +28,8 @@ build: ## bin/pxesrv, one static binary
 
 man: build ## bin/pxesrv.8, and the completions of shells in bin/completions
 	mkdir -p bin/completions
-	bin/pxesrv man >bin/pxesrv.8
+	$(BUILD) -tags man -o bin/manual ./cmd/pxesrv
+	bin/manual man >bin/pxesrv.8 && rm bin/manual
 	bin/pxesrv completion bash >bin/completions/pxesrv
 	bin/pxesrv completion zsh >bin/completions/_pxesrv
 	bin/pxesrv completion fish >bin/completions/pxesrv.fish

@@ -1,53 +1,64 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"unicode"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"pxesrv/pkg/check"
 )
 
-const checkNotes = `
-DIR is the document root; without it, --root or PXESRV_ROOT is. The status is 1 when there are errors, and 0 when there
-are only warnings and notes.
+const checkLong = `
+DIR is the document root; without it, --root or PXESRV_ROOT is. The exit status
+is 1 when there are errors, and 0 when there are only warnings and notes.
 `
 
-// checkTree says what is wrong with a tree, for people, for CI and for a hook of Git. It needs no daemon and writes nothing.
-func checkTree(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, false)
+// checkCommand says what is wrong with a tree, for people, for CI and for a
+// hook of Git. It needs no daemon and writes nothing.
+func checkCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{
+		Use:               "check [DIR]",
+		Short:             "find what is wrong with the tree; for CI and pre-commit",
+		Long:              checkLong,
+		ValidArgsFunction: completeArgs(directories),
+	}
+	f := c.Flags()
 	asJSON := f.Bool("json", false, "print what is found as JSON")
 	quiet := f.Bool("quiet", false, "leave out notes, and the summary when nothing else is found")
 	strict := f.Bool("strict", false, "end with status 1 on warnings, too")
-	user := f.String("user", "", "the user as whom the daemon runs (default: whoever once/ belongs to, by user or group)")
-	return f, func(ctx context.Context, _ []string) error {
-		switch f.NArg() {
-		case 0:
-		case 1:
+	user := f.String("user", "", "the user as whom the daemon runs (default: whoever once/ "+
+		"belongs to, by user or group)")
+	addFlags(c, src.common)
+	c.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return usagef("check takes one directory, and %d are given", len(args))
+		}
+		return nil
+	}
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) == 1 {
 			// It is --root by another name.
-			if err := f.Set("root", f.Arg(0)); err != nil {
+			if err := f.Set("root", args[0]); err != nil {
 				return err
 			}
-		default:
-			return usagef("check takes one directory, and %d are given", f.NArg())
 		}
-		c, err := l.read(io)
+		config, err := src.read(std)
 		if err != nil {
 			return err
 		}
 		o := check.Options{User: *user}
 		clear := func() {}
-		if isTerminal(io.err) {
-			o.Progress = func(what string, done int) { fmt.Fprintf(io.err, "\r\x1b[K%d: %.60s", done, what) }
-			clear = func() { fmt.Fprint(io.err, "\r\x1b[K") }
+		if isTerminal(std.err) {
+			o.Progress = func(what string, done int) {
+				fmt.Fprintf(std.err, "\r\x1b[K%d: %.60s", done, what)
+			}
+			clear = func() { fmt.Fprint(std.err, "\r\x1b[K") }
 		}
-		all, err := check.Tree(ctx, c, o)
+		all, err := check.Tree(c.Context(), config, o)
 		clear()
 		if err != nil {
 			return fmt.Errorf("the check was not finished: %w", err)
@@ -61,40 +72,44 @@ func checkTree(io streams) (*pflag.FlagSet, action) {
 			}
 		}
 		if *asJSON {
-			err = checkJSON(io, c.Root, shown, count)
+			err = checkJSON(std, config.Root, shown, count)
 		} else {
-			err = checkText(io, shown)
+			err = checkText(std, shown)
 		}
 		if err != nil {
 			return err
 		}
 		if !*quiet || len(shown) > 0 {
-			fmt.Fprintf(io.err, "pxesrv: %s, %s, %s in %s\n", counted(count[check.Error], "error"), counted(count[check.Warning], "warning"),
-				counted(count[check.Note], "note"), c.Root)
+			fmt.Fprintf(std.err, "pxesrv: %s, %s, %s in %s\n", counted(count[check.Error], "error"),
+				counted(count[check.Warning], "warning"), counted(count[check.Note], "note"), config.Root)
 		}
 		if count[check.Error] > 0 || *strict && count[check.Warning] > 0 {
 			return errQuiet
 		}
 		return nil
 	}
+	return c
 }
 
-// checkText prints a line for each finding, in the form that editors and CI know from compilers. Names of files and links have
-// whatever people and other programs put there; nothing of that ends a line, or speaks to the terminal.
-func checkText(io streams, all []check.Finding) error {
+// checkText prints a line for each finding, in the form that editors and CI
+// know from compilers. Names of files and links have whatever people and other
+// programs put there; nothing of that ends a line, or speaks to the terminal.
+func checkText(std streams, all []check.Finding) error {
 	for _, f := range all {
 		at := f.File
 		if f.Line > 0 {
 			at = fmt.Sprintf("%s:%d", f.File, f.Line)
 		}
-		if _, err := fmt.Fprintln(io.out, plain(fmt.Sprintf("%s: %s: %s; %s", at, f.Level, f.What, f.Do))); err != nil {
+		line := plain(fmt.Sprintf("%s: %s: %s; %s", at, f.Level, f.What, f.Do))
+		if _, err := fmt.Fprintln(std.out, line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// plain is a text in one line, in which a sign that cannot be seen is a question mark.
+// plain is a text in one line, in which a sign that cannot be seen is a
+// question mark.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -104,8 +119,8 @@ func plain(text string) string {
 	}, text)
 }
 
-func checkJSON(io streams, root string, all []check.Finding, count map[check.Level]int) error {
-	e := json.NewEncoder(io.out)
+func checkJSON(std streams, root string, all []check.Finding, count map[check.Level]int) error {
+	e := json.NewEncoder(std.out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(struct {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -38,7 +41,10 @@ func completionTree(t *testing.T) string {
 	return dir
 }
 
-// TestComplete: what the shells are told. The last word is the one that is completed.
+// TestComplete: what the shells are told. The last word is the one that is
+// completed. Before the candidates stands what the shell does besides: :files
+// and :dirs let it complete names of files and of directories, :open has it put
+// no blank behind a candidate.
 func TestComplete(t *testing.T) {
 	dir := completionTree(t)
 	t.Setenv("PXESRV_ROOT", filepath.Join(dir, "root"))
@@ -48,13 +54,16 @@ func TestComplete(t *testing.T) {
 		want  string // without descriptions, blanks between
 	}{
 		{[]string{"ver"}, "version"},
-		{[]string{"o"}, "once"},
-		{[]string{""}, "serve explain check once iso dhcp health completion man version"},
+		{[]string{"o"}, "order"},
+		{[]string{""}, "serve explain check order iso dhcp health completion version help"},
 		{[]string{"--log"}, "--log --log-format"}, // of serve, which need not be said
+		{[]string{"help", "o"}, "order"},
+		{[]string{"help", "set"}, "settings"},
+		{[]string{"help", "order", "pl"}, "place"},
 		{[]string{"serve", "--log-format", ""}, "text json"},
 		{[]string{"serve", "--log-format", "j"}, "json"},
-		{[]string{"serve", "--log-format=t"}, "--log-format=text"},
-		{[]string{"serve", "--identify=o"}, "--identify=on --identify=off"},
+		{[]string{"serve", "--log-format=t"}, "text"},
+		{[]string{"serve", "--identify=o"}, "on off"},
 		{[]string{"serve", "--config", ""}, ":files"},
 		{[]string{"serve", "--config=x"}, ":files"},
 		{[]string{"serve", "--root", ""}, ":dirs"},
@@ -67,6 +76,8 @@ func TestComplete(t *testing.T) {
 		{[]string{"explain", "db1", "w"}, "web1"},
 		{[]string{"check", ""}, ":dirs"},
 		{[]string{"check", "root", ""}, ""},
+		{[]string{"order", ""}, "place list cancel retry release"},
+		{[]string{"order", "cancel", ""}, "52-54-00-12-34-56 fd00::7"},
 		{[]string{"once", ""}, "place list cancel retry release"},
 		{[]string{"once", "cancel", ""}, "52-54-00-12-34-56 fd00::7"},
 		{[]string{"once", "cancel", "--root", dir, ""}, ""}, // there are no orders
@@ -76,7 +87,7 @@ func TestComplete(t *testing.T) {
 		{[]string{"once", "place", "x", "install/"}, ":open install/debian.ipxe"},
 		{[]string{"once", "place", "--force", "x", "/etc/"}, ":files"},
 		{[]string{"once", "place", "x", "y", ""}, ""},
-		{[]string{"once", "--"}, ""},
+		{[]string{"order", "--"}, "--help"},
 		{[]string{"iso", "ins"}, "inspect"},
 		{[]string{"iso", "inspect", "a.iso", ""}, ":files"},
 		{[]string{"iso", "--c"}, "--csv --config"},
@@ -85,49 +96,67 @@ func TestComplete(t *testing.T) {
 		{[]string{"dhcp", "dns"}, "dnsmasq dnsmasq-proxy"},
 		{[]string{"completion", ""}, "bash zsh fish"},
 		{[]string{"nothing", ""}, ""},
-		{[]string{"--nothing", ""}, ""},
-		{nil, ""},
+		{[]string{"--nothing", ""}, ":files"}, // its value may be a file
 	} {
-		var out bytes.Buffer
-		if status := run(append([]string{completing}, test.words...), &out, &out); status != 0 {
+		var out, trace bytes.Buffer
+		if status := run(append([]string{cobra.ShellCompRequestCmd}, test.words...), &out, &trace); status != 0 {
 			t.Errorf("%q: status %d", test.words, status)
 		}
-		var got []string
-		for line := range strings.Lines(out.String()) {
-			word, _, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-			got = append(got, word)
-		}
+		got := told(t, out.String())
 		if g := strings.Join(got, " "); g != test.want {
 			t.Errorf("%q: %s, want %s", test.words, g, test.want)
 		}
 	}
 }
 
+// told is what cobra's scripts are told, without descriptions.
+func told(t *testing.T, text string) (words []string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	last := lines[len(lines)-1]
+	n, err := strconv.Atoi(strings.TrimPrefix(last, ":"))
+	if err != nil || last[0] != ':' {
+		t.Fatalf("no directive at the end of\n%s", text)
+	}
+	directive := cobra.ShellCompDirective(n)
+	if directive&cobra.ShellCompDirectiveNoSpace != 0 {
+		words = append(words, ":open")
+	}
+	if directive&cobra.ShellCompDirectiveFilterDirs != 0 {
+		words = append(words, ":dirs")
+	} else if directive&cobra.ShellCompDirectiveNoFileComp == 0 {
+		words = append(words, ":files")
+	}
+	for _, line := range lines[:len(lines)-1] {
+		word, _, _ := strings.Cut(line, "\t")
+		words = append(words, word)
+	}
+	return words
+}
+
 // TestCompleteFlags: a word -- leads to every flag of each command, and --help.
 func TestCompleteFlags(t *testing.T) {
-	var all func([]subcommand)
-	all = func(commands []subcommand) {
-		for _, c := range commands {
-			all(c.commands)
-			if c.prepare == nil {
-				continue
+	for _, c := range commandTree(rootCommand(streams{io.Discard, io.Discard}, nil)) {
+		if c.IsAdditionalHelpTopicCommand() {
+			continue
+		}
+		var out, trace bytes.Buffer
+		words := append([]string{cobra.ShellCompRequestCmd}, strings.Fields(c.CommandPath())[1:]...)
+		run(append(words, "--"), &out, &trace)
+		got := strings.Split(out.String(), "\n")
+		n := 0
+		c.InitDefaultHelpFlag()
+		c.Flags().VisitAll(func(flag *pflag.Flag) {
+			if flag.Hidden {
+				return // an old name
 			}
-			got := candidates(strings.Fields(c.name), "--")
-			f, _ := c.prepare(streams{})
-			n := 1
-			f.VisitAll(func(flag *pflag.Flag) {
-				if flag.Hidden {
-					return // an old name
-				}
-				n++
-				if !slices.Contains(got, "--"+flag.Name+"\t"+flag.Usage) {
-					t.Errorf("%s: --%s is missing", c.name, flag.Name)
-				}
-			})
-			if len(got) != n {
-				t.Errorf("%s: %d candidates, %d flags", c.name, len(got), n)
+			n++
+			if !slices.Contains(got, "--"+flag.Name+"\t"+flag.Usage) {
+				t.Errorf("%s: --%s is missing", c.CommandPath(), flag.Name)
 			}
+		})
+		if len(got) != n+2 { // and the directive
+			t.Errorf("%s: %d lines, %d flags", c.CommandPath(), len(got), n)
 		}
 	}
-	all(commands())
 }

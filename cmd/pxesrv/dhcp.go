@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,50 +8,68 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/dhcp"
 	"pxesrv/pkg/loader"
 )
 
-const dhcpNotes = `
-isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a DHCP server that stays as it is:
+const dhcpLong = `
+isc is ISC's dhcpd, kea its successor; dnsmasq-proxy is a dnsmasq beside a
+DHCP server that stays as it is:
   pxesrv dhcp kea --url http://192.0.2.10:4567 --subnet 192.0.2.0/24 --range 192.0.2.100-192.0.2.199
   pxesrv dhcp dnsmasq-proxy --url http://boot.example:4567 --tftp 192.0.2.10 --subnet 192.0.2.0/24
 `
 
-// dhcpLines prints the lines for a DHCP server.
-func dhcpLines(io streams) (*pflag.FlagSet, action) {
-	f := flags(nil, false)
+// dhcpCommand prints the lines for a DHCP server, and how pxesrv was called for
+// them: words are all of the command line.
+func dhcpCommand(std streams, words []string) *cobra.Command {
+	c := &cobra.Command{
+		Use:         "dhcp SERVER",
+		Short:       "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy",
+		Long:        dhcpLong,
+		Annotations: map[string]string{usageKey: "pxesrv dhcp " + strings.Join(dhcp.Kinds, "|") + " [flags]"},
+		ValidArgs:   dhcp.Kinds,
+	}
+	f := c.Flags()
+	f.SortFlags = false
 	var (
 		o             dhcp.Options
 		shim          bool
 		loaders, file string
 	)
-	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as http://192.0.2.10:4567; https:// for machines that trust its certificate (default: url of the configuration)")
-	f.StringVar(&o.TFTP, "tftp", "", "IPv4 address where pxesrv serves TFTP (default: the host of --url)")
-	f.StringVar(&o.Subnet, "subnet", "", "network to give out addresses of, such as 192.0.2.0/24; empty: an example that is commented out")
+	f.StringVar(&o.URL, "url", "", "where machines reach pxesrv, such as "+
+		"http://192.0.2.10:4567; https:// for machines that trust its certificate (default: url "+
+		"of the configuration)")
+	f.StringVar(&o.TFTP, "tftp", "", "IPv4 address where pxesrv serves TFTP (default: the host "+
+		"of --url)")
+	f.StringVar(&o.Subnet, "subnet", "", "network to give out addresses of, such as "+
+		"192.0.2.0/24; empty: an example that is commented out")
 	f.StringVar(&o.Range, "range", "", "addresses to give out, such as 192.0.2.100-192.0.2.199")
 	f.StringVar(&o.Router, "router", "", "router of the network")
 	f.StringArrayVar(&o.DNS, "dns", nil, "name server of the network; may be given several times")
 	f.BoolVar(&shim, "shim", false, "Secure Boot: hand out ipxe-shim.efi and snponly-shim.efi")
-	fileFlag(f, &loaders, "loaders", "", "dir", "folder of the loaders: hand out the shims that are there (default: ipxe/ in PXESRV_ROOT)")
+	fileFlag(f, &loaders, "loaders", "", "dir", "folder of the loaders: hand out the shims that "+
+		"are there (default: ipxe/ in PXESRV_ROOT)")
 	fileFlag(f, &file, "output", "o", "file", "file to write instead of standard output")
-	return f, func(_ context.Context, words []string) error {
-		if f.NArg() != 1 || !slices.Contains(dhcp.Kinds, f.Arg(0)) {
-			return usagef("%ssay which server the lines are for: pxesrv dhcp %s", notAKind(f.Args()), strings.Join(dhcp.Kinds, "|"))
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) != 1 || !slices.Contains(dhcp.Kinds, args[0]) {
+			return notAKind(args)
 		}
-		// Where pxesrv runs, its configuration says where machines reach it, and where it takes the loaders from.
-		l := layers{file: new(string)}
-		c, err := l.merged(io)
+		if i := slices.Index(words, "dhcp"); i >= 0 {
+			words = slices.Delete(slices.Clone(words), i, i+1)
+		}
+		// Where pxesrv runs, its configuration says where machines reach it,
+		// and where it takes the loaders from.
+		c, err := new(sources).merged(std)
 		if err != nil {
-			fmt.Fprintf(io.err, "pxesrv: warning: %v; nothing in it counts for these lines\n", err)
+			fmt.Fprintf(std.err, "pxesrv: warning: %v; nothing in it counts for these lines\n", err)
 			c = config.Default()
 		}
 		if o.URL == "" && c.URL != "" {
 			o.URL = c.URL
-			words = append(slices.Clone(words), "--url", c.URL)
+			words = append(words, "--url", c.URL)
 		}
 		if root := os.Getenv(rootEnv); loaders == "" && root != "" {
 			loaders = filepath.Join(root, "ipxe")
@@ -68,16 +85,17 @@ func dhcpLines(io streams) (*pflag.FlagSet, action) {
 		o.ShimNotes = shimNotes(loaders)
 		o.Command = shellLine(append([]string{"pxesrv", "dhcp"}, words...))
 		o.Missing, o.Where = missingLoaders(o.Files(), loaders, c)
-		text, err := dhcp.Print(f.Arg(0), o)
+		text, err := dhcp.Print(args[0], o)
 		if err != nil {
 			return usageError{err}
 		}
 		if file != "" {
 			return os.WriteFile(file, text, 0o644)
 		}
-		_, err = io.out.Write(text)
+		_, err = std.out.Write(text)
 		return err
 	}
+	return c
 }
 
 // shimNotes says what the shims in a folder start, as far as their files tell.
@@ -108,20 +126,20 @@ func shellLine(words []string) string {
 	return strings.Join(line, " ")
 }
 
-// notAKind says what is wrong with words that should name one server; nothing
-// when there are none.
-func notAKind(words []string) string {
+// notAKind says what is wrong with arguments that should name one server.
+func notAKind(args []string) error {
+	say := "say which server the lines are for: pxesrv dhcp " + strings.Join(dhcp.Kinds, "|")
 	switch {
-	case len(words) == 0:
-		return ""
-	case len(words) > 1:
-		return "one server at a time: "
+	case len(args) == 0:
+		return withHint(usagef("no server is named"), say)
+	case len(args) > 1:
+		return withHint(usagef("one server at a time"), say)
 	}
 	meant := ""
-	if kind := nearKind(strings.ToLower(words[0])); kind != "" {
-		meant = "did you mean " + kind + "? "
+	if kind := nearKind(strings.ToLower(args[0])); kind != "" {
+		meant = "did you mean " + kind + "?"
 	}
-	return fmt.Sprintf("there are no lines for %q; %s", words[0], meant)
+	return withHint(usagef("there are no lines for %q", args[0]), meant, say)
 }
 
 // nearKind is the server that a word may be meant for: one with the same
@@ -155,7 +173,8 @@ func missingLoaders(names []string, folder string, c config.Config) (missing []s
 	if c.Root != "" {
 		inTree = func(name string) (*os.File, error) { return os.Open(filepath.Join(c.Root, name)) }
 		own := filepath.Join(c.Root, "ipxe")
-		looked = append([]string{own, c.Root}, slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool { return dir == own })...)
+		others := slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool { return dir == own })
+		looked = append([]string{own, c.Root}, others...)
 	}
 	for _, name := range names {
 		file, err := loader.Open(name, dirs, inTree)

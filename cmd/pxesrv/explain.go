@@ -9,152 +9,197 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/site"
 )
 
-const explainNotes = `
-A NAME is a MAC, a uuid, an address, or a serial, asset tag or host name, in any spelling. All that a machine has can be given
-at once, with commas between them, as names= in the log has them:
+const explainLong = `
+A NAME is a MAC, uuid, address, serial, asset tag or host name, in any
+spelling. Several names of one machine have commas between them, as names= in
+the log:
   pxesrv explain 10.0.0.7
   pxesrv explain 52-54-00-12-34-56,10.0.0.7
   pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7
 
-A host of iso.hosts is found by its name, its card and its addresses, and explained with all of them. The exit status is 1 when no
-script answers, and when a name is doubtful, as 10.0.0.777 is.
+A host of iso.hosts is found by its name, its card and its addresses, and
+explained with all of them. The exit status is 1 when no script answers, or
+when a name is doubtful, like 10.0.0.777.
 `
 
-// explain says what a machine would get, by the very code that answers it, and uses nothing up.
-func explain(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, false)
-	var (
-		claims        boot.Claims
-		query, ip     string
-		macs          []string
-		asJSON, print bool
-	)
-	f.StringVar(&query, "query", "", "the query of a request, or its whole URL")
-	f.StringVar(&ip, "ip", "", "the address the machine asks from")
-	f.StringVar(&claims.UUID, "uuid", "", "SMBIOS uuid")
-	f.StringVar(&claims.Manufacturer, "manufacturer", "", "SMBIOS manufacturer")
-	f.StringVar(&claims.Serial, "serial", "", "SMBIOS serial number")
-	f.StringVar(&claims.Board, "board", "", "SMBIOS base board serial number")
-	f.StringVar(&claims.Asset, "asset", "", "SMBIOS chassis asset tag")
-	f.StringArrayVar(&macs, "mac", nil, "MAC address; may be given several times")
-	f.StringVar(&claims.Host, "host", "", "host name that the machine's boot medium says; signed where it must be, if the key can be read")
-	f.IntVar(&claims.Try, "try", 0, "how often the machine has asked before in this boot")
-	f.BoolVar(&print, "script", false, "print the script instead")
-	f.BoolVar(&asJSON, "json", false, "print the decision as JSON")
-	return f, func(ctx context.Context, _ []string) error {
-		c, err := l.read(io)
+// explainer says what a machine would get, by the very code that answers it,
+// and uses nothing up.
+type explainer struct {
+	std          streams
+	flags        *pflag.FlagSet
+	claims       boot.Claims
+	query, ip    string
+	macs         []string
+	json, script bool
+
+	site  *site.Site
+	about explained
+}
+
+func explainCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{
+		Use:               "explain NAME…",
+		Short:             "what a machine would get, and why; uses nothing up",
+		Long:              explainLong,
+		ValidArgsFunction: machineNames(src, true),
+	}
+	f := c.Flags()
+	e := &explainer{std: std, flags: f}
+	f.StringVar(&e.query, "query", "", "the query of a request, or its whole URL")
+	f.StringVar(&e.ip, "ip", "", "the address the machine asks from")
+	f.StringVar(&e.claims.UUID, "uuid", "", "SMBIOS uuid")
+	f.StringVar(&e.claims.Manufacturer, "manufacturer", "", "SMBIOS manufacturer")
+	f.StringVar(&e.claims.Serial, "serial", "", "SMBIOS serial number")
+	f.StringVar(&e.claims.Board, "board", "", "SMBIOS base board serial number")
+	f.StringVar(&e.claims.Asset, "asset", "", "SMBIOS chassis asset tag")
+	f.StringArrayVar(&e.macs, "mac", nil, "MAC address; may be given several times")
+	f.StringVar(&e.claims.Host, "host", "", "host name that the machine's boot medium says; "+
+		"signed where it must be, if the key can be read")
+	f.IntVar(&e.claims.Try, "try", 0, "how often the machine has asked before in this boot")
+	f.BoolVar(&e.script, "script", false, "print the script instead")
+	f.BoolVar(&e.json, "json", false, "print the decision as JSON")
+	addFlags(c, src.common)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		config, err := src.read(std)
 		if err != nil {
 			return err
 		}
-		for _, text := range macs {
+		if e.site, err = site.New(config); err != nil {
+			return err
+		}
+		m, err := e.machine(args)
+		if err != nil {
+			return err
+		}
+		return e.explain(c.Context(), m)
+	}
+	return c
+}
+
+// machine is the machine that flags and arguments describe.
+func (e *explainer) machine(args []string) (m boot.Machine, err error) {
+	c := &e.claims
+	smbios := c.UUID+c.Manufacturer+c.Serial+c.Board+c.Asset+c.Host != "" || len(e.macs) > 0
+	names := []string{"query", "ip", "uuid", "manufacturer", "serial", "board", "asset", "mac", "host"}
+	if len(args) == 0 && !slices.ContainsFunc(names, e.flags.Changed) {
+		return m, withHint(usagef("explain needs the name of a machine"),
+			"give a MAC, uuid, address, serial, …; see pxesrv explain --help")
+	}
+	var addr netip.Addr
+	if e.ip != "" {
+		if addr, err = netip.ParseAddr(e.ip); err != nil {
+			return m, usagef("--ip %q is not an address", e.ip)
+		}
+	}
+	switch query := e.query; {
+	case query != "" && (smbios || c.Try > 0):
+		return m, usagef("--query says all of the machine; beside it only --ip can be given")
+	case query != "":
+		if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
+			query = after // of a whole URL
+		}
+		m = e.site.Identify(boot.ParseQuery(query), addr)
+	default:
+		for _, text := range e.macs {
 			if mac, ok := boot.HasMAC(text); ok {
 				text = mac
 			}
-			claims.MACs = append(claims.MACs, text)
+			c.MACs = append(c.MACs, text)
 		}
-		var addr netip.Addr
-		if ip != "" {
-			if addr, err = netip.ParseAddr(ip); err != nil {
-				return usagef("--ip %q is not an address", ip)
-			}
-		}
-		s, err := site.New(c)
-		if err != nil {
-			return err
-		}
-		given := false
-		f.Visit(func(fl *pflag.Flag) {
-			switch fl.Name {
-			case "query", "ip", "uuid", "manufacturer", "serial", "board", "asset", "mac", "host":
-				given = true
-			}
-		})
-		if !given && f.NArg() == 0 {
-			return usagef("explain needs the name of a machine: a MAC, uuid, address, serial, … (see pxesrv explain --help)")
-		}
-		if query != "" && (claims.UUID+claims.Manufacturer+claims.Serial+claims.Board+claims.Asset+claims.Host != "" || len(macs) > 0 || claims.Try > 0) {
-			return usagef("--query says all of the machine; beside it only --ip can be given")
-		}
-		var client boot.Machine
-		if query != "" {
-			if before, after, cut := strings.Cut(query, "?"); cut && !strings.Contains(before, "=") {
-				query = after // of a whole URL
-			}
-			client = s.Identify(boot.ParseQuery(query), addr)
-		} else {
-			claims.HostSig = s.Sign(claims.Host)
-			client = s.Identify(claims, addr)
-		}
-		about := explained{typed: len(f.Args())}
-		for _, arg := range f.Args() {
-			for _, name := range namesOf(arg) {
-				if d, doubted := s.Doubtful(name); doubted {
-					about.Doubts = append(about.Doubts, fmt.Sprintf("%s %s; %s", name, d.What, d.Do))
-				}
-				m, err := s.MachineMeant(name)
-				switch {
-				case err != nil && len(about.Doubts) > 0:
-					return errors.New(strings.Join(about.Doubts, "; "))
-				case err != nil:
-					return usageError{err}
-				case m.Listed != "" && !slices.Contains(about.Hosts, m.Listed):
-					about.Hosts = append(about.Hosts, m.Listed)
-				}
-				if _, err := s.Unlisted(m); err != nil && about.unlisted == nil {
-					about.unlisted = err
-				}
-				for _, n := range m.Names {
-					if !slices.ContainsFunc(client.Names, func(o boot.Name) bool { return o.Text == n.Text }) {
-						client.Names = append(client.Names, n)
-					}
-				}
-				client.Dropped = append(client.Dropped, m.Dropped...)
-				client.OtherMACs = append(client.OtherMACs, m.OtherMACs...)
-				if !client.Addr.IsValid() {
-					client.Addr = m.Addr
-				}
-			}
-		}
-		if about.unlisted != nil {
-			fmt.Fprintf(io.err, "pxesrv: nothing is known of hosts: %v\n", about.unlisted)
-		}
-		for _, d := range about.Doubts {
-			fmt.Fprintf(io.err, "pxesrv: %s\n", d)
-		}
-		a, err := s.Resolve(ctx, &client, false)
-		if err == nil {
-			about.Missing = s.Missing(a.Script)
-		}
-		if err == nil || errors.Is(err, boot.ErrNothing) { // else the disk may hang
-			var merr error
-			if about.Misread, merr = s.Misread(client.Names); merr != nil {
-				fmt.Fprintf(io.err, "pxesrv: misspelt entries cannot be looked for: %v\n", merr)
-			}
-		}
-		switch {
-		case print && err == nil:
-			_, err = io.out.Write(a.Script.Body)
-		case print:
-		case asJSON:
-			err = explainJSON(io, client, a, about, err)
-		default:
-			explainText(io, client, a, about, err)
-			if err != nil {
-				err = errQuiet
-			}
-		}
-		if err == nil && len(about.Doubts) > 0 {
-			return errQuiet
-		}
-		return err
+		c.HostSig = e.site.Sign(c.Host)
+		m = e.site.Identify(*c, addr)
 	}
+	e.about.typed = len(args)
+	for _, arg := range args {
+		for _, name := range namesOf(arg) {
+			if err := e.add(&m, name); err != nil {
+				return m, err
+			}
+		}
+	}
+	return m, nil
+}
+
+// add adds what a name says of a machine.
+func (e *explainer) add(m *boot.Machine, name string) error {
+	if d, doubted := e.site.Doubtful(name); doubted {
+		e.about.Doubts = append(e.about.Doubts, fmt.Sprintf("%s %s; %s", name, d.What, d.Do))
+		e.about.doubts = append(e.about.doubts, withHint(fmt.Errorf("%s %s", name, d.What), d.Do))
+	}
+	named, err := e.site.MachineMeant(name)
+	switch {
+	case err != nil && len(e.about.doubts) > 0:
+		last := len(e.about.doubts) - 1
+		for _, d := range e.about.doubts[:last] {
+			report(e.std.err, d)
+		}
+		return e.about.doubts[last]
+	case err != nil:
+		return usageError{err}
+	case named.Listed != "" && !slices.Contains(e.about.Hosts, named.Listed):
+		e.about.Hosts = append(e.about.Hosts, named.Listed)
+	}
+	if _, err := e.site.Unlisted(named); err != nil && e.about.unlisted == nil {
+		e.about.unlisted = err
+	}
+	for _, n := range named.Names {
+		if !slices.ContainsFunc(m.Names, func(o boot.Name) bool { return o.Text == n.Text }) {
+			m.Names = append(m.Names, n)
+		}
+	}
+	m.Dropped = append(m.Dropped, named.Dropped...)
+	m.OtherMACs = append(m.OtherMACs, named.OtherMACs...)
+	if !m.Addr.IsValid() {
+		m.Addr = named.Addr
+	}
+	return nil
+}
+
+// explain decides what the machine would get, and says it.
+func (e *explainer) explain(ctx context.Context, m boot.Machine) error {
+	if e.about.unlisted != nil {
+		fmt.Fprintf(e.std.err, "pxesrv: nothing is known of hosts: %v\n", e.about.unlisted)
+	}
+	for _, d := range e.about.doubts {
+		report(e.std.err, d)
+	}
+	a, err := e.site.Resolve(ctx, &m, false)
+	if err == nil {
+		e.about.Missing = e.site.Missing(a.Script)
+	}
+	if err == nil || errors.Is(err, boot.ErrNothing) { // else the disk may hang
+		var merr error
+		if e.about.Misread, merr = e.site.Misread(m.Names); merr != nil {
+			fmt.Fprintf(e.std.err, "pxesrv: misspelt entries cannot be looked for: %v\n", merr)
+		}
+	}
+	switch {
+	case e.script && err == nil:
+		_, err = e.std.out.Write(a.Script.Body)
+	case e.script:
+	case e.json:
+		err = explainJSON(e.std, m, a, e.about, err)
+	default:
+		explainText(e.std, m, a, e.about, err)
+		if errors.Is(err, boot.ErrNothing) {
+			hint(e.std.err, "a file default in the root answers every machine; pxesrv order "+
+				"place NAME SCRIPT boots this one once")
+		}
+		if err != nil {
+			err = errQuiet
+		}
+	}
+	if err == nil && len(e.about.Doubts) > 0 {
+		return errQuiet
+	}
+	return err
 }
 
 // explained is what is said beside the decision.
@@ -164,11 +209,13 @@ type explained struct {
 	Misread  []site.Misread `json:"misread,omitempty"`
 	Missing  []string       `json:"missing,omitempty"` // files that the script boots, and that are not there
 	typed    int            // arguments
+	doubts   []error        // as Doubts, apart from what to do
 	unlisted error
 }
 
-// namesOf are the names of an argument. Between them are commas, which some keyboards have for the dots of an address, and
-// some people between the bytes of a MAC.
+// namesOf are the names of an argument. Between them are commas, which some
+// keyboards have for the dots of an address, and some people between the bytes
+// of a MAC.
 func namesOf(arg string) []string {
 	if n, err := boot.Meant(arg); err == nil && n.Kind == boot.MAC && strings.Count(arg, ",") == 5 {
 		return []string{arg}
@@ -179,8 +226,8 @@ func namesOf(arg string) []string {
 	return strings.Split(arg, ",")
 }
 
-func explainText(io streams, c boot.Machine, a boot.Answer, about explained, err error) {
-	p := func(format string, args ...any) { fmt.Fprintf(io.out, format+"\n", args...) }
+func explainText(std streams, c boot.Machine, a boot.Answer, about explained, err error) {
+	p := func(format string, args ...any) { fmt.Fprintf(std.out, format+"\n", args...) }
 	for i, n := range c.Names {
 		head := ""
 		if i == 0 {
@@ -268,7 +315,7 @@ func sentence(f boot.Finding) string {
 	return text
 }
 
-func explainJSON(io streams, c boot.Machine, a boot.Answer, about explained, err error) error {
+func explainJSON(std streams, c boot.Machine, a boot.Answer, about explained, err error) error {
 	out := struct {
 		Names    []boot.Name    `json:"names"`
 		Dropped  []boot.Dropped `json:"dropped,omitempty"`
@@ -290,7 +337,7 @@ func explainJSON(io streams, c boot.Machine, a boot.Answer, about explained, err
 	default:
 		out.Step, out.Entry, out.File, out.Bytes = string(a.Entry.Step), a.Entry.Path, a.Script.From, len(a.Script.Body)
 	}
-	e := json.NewEncoder(io.out)
+	e := json.NewEncoder(std.out)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if jerr := e.Encode(out); jerr != nil {

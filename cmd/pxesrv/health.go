@@ -12,32 +12,36 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 )
 
 // healthTime is how long a daemon may take to say how it is.
 const healthTime = 3 * time.Second
 
-const healthNotes = `
-Its settings are those of pxesrv serve: they say where the daemon listens. Each address is asked but those where the PROXY protocol is
-spoken or clients need a certificate, and there are 3 s for all.
+const healthLong = `
+Its settings are those of pxesrv serve: they say where the daemon listens. It
+asks each address, except those that speak the PROXY protocol or need a
+certificate of the client, and takes 3 s at most for all of them.
 `
 
-// healthOf asks the daemon of this configuration on this machine how it is. It is the health check of the container image, in
-// which there is no curl.
-func healthOf(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, true)
-	ready := f.Bool("ready", false, "ask whether machines would get their answers; without it, whether the daemon lives")
-	return f, func(ctx context.Context, _ []string) error {
-		c, err := l.merged(io) // a daemon whose disk hangs, or has lost the tree, lives
+// healthCommand asks the daemon of this configuration on this machine how it
+// is. It is the health check of the container image, in which there is no curl.
+func healthCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "health",
+		Short: "ask the daemon here how it is; exit status 1 when it is not well",
+		Long:  healthLong,
+		Args:  noArgs,
+	}
+	ready := c.Flags().Bool("ready", false, "ask whether machines would get their answers; "+
+		"without it, whether the daemon lives")
+	addFlags(c, src.daemon)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := src.merged(std) // a daemon whose disk hangs, or has lost the tree, lives
 		if err != nil {
 			return err
 		}
-		if f.NArg() > 0 {
-			return usagef("health takes no arguments, and %q is one", f.Arg(0))
-		}
-		ctx, cancel := context.WithTimeout(ctx, healthTime)
+		ctx, cancel := context.WithTimeout(cmd.Context(), healthTime)
 		defer cancel()
 		asked := 0
 		for i, addr := range append(slices.Clone(c.Addresses()), c.TLSListen...) {
@@ -49,17 +53,20 @@ func healthOf(io streams) (*pflag.FlagSet, action) {
 				return fmt.Errorf("%s: %w", addr, err)
 			}
 			asked++
-			fmt.Fprintf(io.out, "%s: %s\n", addr, text)
+			fmt.Fprintf(std.out, "%s: %s\n", addr, text)
 		}
 		if asked == 0 {
-			return errors.New("on every address the PROXY protocol is spoken, so nobody but a proxy can ask; " +
+			return withHint(errors.New("on every address the PROXY protocol is spoken, so "+
+				"nobody but a proxy can ask"),
 				"give one more --listen, such as unix:/run/pxesrv/health")
 		}
 		return nil
 	}
+	return c
 }
 
-// health asks the daemon that listens on addr, by HTTP or HTTPS. It returns what that says when it is well, on one line.
+// health asks the daemon that listens on addr, by HTTP or HTTPS. It returns
+// what that says when it is well, on one line.
 func health(ctx context.Context, addr string, https, ready bool) (string, error) {
 	network, at, err := reachable(addr)
 	if err != nil {
@@ -68,7 +75,8 @@ func health(ctx context.Context, addr string, https, ready bool) (string, error)
 	client := http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			// The certificate is for the name that clients know. What is asked here is no secret, and the answer is about this machine.
+			// The certificate is for the name that clients know. What is asked
+			// here is no secret, and the answer is about this machine.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, at)
@@ -105,7 +113,8 @@ func health(ctx context.Context, addr string, https, ready bool) (string, error)
 		// Who refuses lives.
 		return "it refuses this machine's own address (clients.allow), so it lives", nil
 	case resp.StatusCode == http.StatusForbidden:
-		return "", errors.New("it refuses this machine's own address: put 127.0.0.1 and ::1 into clients.allow")
+		return "", withHint(errors.New("it refuses this machine's own address"),
+			"put 127.0.0.1 and ::1 into clients.allow")
 	case resp.StatusCode != http.StatusOK:
 		return "", errors.New(text)
 	}
@@ -117,11 +126,13 @@ func reachable(addr string) (network, at string, err error) {
 	if name, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
 		return "unix", name, nil
 	}
-	// Without a host, or with that of every address, a connection goes to this machine itself.
+	// Without a host, or with that of every address, a connection goes to this
+	// machine itself.
 	if _, port, err := net.SplitHostPort(addr); err != nil {
 		return "", "", err
 	} else if port == "0" {
-		return "", "", errors.New("port 0 is any that is free, so nobody knows where the daemon is; name one")
+		return "", "", withHint(errors.New("port 0 is any that is free, so nobody knows where "+
+			"the daemon is"), "name one")
 	}
 	return "tcp", addr, nil
 }

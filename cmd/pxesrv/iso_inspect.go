@@ -1,16 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	stdio "io"
+	"io"
 	"os"
 	"regexp"
 	"strings"
 	"text/tabwriter"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/iso"
@@ -26,35 +25,41 @@ var (
 	saysServer = regexp.MustCompile(`(?m)^set srv[0-9]+ (\S+)$`)
 )
 
-// isoInspect says what ISOs are.
-func isoInspect(io streams) (*pflag.FlagSet, action) {
-	f := flags(nil, false)
-	script := f.Bool("script", false, "print the script alone")
-	return f, func(context.Context, []string) error {
-		if f.NArg() == 0 {
-			return usagef("say which ISO: pxesrv iso inspect FILE…")
+// isoInspectCommand says what ISOs are.
+func isoInspectCommand(std streams) *cobra.Command {
+	c := &cobra.Command{
+		Use: "inspect FILE…",
+		Short: "which host an ISO is for, its script, its loaders and their " +
+			"versions, and what it boots on",
+		ValidArgsFunction: files,
+	}
+	script := c.Flags().Bool("script", false, "print the script alone")
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return withHint(usagef("say which ISO"), "pxesrv iso inspect FILE…")
 		}
 		var failed error
-		for i, path := range f.Args() {
+		for i, path := range args {
 			if i > 0 && !*script {
-				fmt.Fprintln(io.out)
+				fmt.Fprintln(std.out)
 			}
-			if err := inspectFile(io, path, *script); err != nil {
-				fmt.Fprintf(io.err, "pxesrv: %s: %v\n", path, err)
+			if err := inspectFile(std, path, *script); err != nil {
+				report(std.err, fmt.Errorf("%s: %w", path, err))
 				failed = errQuiet
 			}
 		}
 		return failed
 	}
+	return c
 }
 
-func inspectFile(io streams, path string, script bool) error {
+func inspectFile(std streams, path string, script bool) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return errors.Unwrap(err)
 	}
 	defer file.Close()
-	size, err := file.Seek(0, stdio.SeekEnd) // a stick has no size to be asked for
+	size, err := file.Seek(0, io.SeekEnd) // a stick has no size to be asked for
 	if err != nil {
 		return err
 	}
@@ -65,13 +70,14 @@ func inspectFile(io streams, path string, script bool) error {
 	text, same := info.Script()
 	if script {
 		if same {
-			_, err = io.out.Write(text)
+			_, err = std.out.Write(text)
 			return err
 		}
-		return errors.New("its ways to boot have different scripts: something edited it; pxesrv iso inspect without --script shows them")
+		return withHint(errors.New("its ways to boot have different scripts: something edited it"),
+			"pxesrv iso inspect without --script shows them")
 	}
 
-	t := tabwriter.NewWriter(io.out, 0, 8, 2, ' ', 0)
+	t := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "file\t%s, %d bytes, layout %d\n", path, info.Size, info.Version)
 	first := info.Scripts[0].Text
 	if m := saysHost.FindSubmatch(first); m != nil {
@@ -95,7 +101,7 @@ func inspectFile(io streams, path string, script bool) error {
 	fmt.Fprintf(t, "UEFI\t%s\n", bootsFrom(info.UEFI, info.UEFIStick))
 	for _, l := range info.Loaders {
 		body := make([]byte, l.Size)
-		if _, err := l.Content.ReadAt(body, 0); err != nil && err != stdio.EOF {
+		if _, err := l.Content.ReadAt(body, 0); err != nil && err != io.EOF {
 			return err
 		}
 		what := ""
@@ -124,10 +130,10 @@ func inspectFile(io streams, path string, script bool) error {
 		paths, edited = append(paths, s.Path), edited || s.Edited
 	}
 	if same {
-		_, err = fmt.Fprintf(io.out, "\n%s, %d bytes:\n%s", strings.Join(paths, " and "), len(text), endLine(text))
+		_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", strings.Join(paths, " and "), len(text), endLine(text))
 	} else {
 		for _, s := range info.Scripts {
-			_, err = fmt.Fprintf(io.out, "\n%s, %d bytes:\n%s", s.Path, len(s.Text), endLine(s.Text))
+			_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", s.Path, len(s.Text), endLine(s.Text))
 		}
 		edited = true
 	}
@@ -193,19 +199,21 @@ func abilities(b loader.Build) string {
 	return strings.Join(all, "; ") + " (" + b.How + ")"
 }
 
-// isoCheckLoaders says which loader files are found, and what ISOs with them can do.
-func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
-	f := flags(nil, false)
-	files := loaderFlags(f)
-	return f, func(context.Context, []string) error {
-		if f.NArg() > 0 {
-			return usagef("iso check-loaders takes flags only; see pxesrv iso check-loaders --help")
-		}
-		if _, err := files.load(io); err != nil {
+// isoCheckLoadersCommand says which loader files are found, and what ISOs with
+// them can do.
+func isoCheckLoadersCommand(std streams) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "check-loaders",
+		Short: "which loader files are found where, and what they can and cannot do",
+		Args:  noArgs,
+	}
+	files := loaderFlags(c.Flags())
+	c.RunE = func(*cobra.Command, []string) error {
+		if _, err := files.load(std); err != nil {
 			return err
 		}
 		k, _ := media.Open(files.LoaderPaths) // what is wrong is in the ways below
-		t := tabwriter.NewWriter(io.out, 0, 8, 2, ' ', 0)
+		t := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
 		for _, l := range k.Files() {
 			switch {
 			case l.Path == "":
@@ -239,4 +247,5 @@ func isoCheckLoaders(io streams) (*pflag.FlagSet, action) {
 		}
 		return nil
 	}
+	return c
 }

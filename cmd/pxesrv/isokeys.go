@@ -1,84 +1,93 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/media"
 	"pxesrv/pkg/site"
 )
 
-const isoURLNotes = `
-A NAME is that of a host in iso.hosts, or the MAC of its card in any spelling. Where images are signed, whoever has the URL can
-fetch the image, and whoever has the image can speak in the name of the host.
+const isoURLLong = `
+A NAME is that of a host in iso.hosts, or the MAC of its card in any spelling.
+Where images are signed, whoever has the URL can fetch the image, and whoever
+has the image can speak in the name of the host.
 `
 
-// isoURL prints where the image of a host is fetched.
-func isoURL(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, false)
-	return f, func(context.Context, []string) error {
-		c, err := l.read(io)
+// isoURLCommand prints where the image of a host is fetched.
+func isoURLCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{
+		Use:               "url NAME…",
+		Short:             "where the daemon serves the ISO of a host",
+		Long:              isoURLLong,
+		ValidArgsFunction: machineNames(src, true),
+	}
+	addFlags(c, src.common)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		c, err := src.read(std)
 		if err != nil {
 			return err
 		}
-		if f.NArg() == 0 {
+		if len(args) == 0 {
 			return usagef("iso url needs the name of a host")
 		}
 		if c.URL == "" {
-			return errors.New("nothing says where the server is reached: set url, or give --url http://boot.example:4567")
+			return withHint(errors.New("nothing says where the server is reached"),
+				"set url, or give --url http://boot.example:4567")
 		}
 		s, err := site.New(c)
 		if err != nil {
 			return err
 		}
 		if s.Images() == nil {
-			return errors.New("no images are served: set iso.hosts to the CSV of the hosts")
+			return withHint(errors.New("no images are served"), "set iso.hosts to the CSV of the hosts")
 		}
-		for _, name := range f.Args() {
+		for _, name := range args {
 			path, _, err := s.Images().Path(name)
 			if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, media.ErrNoList) {
 				if d, doubted := s.Doubtful(name); doubted && d.Right != "" {
-					return fmt.Errorf("%w; did you mean %s?", err, d.Right)
+					return withHint(err, "did you mean "+d.Right+"?")
 				}
-				return fmt.Errorf("%w; pxesrv check names rows that are wrong", err)
+				return withHint(err, "pxesrv check names rows that are wrong")
 			} else if err != nil {
 				return err
 			}
-			fmt.Fprintln(io.out, c.URL+path)
+			fmt.Fprintln(std.out, c.URL+path)
 		}
 		return nil
 	}
+	return c
 }
 
-const isoKeygenNotes = `
-The key is written to iso.keys in the state directory, or where iso.keys says, and only its owner may read it: make it as the user
-that the daemon runs as. From then on host= counts only when it is signed, and images are served only under the addresses
-that pxesrv iso url prints. Images made before have to be made anew.
+const isoKeygenLong = `
+The key is written to iso.keys in the state directory, or to the file that
+iso.keys names. Only its owner may read it: make it as the user of the daemon.
+From then on host= counts only when it is signed, and images are served only
+under the addresses that pxesrv iso url prints. Make earlier images again.
 `
 
-// isoKeygen makes the key that signs images, or puts a new one before the old ones.
-func isoKeygen(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, false)
-	rotate := f.Bool("rotate", false, "put a new key before those in the file, which verify until they are taken out")
-	return f, func(context.Context, []string) error {
-		c, err := l.read(io)
-		if err != nil && !errors.Is(err, config.ErrNoRoot) { // without a root there is a state directory all the same
+// isoKeygenCommand makes the key that signs images, or puts a new one before
+// the old ones.
+func isoKeygenCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{Use: "keygen", Short: "make the key that signs ISOs", Long: isoKeygenLong, Args: noArgs}
+	rotate := c.Flags().Bool("rotate", false, "put a new key before those in the file, which "+
+		"verify until they are taken out")
+	addFlags(c, src.common)
+	c.RunE = func(*cobra.Command, []string) error {
+		c, err := src.read(std)
+		// Without a root there is a state directory all the same.
+		if err != nil && !errors.Is(err, config.ErrNoRoot) {
 			return err
-		}
-		if f.NArg() > 0 {
-			return usagef("iso keygen takes no arguments, and %q is one", f.Arg(0))
 		}
 		if err := media.NewKey(c.KeyFile(), *rotate); err != nil {
 			return err
 		}
-		fmt.Fprintf(io.out, "a new key is in %s\n", c.KeyFile())
+		fmt.Fprintf(std.out, "a new key is in %s\n", c.KeyFile())
 		return nil
 	}
+	return c
 }

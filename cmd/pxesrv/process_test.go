@@ -180,13 +180,16 @@ func freeAddr(t *testing.T) (addr, port string) {
 	return addr, port
 }
 
-// wantFailure runs pxesrv, which must end with one line of words, without a trace of its insides.
+// wantFailure runs pxesrv, which must end with one line of words and perhaps one
+// with a hint, without a trace of its insides.
 func wantFailure(t *testing.T, env []string, want string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("pxesrv", args...)
 	cmd.Env = environ(env...)
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) || strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), "goroutine") {
+	first, hint, _ := strings.Cut(string(out), "\n")
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) || !strings.HasPrefix(first, "pxesrv: ") ||
+		hint != "" && (!strings.HasPrefix(hint, "hint: ") || strings.Count(hint, "\n") != 1) || strings.Contains(string(out), "goroutine") {
 		t.Errorf("%q %q: %v\n%s", env, args, err, out)
 	}
 }
@@ -195,7 +198,7 @@ const defaultScript = "#!ipxe\necho default\n"
 
 func TestServe_NoRoot(t *testing.T) {
 	t.Parallel()
-	wantFailure(t, nil, "no document root: name it with --root DIR or PXESRV_ROOT=DIR")
+	wantFailure(t, nil, "no document root\nhint: name it with --root DIR or PXESRV_ROOT=DIR\n")
 	wantFailure(t, []string{"PXESRV_ROOT=" + filepath.Join(t.TempDir(), "nothing")}, "the document root cannot be used")
 	wantFailure(t, []string{"PXESRV_ROOT=" + os.Args[0]}, "is not a directory")
 }

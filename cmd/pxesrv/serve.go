@@ -11,39 +11,44 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/daemon"
 )
 
-func serve(io streams) (*pflag.FlagSet, action) {
-	var l layers
-	f := flags(&l, true)
-	return f, func(ctx context.Context, _ []string) error {
-		c, err := l.read(io)
+func serveCommand(std streams, src *sources) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "the daemon; what pxesrv without a command does",
+		Args:  noArgs,
+	}
+	addFlags(c, src.daemon)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		read, err := src.read(std)
 		var hangs *config.Hangs
 		if err != nil && !errors.As(err, &hangs) {
 			return err
 		}
-		if f.NArg() > 0 {
-			return usagef("serve takes no arguments, and %q is one", f.Arg(0))
-		}
-		return runServe(ctx, io, c, hangs, &l)
+		return runServe(c.Context(), std, read, hangs, src)
 	}
+	return c
 }
 
-// runServe runs the daemon. hangs is why the configuration could not be checked to its end; nil: it could.
-func runServe(ctx context.Context, std streams, c config.Config, hangs *config.Hangs, l *layers) error {
+// runServe runs the daemon. hangs is why the configuration could not be checked
+// to its end; nil: it could.
+func runServe(ctx context.Context, std streams, c config.Config, hangs *config.Hangs, src *sources) error {
 	lines, err := daemon.OpenLog(c.Log, std.err)
 	if err != nil {
-		return fmt.Errorf("the log cannot be written: %w; name another file with --log or PXESRV_LOG", err)
+		return withHint(fmt.Errorf("the log cannot be written: %w", err), "name another file "+
+			"with --log or PXESRV_LOG")
 	}
 	defer lines.Close()
 	var access *daemon.LogWriter
 	if c.AccessLog != "" {
 		if access, err = daemon.OpenLog(c.AccessLog, nil); err != nil {
-			return fmt.Errorf("the access log cannot be written: %w; name another file with --access-log or PXESRV_ACCESS_LOG", err)
+			return withHint(fmt.Errorf("the access log cannot be written: %w", err),
+				"name another file with --access-log or PXESRV_ACCESS_LOG")
 		}
 		defer access.Close()
 	}
@@ -51,19 +56,21 @@ func runServe(ctx context.Context, std streams, c config.Config, hangs *config.H
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	if os.Getenv("GOGC") == "" {
-		// The heap of a daemon is a few MiB: it would be collected a hundred times a second under load.
+		// The heap of a daemon is a few MiB: it would be collected a hundred
+		// times a second under load.
 		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		// With ten thousand connections, which need 200 MiB, it would grow to five times that before it is collected.
+		// With ten thousand connections, which need 200 MiB, it would grow to
+		// five times that before it is collected.
 		debug.SetMemoryLimit(320 << 20)
 	}
 	b := thisBuild()
 	d := &daemon.Daemon{
-		Config: c, Hangs: hangs, Build: daemon.Build{Version: b.version, Commit: b.commit}, Log: slog.New(handler(c.LogFormat, lines)), LogOut: lines,
-		Access: access, Hangup: hangup,
+		Config: c, Hangs: hangs, Build: daemon.Build{Version: b.version, Commit: b.commit},
+		Log: slog.New(handler(c.LogFormat, lines)), LogOut: lines, Access: access, Hangup: hangup,
 		Reload: func() (config.Config, error) {
-			c, _, err := l.load()
+			c, _, err := src.load()
 			return c, err
 		},
 	}

@@ -42,7 +42,7 @@ func TestShells(t *testing.T) {
 		start []string
 		setup string
 	}{
-		{"bash", []string{"bash", "--norc", "--noprofile", "-i"}, "source " + scripts + "/pxesrv; PS1=rea; PS1+='dy> '"},
+		{"bash", []string{"bash", "--norc", "--noprofile", "-i"}, "source /usr/share/bash-completion/bash_completion; source " + scripts + "/pxesrv; PS1=rea; PS1+='dy> '"},
 		// As packages have it, in a directory of $fpath, and as people have it, by source.
 		{"zsh", []string{"zsh", "-f", "-i"}, "fpath=(" + scripts + " $fpath); autoload -U compinit; compinit -u -D; PS1=rea; PS1+='dy> '"},
 		{"zsh", []string{"zsh", "-f", "-i"}, "autoload -U compinit; compinit -u -D; source " + scripts + "/_pxesrv; PS1=rea; PS1+='dy> '"},
@@ -60,7 +60,8 @@ func TestShells(t *testing.T) {
 				{"vers\t", "version"},
 				{"comp\tz\t", "completion|zsh"},
 				{"dhcp ke\t", "dhcp|kea"},
-				{"onc\tcan\t52\t", "once|cancel|52-54-00-12-34-56"},
+				{"ord\tcan\t52\t", "order|cancel|52-54-00-12-34-56"},
+				{"order cancel fd00:\t", "order|cancel|fd00::7"},
 				{"once cancel fd00:\t", "once|cancel|fd00::7"},
 				{"once place x ins\tdeb\t", "once|place|x|install/debian.ipxe"},
 				{"serve --log-f\tj\t", "serve|--log-format|json"},

@@ -2,18 +2,19 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 )
 
-// What the linker knows of a build (Makefile): the version of debian/changelog, the commit and the time it was made.
+// What the linker knows of a build (Makefile): the version of debian/changelog,
+// the commit and the time it was made.
 var release, commit, date string
 
-// build is what is known of this program. A build by "go build" in a checkout knows its commit from Go, and is called dev.
+// build is what is known of this program. A build by "go build" in a checkout
+// knows its commit from Go, and is called dev.
 type build struct{ version, commit, date, compiler string }
 
 func thisBuild() build {
@@ -42,13 +43,16 @@ func (b build) String() string {
 	return text + ", " + b.compiler
 }
 
-func version(io streams) (*pflag.FlagSet, action) {
-	f := flags(nil, false)
-	return f, func(context.Context, []string) error {
-		if f.NArg() > 0 {
-			return usagef("version takes no arguments")
-		}
-		_, err := fmt.Fprintln(io.out, thisBuild())
-		return err
+func versionCommand(std streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "print the version",
+		Args:  noArgs,
+		RunE:  func(*cobra.Command, []string) error { return printVersion(std) },
 	}
+}
+
+func printVersion(std streams) error {
+	_, err := fmt.Fprintln(std.out, thisBuild())
+	return err
 }

@@ -126,7 +126,14 @@ func Default() Config {
 }
 
 // ErrNoRoot is returned by Check when nothing names the document root.
-var ErrNoRoot = errors.New("no document root: name it with --root DIR or PXESRV_ROOT=DIR")
+var ErrNoRoot error = noRoot{}
+
+type noRoot struct{}
+
+func (noRoot) Error() string { return "no document root" }
+
+// Hint is what a person can do.
+func (noRoot) Hint() string { return "name it with --root DIR or PXESRV_ROOT=DIR" }
 
 // Check says what is wrong with a configuration before anything is opened, and
 // makes its paths absolute. It looks at the disk last: when the disk does not

@@ -50,9 +50,9 @@ func TestYAML(t *testing.T) {
 		{"once:\n", ""},
 		{"port: 80\nonce:\n  resend-within: 5s\n  max-per-day: 0\n", ""},
 		{"proxies:\n  trusted: [10.0.0.0/8, 192.0.2.1]\n", ""},
-		{"a: &x 80\n", "file:1: a is no setting; pxesrv serve --help lists them"},
+		{"a: &x 80\n", "file:1: a is no setting; pxesrv help settings lists them"},
 		{"port: &x 80\nonce: {max-per-day: *x}\n", ""},
-		{"prot: 80\n", "file:1: prot is no setting; pxesrv serve --help lists them"},
+		{"prot: 80\n", "file:1: prot is no setting; pxesrv help settings lists them"},
 		{"once:\n  max_per_day: 3\n", "file:2: once.max_per_day is no setting; did you mean once.max-per-day?"},
 		{"resend-within: 3s\n", "file:1: resend-within is no setting; did you mean once.resend-within?"},
 		{"regrant: 3s\n", "file:1: regrant is no setting; did you mean once.resend-within?"},
@@ -128,7 +128,7 @@ func TestCheck(t *testing.T) {
 	}
 	for root, want := range map[string]string{
 		dir:  "",
-		"":   "no document root: name it with --root DIR or PXESRV_ROOT=DIR",
+		"":   "no document root",
 		file: "the document root " + file + " is not a directory",
 	} {
 		c := Default()

@@ -72,7 +72,7 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 			return r.warnings, err
 		case s == nil:
 			r.warnings = append(r.warnings, fmt.Sprintf("%s sets nothing and is ignored;"+
-				" see pxesrv serve --help for what can be set", name))
+				" pxesrv help settings lists what can be set", name))
 		case serviceLink.MatchString(value):
 			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod
 			// beside a service called pxesrv.

@@ -193,5 +193,5 @@ func (r *reader) suggest(key string) string {
 			return "; did you mean " + s.Key + "?"
 		}
 	}
-	return "; pxesrv serve --help lists them"
+	return "; pxesrv help settings lists them"
 }

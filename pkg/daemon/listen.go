@@ -135,12 +135,19 @@ func listenOn(addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// noListener is why an address cannot be listened on, and what a person can do.
+type noListener struct{ addr, why, hint string }
+
+func (e *noListener) Error() string { return "cannot listen on " + e.addr + ": " + e.why }
+func (e *noListener) Hint() string  { return e.hint }
+
 func listenError(addr string, err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "address already in use"):
-		return fmt.Errorf("cannot listen on %s: another program does already; stop it, or choose another port with -p", addr)
+		return &noListener{addr, "another program does already", "stop it, or choose another port with -p"}
 	case strings.Contains(text, "permission denied"):
-		return fmt.Errorf("cannot listen on %s: this user may not; ports below 1024 need the right to, choose another with -p", addr)
+		return &noListener{addr, "this user may not",
+			"ports below 1024 need the right to; choose another with -p"}
 	}
 	return fmt.Errorf("cannot listen on %s: %w", addr, err)
 }

@@ -18,7 +18,7 @@ set -eu
 
 packages="build-essential git curl rsync make qemu-system-x86 qemu-block-extra ipxe-qemu ovmf ipxe mtools dosfstools
 iproute2 nftables fuse3 e2fsprogs acl dnsmasq-base strace tftp-hpa atftp pxelinux isolinux syslinux-common grub-common
-xorriso genisoimage fdisk openssl python3 mmdebstrap man-db zsh fish qemu-user-static systemd debhelper lintian rpm
+xorriso genisoimage fdisk openssl python3 mmdebstrap man-db bash-completion zsh fish qemu-user-static systemd debhelper lintian rpm
 shim-unsigned sbsigntool"
 cache=${PXESRV_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pxesrv}
 release=trixie

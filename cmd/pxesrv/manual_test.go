@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -9,22 +10,44 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"pxesrv/cmd/pxesrv/manual"
 	"pxesrv/pkg/config"
 )
 
-// manPage is the source of the manual page.
-func manPage(t *testing.T) string {
+// manSource is the source of the manual page.
+func manSource(t *testing.T) string {
 	t.Helper()
-	var out, errOut bytes.Buffer
-	if status := run([]string{"man"}, &out, &errOut); status != 0 {
-		t.Fatalf("status %d: %s", status, &errOut)
+	var out bytes.Buffer
+	page := manual.Page{
+		Version: "dev", Root: rootCommand(streams{io.Discard, io.Discard}, nil),
+		Usage: usageLines, IsSetting: isSetting,
+	}
+	if err := page.Write(&out); err != nil {
+		t.Fatal(err)
 	}
 	return out.String()
 }
 
+// TestManCommand: the build that make man uses writes the page, and the program
+// itself has nothing to do with it.
+func TestManCommand(t *testing.T) {
+	page := output(t, exec.Command("go", "run", "-tags", "man", ".", "man"))
+	dated := regexp.MustCompile(`(?m)^\.TH PXESRV 8 .*$`)
+	if got, want := dated.ReplaceAllString(page, ""), dated.ReplaceAllString(manSource(t), ""); got != want {
+		t.Errorf("the page of the build with the tag man is another one:\n%s", got)
+	}
+	var out, said bytes.Buffer
+	if status := run([]string{"man"}, &out, &said); status != 2 || !strings.Contains(said.String(), `there is no command "man"`) {
+		t.Errorf("status %d: %s", status, &said)
+	}
+	if strings.Contains(output(t, exec.Command("go", "list", "-deps", ".")), "pxesrv/manual") {
+		t.Error("the program has the package manual in it")
+	}
+}
+
 // TestMan: man(1) shows the page without a warning, with every command, flag and setting.
 func TestMan(t *testing.T) {
-	page := manPage(t)
+	page := manSource(t)
 	// As lintian does it.
 	cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")
 	cmd.Stdin = strings.NewReader(page)
@@ -41,33 +64,27 @@ func TestMan(t *testing.T) {
 			t.Errorf("there is no section %s", section)
 		}
 	}
-	var all func([]subcommand)
-	all = func(commands []subcommand) {
-		for _, c := range commands {
-			all(c.commands)
-			for _, call := range c.calls() {
-				if call != "serve [flags]" && !strings.Contains(shown, "\n       pxesrv "+call+"\n") {
-					t.Errorf("SYNOPSIS lacks pxesrv %s", call)
-				}
-			}
-			if !strings.Contains(flat, strings.Join(strings.Fields("pxesrv "+c.calls()[0]+" "+c.about+"."), " ")) {
-				t.Errorf("COMMANDS lacks pxesrv %s, or what it does", c.name)
-			}
-			if c.prepare == nil {
-				continue
-			}
-			f, _ := c.prepare(streams{})
-			f.VisitAll(func(flag *pflag.Flag) {
-				if flag.Hidden {
-					return // an old name
-				}
-				if !regexp.MustCompile(`(?m)^       (-., )?--` + flag.Name + `([ =[]|$)`).MatchString(shown) {
-					t.Errorf("the flag --%s of %s is missing", flag.Name, c.name)
-				}
-			})
+	for _, c := range commandTree(rootCommand(streams{io.Discard, io.Discard}, nil))[1:] {
+		if c.IsAdditionalHelpTopicCommand() {
+			continue
 		}
+		for _, line := range usageLines(c) {
+			if c.Name() != "serve" && !strings.Contains(shown, "\n       "+line+"\n") {
+				t.Errorf("SYNOPSIS lacks %s", line)
+			}
+		}
+		if !strings.Contains(flat, strings.Join(strings.Fields(usageLines(c)[0]+" "+c.Short+"."), " ")) {
+			t.Errorf("COMMANDS lacks %s, or what it does", c.CommandPath())
+		}
+		c.Flags().VisitAll(func(flag *pflag.Flag) {
+			if flag.Hidden {
+				return // an old name
+			}
+			if !regexp.MustCompile(`(?m)^       (-., )?--` + flag.Name + `([ =[]|$)`).MatchString(shown) {
+				t.Errorf("the flag --%s of %s is missing", flag.Name, c.CommandPath())
+			}
+		})
 	}
-	all(commands())
 	c := config.Default()
 	for _, s := range c.Settings() {
 		if !strings.Contains(flat, "Also "+s.Env()+", and "+s.Key+" in the file.") {
@@ -92,11 +109,11 @@ func TestRoff(t *testing.T) {
 		{"NAME…", `NAME\[u2026]`},
 		{"~`^\"", `\(ti\(ga\(ha\(dq`},
 	} {
-		if got := roff(test.text); got != test.want {
+		if got := manual.Roff(test.text); got != test.want {
 			t.Errorf("%q: %q, want %q", test.text, got, test.want)
 		}
 	}
-	for i, line := range strings.Split(manPage(t), "\n") {
+	for i, line := range strings.Split(manSource(t), "\n") {
 		if strings.HasPrefix(line, "'") {
 			t.Errorf("line %d begins with an apostrophe: %s", i+1, line)
 		}
