@@ -207,7 +207,7 @@ func (l *lint) once() error {
 				return err
 			}
 			l.add(name, 0, Error, string(boot.NoLink), "is no symbolic link, so it is no order",
-				"move it out of once/, and let a link lead to it: pxesrv once place "+tree.Quote(e.Name())+" SCRIPT")
+				"move it out of once/, and let a link lead to it: pxesrv order place "+tree.Quote(e.Name())+" SCRIPT")
 			continue
 		}
 		if err := l.entry("once", e); err != nil {
@@ -219,7 +219,7 @@ func (l *lint) once() error {
 		}
 		if info, err := e.Info(); err == nil && l.options.Now().Sub(info.ModTime()) > oldAfter {
 			l.add(name, 0, Warning, Old, fmt.Sprintf("waits since %s: the machine never came for it, or it is not called so",
-				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+tree.Quote(e.Name())+", or take it back: pxesrv once cancel "+tree.Quote(e.Name()))
+				info.ModTime().Format(time.DateOnly)), "look with pxesrv explain "+tree.Quote(e.Name())+", or take it back: pxesrv order cancel "+tree.Quote(e.Name()))
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ func (p *pending) Info() boot.Info {
 
 func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
 	if p.entry.Link == "" {
-		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv once place"}
+		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv order place"}
 	}
 	return p.s.Load(ctx, m, p.entry.Link)
 }
@@ -74,7 +74,7 @@ func (p *pending) Allowed(context.Context) error {
 	}
 	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
 		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
-			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv once release %s", n, p.name.Text)}
+			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv order release %s", n, p.name.Text)}
 	}
 	return nil
 }

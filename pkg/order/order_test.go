@@ -568,7 +568,7 @@ func TestBrake(t *testing.T) {
 	held := func(s *Store) {
 		t.Helper()
 		a := asks(t, s, client("10.0.0.1", 0, "m1"), "default")
-		if f := a.Trace.Findings[0]; f.Code != boot.Held || !strings.Contains(f.Why, "pxesrv once release m1") {
+		if f := a.Trace.Findings[0]; f.Code != boot.Held || !strings.Contains(f.Why, "pxesrv order release m1") {
 			t.Errorf("%+v", f)
 		}
 	}
