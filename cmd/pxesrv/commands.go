@@ -48,6 +48,7 @@ func rootCommand(std streams, args []string) *cobra.Command {
 		isoCommand(std, src),
 		dhcpCommand(std, args),
 		healthCommand(std, src),
+		configCommand(std),
 		completionCommand(std),
 		versionCommand(std),
 		settingsTopic(std),
@@ -274,7 +275,8 @@ wins over its variable, that over the file, and that over the default:
 --once-max-per-day 3 is PXESRV_ONCE_MAX_PER_DAY=3, and in the file
   once:
     max-per-day: 3
-Settings that say (serve) are flags of pxesrv serve alone.
+pxesrv config init writes a file with all of them. Settings that say (serve)
+are flags of pxesrv serve alone.
 
 `
 

@@ -55,7 +55,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{[]string{"ver"}, "version"},
 		{[]string{"o"}, "order"},
-		{[]string{""}, "serve explain check order iso dhcp health completion version help"},
+		{[]string{""}, "serve explain check order iso dhcp health config completion version help"},
 		{[]string{"--log"}, "--log --log-format"}, // of serve, which need not be said
 		{[]string{"help", "o"}, "order"},
 		{[]string{"help", "set"}, "settings"},
