@@ -37,6 +37,7 @@ type room struct {
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
+	lab.Slow(t)
 	addr, err := freeLoopbackAddr()
 	if err != nil {
 		t.Fatal(err)

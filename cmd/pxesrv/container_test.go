@@ -102,6 +102,7 @@ type buildOp struct {
 // buildTool builds a program of .ci/tools.
 func buildTool(t *testing.T, name string) (program string) {
 	t.Helper()
+	lab.Slow(t)
 	program = filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", program, "./"+name)
 	build.Dir = "../../.ci/tools"
@@ -112,6 +113,7 @@ func buildTool(t *testing.T, name string) (program string) {
 // askBuildKit asks about the Dockerfile in a folder.
 func askBuildKit(t *testing.T, folder string, args ...string) (b built) {
 	t.Helper()
+	lab.Slow(t)
 	var wrong bytes.Buffer
 	cmd := exec.Command(buildTool(t, "dockerfile"), append([]string{folder}, args...)...)
 	cmd.Stderr = &wrong

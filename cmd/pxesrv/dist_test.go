@@ -19,10 +19,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // TestDist: make dist in two folders gives the same bytes, and they are what an administrator needs.
 func TestDist(t *testing.T) {
+	lab.Slow(t)
 	source := t.TempDir()
 	if err := copyRepository(filepath.Join("..", ".."), source); err != nil {
 		t.Fatal(err)

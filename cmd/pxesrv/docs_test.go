@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // TestDocs runs every command of README.md and docs/*.md and compares what it prints.
@@ -616,6 +618,7 @@ func TestOutputMatches(t *testing.T) {
 
 // TestRunDoc runs sessions without pxesrv: what is kept between commands, what is found, what is ended.
 func TestRunDoc(t *testing.T) {
+	lab.Slow(t)
 	run := func(t *testing.T, text string) (string, time.Duration) {
 		t.Helper()
 		d, problems := parseDoc("x.md", strings.ReplaceAll(text, "'''", "```"))

@@ -271,6 +271,7 @@ func TestSoakISONeeds(t *testing.T) {
 }
 
 func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
+	lab.Slow(t)
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for a network of its own")
 	}

@@ -103,6 +103,7 @@ func manyHosts(t testing.TB) (path string, bad map[int]string) {
 
 // TestISOThousand: of 1000 rows 20 are wrong. 980 ISOs are written, 20 rows are named with what is wrong, and the status is 1.
 func TestISOThousand(t *testing.T) {
+	lab.Slow(t)
 	list, bad := manyHosts(t)
 	dir := filepath.Join(t.TempDir(), "isos")
 	for round, want := range []string{"980 ISOs, 980 new, 0 changed, 0 unchanged", "980 ISOs, 0 new, 0 changed, 980 unchanged"} {
@@ -162,6 +163,7 @@ func inspectISO(t testing.TB, path string) *iso.Info {
 // TestISOKilled kills the program at many moments of its work. Each time every ISO of the folder is whole, and the list of checksums is
 // right; the next run makes it whole and leaves nothing else.
 func TestISOKilled(t *testing.T) {
+	lab.Slow(t)
 	list := filepath.Join(t.TempDir(), "hosts.csv")
 	const hosts = 60
 	write := func(gateway int) {

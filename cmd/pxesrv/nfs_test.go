@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/qemu"
 )
 
@@ -39,6 +40,7 @@ func TestSoakNFSOrders(t *testing.T) {
 
 // onNFS boots a Debian for each of the sets of mount options, and runs nfsOrders in it.
 func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
+	lab.Slow(t)
 	if options, inside := os.LookupEnv(insideNFS); inside {
 		nfsOrders(t, options, orders, chaos)
 		return

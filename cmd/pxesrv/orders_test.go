@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/order"
 	"pxesrv/pkg/tree"
 )
@@ -51,6 +52,7 @@ type yard struct {
 }
 
 func newYard(t *testing.T, daemons int, args ...string) *yard {
+	lab.Slow(t)
 	y := &yard{T: t, root: t.TempDir(), replaced: map[string]bool{}, answers: map[string][]string{}}
 	y.once = filepath.Join(y.root, "once")
 	for _, dir := range []string{"once", "static", "protect", "scripts"} {

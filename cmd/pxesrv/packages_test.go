@@ -31,6 +31,7 @@ const oldVersion = "0.0.1"
 // oldVersion.
 func buildPackage(t *testing.T, kind string, old bool, more ...string) string {
 	t.Helper()
+	lab.Slow(t)
 	dir := filepath.Join(t.TempDir(), "source")
 	if err := copyRepository("../..", dir); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // The process, its options and its logs.
@@ -90,6 +92,7 @@ func readFile(t *testing.T, name string) string {
 // buildProgram makes pxesrv as make build does, but for what it says of its version.
 func buildProgram(t *testing.T, at string) {
 	t.Helper()
+	lab.Slow(t)
 	cmd := exec.Command("go", "build", "-trimpath", "-o", at, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	output(t, cmd)

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 	"pxesrv/pkg/lab/netns"
 )
@@ -35,6 +36,7 @@ const unitDir = "../../systemd"
 // tools demands programs that make deps installs.
 func tools(t *testing.T, names ...string) {
 	t.Helper()
+	lab.Slow(t)
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Fatalf("there is no %s here: run 'make deps'", name)
@@ -713,6 +715,7 @@ func fresh(url string) (string, error) {
 // TestActivation_Restart restarts the daemon under load, over and over, as systemctl restart does: the sockets stay. Whoever
 // connects is answered, by one daemon or the next; nobody is refused, reset, or answered in part.
 func TestActivation_Restart(t *testing.T) {
+	lab.Slow(t)
 	const restarts, clients = 12, 8
 	file := strings.Repeat("a line of a file\n", 40_000)
 	root := bootTree(t, map[string]string{"default": defaultScript, "file": file})

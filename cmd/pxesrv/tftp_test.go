@@ -11,11 +11,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // TestTFTPLeadsBack: the script that a machine gets by TFTP leads to the address that it asked, to the one of --url, or is not there
 // when there is none.
 func TestTFTPLeadsBack(t *testing.T) {
+	lab.Slow(t)
 	addr, err := freeLoopbackAddr()
 	if err != nil {
 		t.Fatal(err)

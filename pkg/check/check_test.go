@@ -21,6 +21,7 @@ import (
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/site"
 )
 
@@ -546,6 +547,7 @@ func TestCanceled(t *testing.T) {
 
 // TestMany: a hundred thousand entries, with one fault among them, and two scripts for all of them, each checked once.
 func TestMany(t *testing.T) {
+	lab.Slow(t)
 	r := newRoom(t)
 	r.write("default", good)
 	r.write("a.ipxe", "#!ipxe\nfrob\n")

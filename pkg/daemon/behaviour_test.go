@@ -25,6 +25,7 @@ import (
 
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
 )
 
 // What the Ruby PXESrv does, seen from outside: what people rely on is kept,
@@ -612,6 +613,7 @@ func TestMachine_CanonicalAddress(t *testing.T) {
 // Many at once.
 
 func TestOnce_OneWinner(t *testing.T) {
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "protect/": ""},
 		func(cfg *config.Config) { cfg.OnceMaxPerDay = 0 })
 	c.rest()
@@ -698,6 +700,7 @@ func (c *client) wantPrompt() {
 }
 
 func TestMany_SlowDownloads(t *testing.T) {
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.sparse("big", 60<<20)
 	c.rest()
@@ -729,6 +732,7 @@ func TestMany_SlowDownloads(t *testing.T) {
 }
 
 func TestMany_IdleAndHalfSent(t *testing.T) {
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.rest()
 	for range 20 {
@@ -739,6 +743,7 @@ func TestMany_IdleAndHalfSent(t *testing.T) {
 }
 
 func TestMany_SilentReaders(t *testing.T) {
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": ""})
 	c.sparse("big", 60<<20)
 	c.rest()
@@ -753,6 +758,7 @@ func TestMany_SilentReaders(t *testing.T) {
 }
 
 func TestMany_MemoryOfDownloads(t *testing.T) {
+	lab.Slow(t)
 	const size = 256 << 20
 	c := serve(t, tree{})
 	c.sparse("big", size)

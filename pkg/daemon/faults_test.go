@@ -24,6 +24,7 @@ import (
 	"pxesrv/pkg/config"
 	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 
@@ -149,6 +150,7 @@ func installOrder() tree {
 
 func needRoot(t *testing.T) {
 	t.Helper()
+	lab.Slow(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root")
 	}

@@ -30,6 +30,7 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 
@@ -413,6 +414,7 @@ func slowly(t *testing.T, n int, set ...func(*config.Config)) {
 
 func TestHostile_SlowConnections(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	slowly(t, 100, func(c *config.Config) {
 		c.Limits.HeaderTimeout, c.Limits.ReadTimeout, c.Limits.IdleTimeout = time.Second, 3*time.Second, time.Second
 	})
@@ -456,6 +458,7 @@ func TestHostile_TwoMeanings(t *testing.T) {
 }
 
 func TestHostile_TooMuch(t *testing.T) {
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": "", "file": strings.Repeat("0123456789abcdef", 1<<16)})
 	c.rest()
 	whole := 1 << 20
@@ -632,6 +635,7 @@ func TestHostile_NothingIsReflected(t *testing.T) {
 }
 
 func TestHostile_InventedMachines(t *testing.T) {
+	lab.Slow(t)
 	cfg := config.Default()
 	cfg.Root, cfg.Listen = plant(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": ""}), []string{"127.0.0.1:0"}
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {

@@ -241,6 +241,7 @@ func TestISO_200Ranges(t *testing.T) {
 
 // TestISO_Readers: hundreds of readers that stand in the middle of an image hold a buffer each, and no copy of it.
 func TestISO_Readers(t *testing.T) {
+	lab.Slow(t)
 	const readers = 500
 	if n := descriptors(); n > 0 && n < 16*readers {
 		t.Skipf("the process may open %d files, and %d readers need %d: raise it with ulimit -n", n, readers, 16*readers)

@@ -19,12 +19,14 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 )
 
 // TestLimits_WriteProgress asks for a file that no socket buffer swallows: who reads nothing is cut off after the time limit,
 // who reads slowly but steadily is not.
 func TestLimits_WriteProgress(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	root := plant(t, tree{"default": say("default")})
 	if err := os.WriteFile(filepath.Join(root, "big"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -202,6 +204,7 @@ func TestReload(t *testing.T) {
 // TestHealth: alive at once, ready when the tree can be read, with the reason when it cannot.
 func TestHealth(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	c := serve(t, tree{"default": say("default"), "once/.keep": ""})
 	c.wantStatus(c.ask("GET", "/healthz"), 200)
 	if !eventually(func() bool { return c.ask("GET", "/readyz").status == 200 }) {

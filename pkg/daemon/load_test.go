@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/order"
 )
 
@@ -53,6 +54,7 @@ type program struct {
 // launch runs the program on a tree until the end of the test. before is what runs it instead of this process: a shell or strace.
 func launch(t *testing.T, root string, flags []string, before ...string) *program {
 	t.Helper()
+	lab.Slow(t)
 	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +283,7 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 }
 
 func TestLoad_2000HeldAnd2000Fresh(t *testing.T) {
+	lab.Slow(t)
 	heldAndFresh(t, 2000, 2000)
 }
 

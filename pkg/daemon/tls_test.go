@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/pki"
 )
 
@@ -213,6 +214,7 @@ func TestTLS_Order(t *testing.T) {
 // fit changes nothing, and is told of.
 func TestTLS_Renewed(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	ca := pki.NewCA(t, "site")
 	root := plant(t, tree{"default": say("default")})
 	const size = 64 << 20
@@ -373,6 +375,7 @@ func TestTLS_ClientCertificates(t *testing.T) {
 // TestTLS_HalfOpen: five hundred who connect and say nothing, or half of a hello, keep nobody from an answer, and do not fill the log.
 func TestTLS_HalfOpen(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	h := serveTLS(t, pki.NewCA(t, "site"), tree{"default": say("default")}, func(c *config.Config) { c.Limits.Handshake = 8 * time.Second })
 	const all = 500
 	for i := range all {
@@ -532,6 +535,7 @@ func TestProxy(t *testing.T) {
 // TestProxy_Hostile: whoever is no trusted proxy gets in nowhere, and what is no header ends the connection.
 func TestProxy_Hostile(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	_, proxy := serveProxied(t, tree{"default": say("default"), "static/10.0.0.7": say("seven")}, func(c *config.Config) {
 		c.Limits.HeaderTimeout = 3 * time.Second
 	})

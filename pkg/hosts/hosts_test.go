@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/ipxe"
+	"pxesrv/pkg/lab"
 )
 
 var server = Options{Servers: []string{"http://10.0.0.5:4567"}}
@@ -236,6 +237,7 @@ func (errReader) Read([]byte) (int, error) { return 0, errBroken }
 
 // TestMaxRows: a list without an end is refused.
 func TestMaxRows(t *testing.T) {
+	lab.Slow(t)
 	endless := io.MultiReader(strings.NewReader("name,address\n"), strings.NewReader(strings.Repeat("x\n", MaxRows+1)))
 	if _, _, err := ReadCSV(endless, server); err == nil || !strings.Contains(err.Error(), "more than 200000 rows") {
 		t.Error(err)

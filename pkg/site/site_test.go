@@ -729,6 +729,7 @@ func marked(name, rev string) string {
 // Git updates file by file, and this program promises nothing about several files at once: a machine whose link leads to a
 // profile may get the profile of one revision through the link of the other.
 func TestGitCheckoutUnderLoad(t *testing.T) {
+	lab.Slow(t)
 	type host struct {
 		query string
 		addr  netip.Addr

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"pxesrv/pkg/lab"
 )
 
 // tools are real clients: how each is told to get a file in blocks of some size; 0 leaves the size to it.
@@ -60,6 +62,8 @@ func (r *lair) fetch(tool string, blksize int, name string, want []byte) {
 
 // TestTools: real clients get every size at which something begins, and files with more blocks than there are numbers for.
 func TestTools(t *testing.T) {
+	lab.Slow(t)
+	t.Parallel()
 	r := serve(t, "127.0.0.1", nil)
 	bodies := map[string][]byte{}
 	for _, size := range []int{0, 511, 512, 513, 1427, 1428, 1429, 65535*512 + 1000, 64 << 20} {
@@ -81,6 +85,8 @@ func TestTools(t *testing.T) {
 
 // TestLoss: 256 KiB arrive although each tenth packet, of either direction, does not.
 func TestLoss(t *testing.T) {
+	lab.Slow(t)
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("a network with losses of its own needs root")
 	}

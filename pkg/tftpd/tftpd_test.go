@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 
@@ -381,6 +382,7 @@ func TestAmplification(t *testing.T) {
 
 // TestDead: 600 readers that fall silent keep nobody else from being served, and everything they held comes back.
 func TestDead(t *testing.T) {
+	lab.Slow(t)
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
 	t.Run("served", func(t *testing.T) {
 		r := serve(t, "127.0.0.1", nil)
@@ -435,6 +437,7 @@ func opened(t testing.TB, dir string) bool {
 
 // TestTransfers: there are so many transfers and no more, and whoever is too many is told so.
 func TestTransfers(t *testing.T) {
+	t.Parallel()
 	r := serve(t, "127.0.0.1", func(s *Server) { s.Transfers = 3 })
 	r.write("big", 10_000)
 	for i := range 5 {
@@ -448,6 +451,7 @@ func TestTransfers(t *testing.T) {
 
 // TestPerAddress: one address gets its share and no more, and others are served at once.
 func TestPerAddress(t *testing.T) {
+	t.Parallel()
 	r := serve(t, "127.0.0.1", func(s *Server) { s.PerAddress = 3 })
 	want := r.write("big", 10_000)
 	for i := range 5 {
@@ -617,6 +621,7 @@ func TestHangingDisk(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
+			t.Parallel()
 			root := t.TempDir()
 			must(t, os.WriteFile(filepath.Join(root, "x"), make([]byte, 1000), 0o644))
 			s := &Server{Site: folder(root), Log: slog.New(slog.DiscardHandler)}

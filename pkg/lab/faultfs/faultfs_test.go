@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 
@@ -446,6 +447,7 @@ func TestFaultsHang(t *testing.T) {
 
 // A test may end while operations hang and files are open.
 func TestFaultsUnmountWhileHanging(t *testing.T) {
+	lab.Slow(t)
 	hung := make(chan error, 1)
 	var file *os.File
 	var dir string
