@@ -43,8 +43,8 @@ func (d *Daemon) use(c config.Config) error {
 		},
 	})
 	next := &serving{config: c, site: s, handler: &httpd.Server{
-		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Clients: c.Clients, Confirm: c.OnceConfirm,
-		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
+		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Allow: c.Clients, Confirm: c.OnceConfirm,
+		Deadline: c.Limits.Decision, MaxStuck: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
 		Image: images(s), Clear: s.ClearGRUB, ClearByGet: c.CompatGet,
 		Routes: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
@@ -56,8 +56,8 @@ func (d *Daemon) use(c config.Config) error {
 		next.handler.Access = d.Access
 	}
 	next.tftp = &tftpd.Server{
-		Site: s, Log: d.Log, Clients: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
-		Deadline: c.Limits.Decision, Hanging: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp, Spelled: s.Spelled,
+		Site: s, Log: d.Log, Allow: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
+		Deadline: c.Limits.Decision, MaxStuck: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp, Spelled: s.Spelled,
 	}
 	d.serving.Store(next)
 	return nil

@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"pxesrv/pkg/bounded"
@@ -21,8 +20,8 @@ func (s *Server) deadline() time.Duration {
 // is being claimed.
 func (s *Server) limits(stuck *bounded.Stuck) bounded.Limits {
 	return bounded.Limits{
-		Deadline: s.deadline(), Stuck: stuck, MaxStuck: s.Hanging, Pending: s.pending(),
-		Panicked: func(p *bounded.Panic) { s.defect([]slog.Attr{}, p) },
+		Deadline: s.deadline(), Stuck: stuck, MaxStuck: s.MaxStuck, Pending: s.pending(),
+		Panicked: func(p *bounded.Panic) { s.logDefect(nil, p) },
 	}
 }
 

@@ -39,7 +39,7 @@ func TestSource(t *testing.T) {
 
 // TestAdmits: clients.allow holds for whom a connection speaks for.
 func TestAdmits(t *testing.T) {
-	s := &Server{Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
+	s := &Server{Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
 	for _, test := range []struct {
 		remote, forwarded string
 		want              bool
@@ -60,7 +60,7 @@ func TestAdmits(t *testing.T) {
 		if test.forwarded != "" {
 			r.Header["X-Forwarded-For"] = strings.Split(test.forwarded, "\n")
 		}
-		if got := s.admits(r); got != test.want {
+		if got := s.admits(s.newRequest(r)); got != test.want {
 			t.Errorf("%s, X-Forwarded-For %q: %v", test.remote, test.forwarded, got)
 		}
 	}

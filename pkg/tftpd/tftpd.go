@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,7 @@ type Server struct {
 	// Windows. None is fs.ErrNotExist; an error with more to it, which is that as well, is for the log. nil: case counts.
 	Spelled func(name string) (string, error)
 
-	Clients []netip.Prefix // who is answered at all; empty means everyone
+	Allow []netip.Prefix // clients that are answered at all; empty means everyone
 
 	// Base returns where a client that asked at this address, which may be unknown, reaches the HTTP server: without a slash
 	// at the end, or "" when it does not. nil: nowhere.
@@ -50,7 +51,7 @@ type Server struct {
 	Transfers  int           // at the same time; 0 means 2048
 	PerAddress int           // to one address; 0 means 8
 	Deadline   time.Duration // for opening a file, and for reading the next part of it; 0 means 5 s
-	Hanging    int           // how many of these may be stuck on a disk before no file is opened; 0 means 256
+	MaxStuck   int           // how many of these may be stuck on a disk before no file is opened; 0 means 256
 	Observe    Observer      // told of every transfer; nil: nobody
 
 	// Counts is what is under way. Servers that follow each other share one; nil: the server has its own.
@@ -232,7 +233,7 @@ func (l *Listener) read(name string, to io.ReaderFrom) (err error) {
 			err = errPanic
 		}
 	}()
-	if len(s.Clients) > 0 && !contains(s.Clients, t.peer) {
+	if len(s.Allow) > 0 && !contains(s.Allow, t.peer) {
 		return t.refuse(Refused, errRefused, nil)
 	}
 	c := s.counts()
@@ -444,7 +445,7 @@ func (s *Server) open(name string) (*os.File, int64, error) {
 // limits are those of work that may hang on the disk.
 func (s *Server) limits() bounded.Limits {
 	return bounded.Limits{
-		Deadline: s.Deadline, Stuck: &s.counts().stuck, MaxStuck: s.Hanging,
+		Deadline: s.Deadline, Stuck: &s.counts().stuck, MaxStuck: s.MaxStuck,
 		Panicked: func(p *bounded.Panic) { s.Log.Error("defect", "error", long(fmt.Sprintf("panic: %v", p))) },
 	}
 }
@@ -547,12 +548,7 @@ func local(t any) netip.Addr {
 }
 
 func contains(networks []netip.Prefix, a netip.Addr) bool {
-	for _, p := range networks {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 func or(n, otherwise int) int {

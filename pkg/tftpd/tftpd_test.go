@@ -326,7 +326,7 @@ func TestNoBase(t *testing.T) {
 
 // TestClients: clients.allow holds.
 func TestClients(t *testing.T) {
-	r := serve(t, "127.0.0.1", func(s *Server) { s.Clients = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} })
+	r := serve(t, "127.0.0.1", func(s *Server) { s.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} })
 	r.write("x", 10)
 	if _, err := r.get("127.0.0.2", "127.0.0.1", "x"); err != nil {
 		t.Error(err)
@@ -576,7 +576,7 @@ func TestHangingDisk(t *testing.T) {
 	disk := faultfs.Mount(t, source)
 	r := serve(t, "127.0.0.1", func(s *Server) {
 		s.Site = folder(disk.Dir)
-		s.Deadline, s.Hanging = 200*time.Millisecond, 5
+		s.Deadline, s.MaxStuck = 200*time.Millisecond, 5
 		s.Base = func(netip.Addr) string { return "http://boot.example" }
 	})
 	r.root = source

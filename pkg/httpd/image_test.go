@@ -128,7 +128,7 @@ func TestImageLog(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
 	var log bytes.Buffer
 	s, _ := images(t, &log)
-	s.Clients = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest asks from there
+	s.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} // httptest asks from there
 	for _, row := range []struct {
 		method, path string
 		status       int
@@ -143,7 +143,7 @@ func TestImageLog(t *testing.T) {
 			t.Errorf("%s %s: %d %.60q", row.method, row.path, w.Code, w.Body)
 		}
 	}
-	s.Clients = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	s.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/iso/"+secret+"/web1.iso", nil))
 	if text := strings.ToLower(log.String()); strings.Contains(text, secret[:8]) || !strings.Contains(text, "path=/iso/0123…/web1.iso") || !strings.Contains(text, "status=403") {
 		t.Errorf("the log is\n%s", text)
