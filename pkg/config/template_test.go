@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,6 +27,10 @@ func TestTemplate(t *testing.T) {
 			if got := settings[i].Value.String(); got != s.Value.String() {
 				t.Errorf("%s: %s is %q, its default %q", what, s.Key, got, s.Value)
 			}
+		}
+		// A list of three values reads as one value with commas, in texts.
+		if got := fmt.Sprintf("%+v", c); got != fmt.Sprintf("%+v", want) {
+			t.Errorf("%s: %s, the default is %+v", what, got, want)
 		}
 	}
 	c := Default()
