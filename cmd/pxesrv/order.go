@@ -172,7 +172,7 @@ func (o *orderer) place(ctx context.Context, args []string) error {
 	if err != nil && !(o.force && text != "") {
 		return withHint(fmt.Errorf("%s is no script that can be served: %w", script, err), force)
 	}
-	replaced, err := o.store.Place(o.name.Text, text)
+	replaced, err := o.store.Place(o.name.Text, text, actor())
 	if err != nil {
 		return err
 	}
@@ -268,10 +268,10 @@ func (o *orderer) list(_ context.Context, _ []string) error {
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 func (o *orderer) cancel(_ context.Context, _ []string) error {
-	done, err := o.store.Cancel(o.name.Text)
+	done, err := o.store.Cancel(o.name.Text, actor())
 	if errors.Is(err, order.ErrNone) && o.typed != o.name.Text && boot.IsName(o.typed) {
 		// A link that was made by hand, under a name that no machine has.
-		done, err = o.store.Cancel(o.typed)
+		done, err = o.store.Cancel(o.typed, actor())
 	}
 	if errors.Is(err, order.ErrNone) {
 		return o.none("no order for %s is pending or open", o.name.Text)
@@ -283,7 +283,7 @@ func (o *orderer) cancel(_ context.Context, _ []string) error {
 }
 
 func (o *orderer) retry(_ context.Context, _ []string) error {
-	c, err := o.store.Retry(o.name.Text)
+	c, err := o.store.Retry(o.name.Text, actor())
 	if errors.Is(err, order.ErrNone) {
 		return o.none("no order for %s is open", o.name.Text)
 	} else if err != nil {
@@ -301,7 +301,7 @@ func (o *orderer) release(_ context.Context, _ []string) error {
 	if l = l.Of(o.name.Text); len(l.Pending)+len(l.Open)+len(l.Served) == 0 {
 		return o.none("no order for %s is known", o.name.Text)
 	}
-	if err := o.store.Release(o.name.Text); err != nil {
+	if err := o.store.Release(o.name.Text, actor()); err != nil {
 		return err
 	}
 	fmt.Fprintf(o.std.out, "orders for %s are granted again\n", o.name.Text)

@@ -236,7 +236,7 @@ func (g *grant) Confirm(arrived bool) {
 }
 
 // finish moves an entry of .claimed to .served with its end. A missing entry was finished by somebody else.
-func (s *Store) finish(file string, c Record, end End) error {
+func (s *Store) finish(file string, c Record, end Outcome) error {
 	once, claimed, err := s.open(claimedDir)
 	if err != nil {
 		return err

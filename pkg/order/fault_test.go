@@ -211,7 +211,7 @@ func TestReplayedRename(t *testing.T) {
 		t.Error(sum)
 	}
 	// The same for what people do, and for what is given back.
-	if _, err := f.s.Place("m20", "../m20-20"); err != nil {
+	if _, err := f.s.Place("m20", "../m20-20", "alice"); err != nil {
 		t.Errorf("place: %v", err)
 	}
 	f.placed = append(f.placed, "../m20-20")
@@ -230,10 +230,10 @@ func TestReplayedRename(t *testing.T) {
 	if a, ok := f.asks0(f.s, client("10.0.0.1", 1, "m20")); !ok || a.Entry.Step != boot.Resend {
 		t.Errorf("a retry: %+v", a)
 	}
-	if _, err := f.s.Retry("m20"); err != nil {
+	if _, err := f.s.Retry("m20", "alice"); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	if got, err := f.s.Cancel("m20"); err != nil || len(got) != 1 {
+	if got, err := f.s.Cancel("m20", "alice"); err != nil || len(got) != 1 {
 		t.Errorf("cancel: %v, %v", got, err)
 	}
 }
@@ -448,7 +448,7 @@ func TestKilledWhileGivingBack(t *testing.T) {
 func TestReplacedWhileClaimed(t *testing.T) {
 	replace := func(f *faulty, text string) {
 		f.placed = append(f.placed, text)
-		if _, err := f.s.Place("m1", text); err != nil {
+		if _, err := f.s.Place("m1", text, "alice"); err != nil {
 			t.Error(err)
 		}
 	}

@@ -19,25 +19,29 @@ import (
 //
 //	<name>~<time>~<replica>~<random>~<source address>[~<end>]
 //
-// "~" cannot occur in any of the fields. An entry in .claimed is open: it was sent, and nobody knows whether it arrived. An
+// "~" cannot occur in any of the fields. Where a person did it, the replica is
+// written <actor>@<replica>, which is the replica for versions that know no actor.
+// What a person placed has no entry before it is granted, so that who placed it is
+// told by the event alone. An entry in .claimed is open: it was sent, and nobody knows whether it arrived. An
 // entry in .served without an end arrived. Without an address it is "-": the client came by a Unix socket, or nobody was sent it.
 const (
 	claimedDir = ".claimed"
 	servedDir  = ".served"
 )
 
-// End says how an order ended that was not confirmed, or that nobody was sent.
-type End string
+// Outcome says how an order ended that was not confirmed, or that nobody was sent.
+type Outcome string
 
 const (
-	Arrived    End = ""           // the client's TCP acknowledged all of it
-	Resent     End = "resent"     // still open, and sent again to the machine that retried
-	GivenUp    End = "given-up"   // still open: not sent, and the daemon was killed while it gave it back
-	Canceled   End = "canceled"   // a person took the pending order back
-	Dismissed  End = "dismissed"  // open, and a person let it be
-	Retried    End = "retried"    // open, and a person placed it again
-	Superseded End = "superseded" // given back, but a newer order had its place
-	Released   End = "released"   // no order: a person allowed the name to be granted again
+	Arrived    Outcome = ""           // the client's TCP acknowledged all of it
+	Resent     Outcome = "resent"     // still open, and sent again to the machine that retried
+	GivenUp    Outcome = "given-up"   // still open: not sent, and the daemon was killed while it gave it back
+	Canceled   Outcome = "canceled"   // a person took the pending order back
+	Dismissed  Outcome = "dismissed"  // open, and a person let it be
+	Retried    Outcome = "retried"    // open, and a person placed it again
+	Superseded Outcome = "superseded" // given back, but a newer order had its place
+	Released   Outcome = "released"   // no order: a person allowed the name to be granted again
+	Placed     Outcome = "placed"     // of events alone: a person placed the order, and it waits
 )
 
 // Record is an entry of the journal.
@@ -45,9 +49,10 @@ type Record struct {
 	Name    string     `json:"name"`
 	Time    time.Time  `json:"time"`
 	Replica string     `json:"replica"`
+	Actor   string     `json:"actor,omitempty"` // the person who did it; "": the daemon, or nobody knows
 	Random  string     `json:"-"`
 	Addr    netip.Addr `json:"address,omitzero"` // who was sent the order; not valid when nobody was, or came by a Unix socket
-	End     End        `json:"end,omitempty"`
+	End     Outcome    `json:"end,omitempty"`
 	Target  string     `json:"target,omitempty"` // the text of the order's link; filled in by List
 }
 
@@ -59,7 +64,11 @@ func (c Record) String() string {
 	if c.Addr.IsValid() {
 		addr = c.Addr.String()
 	}
-	s := c.Name + "~" + c.Time.UTC().Format(timeForm) + "~" + c.Replica + "~" + c.Random + "~" + addr
+	replica := c.Replica
+	if c.Actor != "" {
+		replica = c.Actor + "@" + replica
+	}
+	s := c.Name + "~" + c.Time.UTC().Format(timeForm) + "~" + replica + "~" + c.Random + "~" + addr
 	if c.End != "" {
 		s += "~" + string(c.End)
 	}
@@ -67,10 +76,31 @@ func (c Record) String() string {
 }
 
 // as is the name of the claim's file with another end.
-func (c Record) as(end End) string {
+func (c Record) as(end Outcome) string {
 	c.End = end
 	return c.String()
 }
+
+// maxFile is how long the name of a file may be, also while it is looked at aside.
+const maxFile = 255 - len(tree.Aside)
+
+// endedBy is the record with an end that a person gave it. Signs that no name of
+// a file has become "_", and of a name that is too long the beginning stays.
+func (c Record) endedBy(actor string, end Outcome) Record {
+	c.End, c.Actor = end, ""
+	actor = strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == '~' || r == '/' {
+			return '_'
+		}
+		return r
+	}, actor)
+	room := maxFile - len(c.String()+"@")
+	c.Actor = actor[:min(len(actor), maxActor, max(room, 0))]
+	return c
+}
+
+// maxActor is how much of the name of a person is kept.
+const maxActor = 32
 
 // open reports whether an entry of .claimed waits for its end.
 func (c Record) open() bool { return c.End == Arrived || c.End == Resent || c.End == GivenUp }
@@ -91,13 +121,16 @@ func ParseRecord(file string) (c Record, ok bool) {
 		return c, false
 	}
 	c = Record{Name: f[0], Time: t, Replica: f[2], Random: f[3]}
+	if at := strings.LastIndexByte(f[2], '@'); at >= 0 {
+		c.Actor, c.Replica = f[2][:at], f[2][at+1:]
+	}
 	if f[4] != "-" {
 		if c.Addr, err = netip.ParseAddr(f[4]); err != nil {
 			return c, false
 		}
 	}
 	if len(f) == 6 {
-		c.End = End(f[5])
+		c.End = Outcome(f[5])
 	}
 	return c, true
 }

@@ -76,8 +76,10 @@ func (s *Store) List() (Listing, error) {
 	return l, nil
 }
 
-// Place makes an order, or replaces the one that waits. It returns the text of the link that was replaced.
-func (s *Store) Place(name, text string) (replaced string, err error) {
+// Place makes an order, or replaces the one that waits. It returns the text of the
+// link that was replaced. actor is who does it, here and below: a login name, or
+// "" where nobody knows. Of an order that waits only the event tells it.
+func (s *Store) Place(name, text, actor string) (replaced string, err error) {
 	once, err := tree.OpenDir(s.Dir)
 	if err != nil {
 		return "", err
@@ -98,8 +100,17 @@ func (s *Store) Place(name, text string) (replaced string, err error) {
 			return "", err
 		}
 	}
-	return old.Link, once.Sync()
+	err = once.Sync()
+	if err == nil {
+		c := s.newRecord(name, netip.Addr{}).endedBy(actor, Placed)
+		c.Target = text
+		s.done(c)
+	}
+	return old.Link, err
 }
+
+// done tells of what a person did.
+func (s *Store) done(c Record) { s.event(EventKind(c.End), c, nil) }
 
 func (s *Store) noLink(name string) error {
 	return fmt.Errorf("%s/%s is there and is no symbolic link: look at it and move it away", s.label(), name)
@@ -110,7 +121,7 @@ var ErrNone = errors.New("no such order")
 
 // Cancel takes a pending order back, or dismisses the open entries of a name when none is pending. The journal keeps what
 // was there. It returns what was canceled.
-func (s *Store) Cancel(name string) ([]Record, error) {
+func (s *Store) Cancel(name, actor string) ([]Record, error) {
 	once, served, err := s.open(servedDir)
 	if err != nil {
 		return nil, err
@@ -120,20 +131,20 @@ func (s *Store) Cancel(name string) ([]Record, error) {
 	if e, err := once.Entry(name); err == nil && e.Link == "" {
 		return nil, s.noLink(name)
 	}
-	c := s.newRecord(name, netip.Addr{})
-	c.End = Canceled
+	c := s.newRecord(name, netip.Addr{}).endedBy(actor, Canceled)
 	switch err := move(once, name, served, c.String()); {
 	case err == nil:
 		c.Target, _ = served.Proven(c.String())
+		s.done(c)
 		return []Record{c}, nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	return s.endOpen(name, Dismissed)
+	return s.endOpen(name, actor, Dismissed)
 }
 
 // Retry places the newest open order of a name again, and ends its open entries as retried. A pending order is not replaced.
-func (s *Store) Retry(name string) (Record, error) {
+func (s *Store) Retry(name, actor string) (Record, error) {
 	open, err := s.openOf(name)
 	if err != nil {
 		return Record{}, err
@@ -155,7 +166,7 @@ func (s *Store) Retry(name string) (Record, error) {
 	} else if err != nil {
 		return newest, err
 	}
-	_, err = s.endOpen(name, Retried)
+	_, err = s.endOpen(name, actor, Retried)
 	return newest, err
 }
 
@@ -169,28 +180,35 @@ func (s *Store) openOf(name string) ([]Record, error) {
 	return claims, err
 }
 
-func (s *Store) endOpen(name string, end End) ([]Record, error) {
+func (s *Store) endOpen(name, actor string, end Outcome) ([]Record, error) {
 	claims, err := s.openOf(name)
 	for i, c := range claims {
-		if err := s.finish(c.String(), c, end); err != nil && !tree.Absent(err) {
+		ended := c.endedBy(actor, end)
+		switch err := s.finish(c.String(), ended, end); {
+		case err == nil:
+			s.done(ended)
+		case !tree.Absent(err):
 			return claims[:i], err
 		}
-		claims[i].End = end
+		claims[i] = ended
 	}
 	return claims, err
 }
 
 // Release lets a name be granted again that was granted too often.
-func (s *Store) Release(name string) error {
+func (s *Store) Release(name, actor string) error {
 	once, served, err := s.open(servedDir)
 	if err != nil {
 		return err
 	}
 	defer once.Close()
 	defer served.Close()
-	c := s.newRecord(name, netip.Addr{})
-	c.End = Released
-	return served.Symlink("released", c.String())
+	c := s.newRecord(name, netip.Addr{}).endedBy(actor, Released)
+	if err := served.Symlink("released", c.String()); err != nil {
+		return err
+	}
+	s.done(c)
+	return nil
 }
 
 // Of is the part of a listing that is about one name.

@@ -152,6 +152,12 @@ func (m *model) boot(i int) {
 	m.stores[i] = s
 }
 
+// key is a record without what it ends with, and who did that.
+func key(c Record) string {
+	c.Actor = ""
+	return c.as(Arrived)
+}
+
 func (m *model) load(_ context.Context, _ *boot.Machine, text string) (boot.Script, error) {
 	if m.texts[text].unusable {
 		return boot.Script{}, &boot.Unservable{Code: boot.Missing, Why: "missing"}
@@ -229,7 +235,7 @@ func (m *model) place(s *Store, name string) {
 	text := fmt.Sprintf("../%s-%d", name, m.next)
 	m.texts[text] = &modelOrder{name: name, times: 1, unusable: m.IntN(10) == 0}
 	old := m.pending(name)
-	replaced, err := s.Place(name, text)
+	replaced, err := s.Place(name, text, "alice")
 	m.note("place %s, instead of %q", text, replaced)
 	if err != nil || replaced != old || m.pending(name) != text {
 		m.fatalf("placed %s instead of %q: %q, %v", text, old, replaced, err)
@@ -298,7 +304,7 @@ func (m *model) ask(i int, name string, try int) {
 		}
 		return
 	}
-	key := claim.as(Arrived)
+	key := key(claim)
 	e := m.sent[key]
 	m.note("%s: %s was sent %s by %s, entry %s", s.Replica, addr, text, a.Entry.Step, a.Grant.ID())
 	switch {
@@ -350,7 +356,7 @@ func (m *model) end(i int) {
 		if e := m.sent[g.entry]; arrived {
 			m.did["arrived"]++
 			e.arrived, e.at = true, m.Now()
-			for _, open := range []End{Arrived, Resent} {
+			for _, open := range []Outcome{Arrived, Resent} {
 				if _, err := os.Lstat(filepath.Join(m.dir, claimedDir, mustParse(g.entry).as(open))); err == nil {
 					m.fatalf("%s arrived, and is open", g.entry)
 				}
@@ -372,7 +378,7 @@ func mustParse(file string) Record {
 
 func (m *model) cancel(s *Store, name string) {
 	old := m.pending(name)
-	got, err := s.Cancel(name)
+	got, err := s.Cancel(name, "alice")
 	m.note("cancel %s: %v, %v", name, got, err)
 	switch {
 	case old != "":
@@ -389,7 +395,7 @@ func (m *model) cancel(s *Store, name string) {
 
 func (m *model) again(s *Store, name string) {
 	old := m.pending(name)
-	got, err := s.Retry(name)
+	got, err := s.Retry(name, "alice")
 	m.note("again %s: %+v, %v", name, got, err)
 	switch {
 	case err == nil:
@@ -422,7 +428,7 @@ func (m *model) sweep(s *Store) {
 			m.fatalf("the sweeper forgot %s, %v old", file, age)
 		}
 		m.texts[text].gone++
-		if e := m.sent[c.as(Arrived)]; e != nil {
+		if e := m.sent[key(c)]; e != nil {
 			e.pruned = true
 		}
 	}
@@ -464,7 +470,7 @@ func (m *model) check() {
 				pending++
 				continue
 			}
-			key := p.claim.as(Arrived)
+			key := key(p.claim)
 			found[key]++
 			e := m.sent[key]
 			switch {

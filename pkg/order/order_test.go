@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/tree"
 )
 
 // The clock of these tests begins here.
@@ -160,7 +161,7 @@ func wantPlaces(t *testing.T, dir string, want ...string) {
 
 func place1(t *testing.T, s *Store, name, text string) {
 	t.Helper()
-	if _, err := s.Place(name, text); err != nil {
+	if _, err := s.Place(name, text, "alice"); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,6 +172,8 @@ func TestClaimNames(t *testing.T) {
 		{Name: "10.0.0.7", Time: at, Replica: "r-1.example", Random: "abcdefgh", Addr: netip.MustParseAddr("10.0.0.7")},
 		{Name: "2001:db8::1", Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("2001:db8::1")},
 		{Name: "52-54-00-12-34-56", Time: at, Replica: "r", Random: "x", End: Canceled},
+		{Name: "m1", Time: at, Replica: "r", Actor: "alice", Random: "x", End: Canceled},
+		{Name: "m1", Time: at, Replica: "r", Actor: "alice@corp.example", Random: "x", Addr: netip.MustParseAddr("::1"), End: Dismissed},
 		{Name: "A_b.c:d-e", Time: at.Truncate(time.Second), Replica: "r", Random: "x", Addr: netip.MustParseAddr("::1"), End: Superseded},
 		{Name: strings.Repeat("n", 128), Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("10.0.0.7"), End: Resent},
 	} {
@@ -200,11 +203,75 @@ func TestClaimNames(t *testing.T) {
 	if got, ok := ParseRecord(longest.String()); !ok || got.Replica != longest.Replica || strings.ContainsAny(got.Replica, "/~ ") {
 		t.Errorf("the replica became %q", got.Replica)
 	}
+	longest = longest.endedBy(strings.Repeat("a/~é ", 20), Superseded)
+	if n := len(tree.Aside + longest.String()); n != 255 {
+		t.Errorf("a claim's name that a person ended may have %d bytes", n)
+	}
+	if got, ok := ParseRecord(longest.String()); !ok || got != longest {
+		t.Errorf("%s was read as %+v", longest, got)
+	}
 	if (&Store{Replica: "~~"}).replica() == "" {
 		t.Error("a replica without a name")
 	}
 	if a, b := s.newRecord("n", netip.Addr{}), s.newRecord("n", netip.Addr{}); a.Random == b.Random {
 		t.Error("two claims have one name")
+	}
+}
+
+// TestActor: the journal and the events tell who did what, and a version that
+// knows no actor still reads the journal.
+func TestActor(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := newStore(dir)
+	var events []string
+	s.Event = func(e Event) {
+		events = append(events, fmt.Sprintf("%s %s by %s", e.Kind, e.Record.Name, e.Record.Actor))
+	}
+	do := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(s.Place("m1", "../a", "alice"))
+	do(s.Cancel("m1", "bob"))
+	do(s.Place("m2", "../b", `CORP\carol`))
+	asks(t, s, client("10.0.0.2", 0, "m2"), "../b").Grant.Confirm(false)
+	do(s.Retry("m2", "dave"))
+	asks(t, s, client("10.0.0.2", 0, "m2"), "../b").Grant.Confirm(false)
+	do(s.Cancel("m2", "erin@corp.example"))
+	do(nil, s.Release("m2", "fr/ed~"))
+	do(s.Place("m3", "../c", ""))
+	do(s.Cancel("m3", ""))
+	want := []string{
+		"placed m1 by alice", "canceled m1 by bob", `placed m2 by CORP\carol`, "granted m2 by ", "open m2 by ", "retried m2 by dave",
+		"granted m2 by ", "open m2 by ", "dismissed m2 by erin@corp.example", "released m2 by fr_ed_", "placed m3 by ", "canceled m3 by ",
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("events %q, want %q", events, want)
+	}
+	l, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range l.Served {
+		got = append(got, fmt.Sprintf("%s %s by %s on %s", c.End, c.Name, c.Actor, c.Replica))
+		fields := strings.Split(c.String(), "~")
+		_, wrong := time.Parse(timeForm, fields[1])
+		_, noAddress := netip.ParseAddr(fields[4])
+		if len(fields) != 6 || fields[0] != c.Name || wrong != nil || fields[2] == "" || fields[3] != c.Random ||
+			fields[4] != "-" && noAddress != nil || fields[5] != string(c.End) {
+			t.Errorf("a version without actors cannot read %s", c)
+		}
+	}
+	slices.Sort(got)
+	want = []string{
+		"canceled m1 by bob on test", "canceled m3 by  on test", "dismissed m2 by erin@corp.example on test",
+		"released m2 by fr_ed_ on test", "retried m2 by dave on test",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the journal has %q, want %q", got, want)
 	}
 }
 
@@ -226,7 +293,7 @@ func TestGrantAndSettle(t *testing.T) {
 	g.Confirm(true) // ended already: nothing happens
 	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe pending")
 
-	want := []string{"granted m1", "served m1", "granted m2", "open m2", "granted m3", "given back m3"}
+	want := []string{"placed m1", "placed m2", "placed m3", "granted m1", "served m1", "granted m2", "open m2", "granted m3", "given back m3"}
 	if !slices.Equal(events, want) {
 		t.Errorf("events %q, want %q", events, want)
 	}
@@ -294,10 +361,10 @@ func TestUnservableOrders(t *testing.T) {
 func TestPlace(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := newStore(dir)
-	if old, err := s.Place("m1", "../a"); old != "" || err != nil {
+	if old, err := s.Place("m1", "../a", "alice"); old != "" || err != nil {
 		t.Fatal(old, err)
 	}
-	if old, err := s.Place("m1", "../b"); old != "../a" || err != nil {
+	if old, err := s.Place("m1", "../b", "alice"); old != "../a" || err != nil {
 		t.Fatal(old, err)
 	}
 	wantPlaces(t, dir, "../b pending")
@@ -307,7 +374,7 @@ func TestPlace(t *testing.T) {
 	go func() {
 		defer close(done)
 		for i := range 300 {
-			if _, err := s.Place("m1", fmt.Sprint("../", i)); err != nil {
+			if _, err := s.Place("m1", fmt.Sprint("../", i), "alice"); err != nil {
 				t.Error(err)
 				return
 			}
@@ -331,10 +398,10 @@ func TestPlace(t *testing.T) {
 	if err := os.WriteFile(file, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Place("m2", "../a"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+	if _, err := s.Place("m2", "../a", "alice"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("a file was replaced: %v", err)
 	}
-	if _, err := s.Cancel("m2"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+	if _, err := s.Cancel("m2", "alice"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("a file was canceled: %v", err)
 	}
 	if b, _ := os.ReadFile(file); string(b) != "mine" {
@@ -344,7 +411,7 @@ func TestPlace(t *testing.T) {
 		t.Errorf("left behind: %q", names)
 	}
 	nowhere, _ := newStore(filepath.Join(dir, "nowhere"))
-	if _, err := nowhere.Place("m1", "../a"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := nowhere.Place("m1", "../a", "alice"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("without a directory: %v", err)
 	}
 }
@@ -352,23 +419,23 @@ func TestPlace(t *testing.T) {
 func TestCancel(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
-	if _, err := s.Cancel("m1"); !errors.Is(err, ErrNone) {
+	if _, err := s.Cancel("m1", "alice"); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing to cancel: %v", err)
 	}
 	place1(t, s, "m1", "../a")
 	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Confirm(false)
 	place1(t, s, "m1", "../b")
 	// The pending one first, then the open ones.
-	if got, err := s.Cancel("m1"); err != nil || len(got) != 1 || got[0].Target != "../b" || got[0].End != Canceled {
+	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 || got[0].Target != "../b" || got[0].End != Canceled {
 		t.Errorf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a open", "../b canceled")
 	c.add(time.Second)
-	if got, err := s.Cancel("m1"); err != nil || len(got) != 1 || got[0].Name != "m1" || got[0].End != Dismissed {
+	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 || got[0].Name != "m1" || got[0].End != Dismissed {
 		t.Errorf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a dismissed", "../b canceled")
-	if _, err := s.Cancel("m1"); !errors.Is(err, ErrNone) {
+	if _, err := s.Cancel("m1", "alice"); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing is left to cancel: %v", err)
 	}
 	asks(t, s, client("10.0.0.1", 1, "m1"), "default")
@@ -376,7 +443,7 @@ func TestCancel(t *testing.T) {
 	// A delivery that is confirmed after its order was dismissed changes nothing.
 	place1(t, s, "m2", "../c")
 	g := asks(t, s, client("10.0.0.1", 0, "m2"), "../c").Grant
-	if _, err := s.Cancel("m2"); err != nil {
+	if _, err := s.Cancel("m2", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	g.Confirm(true)
@@ -386,7 +453,7 @@ func TestCancel(t *testing.T) {
 func TestRetry(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
-	if _, err := s.Retry("m1"); !errors.Is(err, ErrNone) {
+	if _, err := s.Retry("m1", "alice"); !errors.Is(err, ErrNone) {
 		t.Errorf("nothing is open: %v", err)
 	}
 	for _, text := range []string{"../a", "../b"} {
@@ -394,7 +461,7 @@ func TestRetry(t *testing.T) {
 		asks(t, s, client("10.0.0.1", 0, "m1"), text).Grant.Confirm(false)
 		c.add(time.Hour)
 	}
-	if got, err := s.Retry("m1"); err != nil || got.Target != "../b" {
+	if got, err := s.Retry("m1", "alice"); err != nil || got.Target != "../b" {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a retried", "../b retried", "../b pending")
@@ -402,14 +469,14 @@ func TestRetry(t *testing.T) {
 
 	// A pending order is not replaced.
 	place1(t, s, "m1", "../c")
-	if _, err := s.Retry("m1"); err == nil || errors.Is(err, ErrNone) {
+	if _, err := s.Retry("m1", "alice"); err == nil || errors.Is(err, ErrNone) {
 		t.Errorf("with an order pending: %v", err)
 	}
 	wantPlaces(t, dir, "../a retried", "../b retried", "../b open", "../c pending")
 
 	place1(t, s, "m2", "../d")
 	asks(t, s, client("10.0.0.1", 0, "m2"), "../d").Grant.Confirm(true)
-	if _, err := s.Retry("m2"); !errors.Is(err, ErrNone) {
+	if _, err := s.Retry("m2", "alice"); !errors.Is(err, ErrNone) {
 		t.Errorf("what arrived is not placed again: %v", err)
 	}
 }
@@ -584,7 +651,7 @@ func TestBrake(t *testing.T) {
 	wantPlaces(t, dir, "../0 served", "../1 served", "../2 served", "../3 served", "../4 served", "../other served", "../held pending")
 
 	c.add(time.Second)
-	if err := other.Release("m1"); err != nil {
+	if err := other.Release("m1", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	c.add(time.Second)
@@ -686,7 +753,7 @@ func TestResend(t *testing.T) {
 	off, _ := newStore(dir)
 	off.ResendWithin, off.Now = 0, c.Now
 	asks(t, off, client("10.0.0.1", 1, "m2"), "default")
-	if _, err := s.Cancel("m2"); err != nil {
+	if _, err := s.Cancel("m2", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	asks(t, s, client("10.0.0.1", 1, "m2"), "default")

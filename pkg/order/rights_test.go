@@ -27,7 +27,7 @@ func TestJournalIsMadeForAll(t *testing.T) {
 		s, _ := newStore(dir)
 		place1(t, s, "m1", "../good")
 		umask(t, 0o077, func() {
-			if _, err := s.Cancel("m1"); err != nil {
+			if _, err := s.Cancel("m1", "alice"); err != nil {
 				t.Fatal(err)
 			}
 			if p := s.Check(); len(p) > 0 {
