@@ -38,6 +38,7 @@ type Daemon struct {
 	activated activated
 	metrics   *metrics
 	serving   atomic.Pointer[serving]
+	clock     func(time.Time) time.Time // of the tree, see Site.SetClock
 	certs     cert.Store
 	ready     readiness
 	sweepSoon chan struct{}    // something changed that the next sweep is to say

@@ -97,6 +97,8 @@ type client struct {
 	from string // the client's own address
 	log  *logBook
 	stop func() // ends the daemon, and waits
+
+	clock *lab.Clock // of its tree; nil: this machine's
 }
 
 // serve runs a daemon on a new tree until the end of the test.
@@ -114,11 +116,22 @@ func serveAt(t *testing.T, root string, set ...func(*config.Config)) *client {
 	for _, f := range set {
 		f(&cfg)
 	}
-	return start(t, cfg, run)
+	var clock lab.Clock
+	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+		d := newDaemon(cfg, log)
+		d.clock = clock.At
+		return d.Run(ctx)
+	})
+	c.clock = &clock
+	return c
 }
 
 func run(ctx context.Context, c config.Config, log *slog.Logger) error {
-	return (&Daemon{Config: c, Build: Build{"1.2.3", "0123456789ab"}, Log: log}).Run(ctx)
+	return newDaemon(c, log).Run(ctx)
+}
+
+func newDaemon(c config.Config, log *slog.Logger) *Daemon {
+	return &Daemon{Config: c, Build: Build{"1.2.3", "0123456789ab"}, Log: log}
 }
 
 func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {
@@ -176,7 +189,14 @@ func (c *client) remove(name string) {
 }
 
 // rest waits until nothing in the tree counts as just edited, so that answers are immediate.
-func (c *client) rest() { time.Sleep(2100 * time.Millisecond) }
+func (c *client) rest() {
+	const rest = 2100 * time.Millisecond
+	if c.clock == nil {
+		time.Sleep(rest)
+		return
+	}
+	c.clock.Pass(rest)
+}
 
 // dial opens a connection, closed at the end of the test at the latest.
 func (c *client) dial() *net.TCPConn {

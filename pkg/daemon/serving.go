@@ -36,6 +36,7 @@ func (d *Daemon) use(c config.Config) error {
 		return err
 	}
 	s.Orders().Event = d.orderEvent
+	s.SetClock(d.clock)
 	d.gate.Set(conn.Limits{
 		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
 		Exempt: func(a netip.Addr) bool {

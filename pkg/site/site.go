@@ -84,6 +84,9 @@ func (s *Site) Resolve(ctx context.Context, m *boot.Machine, take bool) (boot.An
 	return boot.Resolve(ctx, m, s.rules, take)
 }
 
+// SetClock gives the tree another clock, see tree.Clock; nil is this machine's.
+func (s *Site) SetClock(c tree.Clock) { s.tree.Clock = c }
+
 // Orders are the one-time orders of the site.
 func (s *Site) Orders() *order.Store { return s.orders }
 
