@@ -102,6 +102,9 @@ quick: ## vet and the tests that need no root, no machines and no waiting; under
 test: deps ## install what is missing (Debian), then run every test, real iPXE in QEMU included
 	bash .ci/tests
 
+real: deps ## real machines, packages, images and services, in full; GROUP=nfs for one of .ci/real
+	bash .ci/real $(GROUP)
+
 soak: deps ## the long loops: 100000 orders, 1000 kills, 10000 orders on each kind of NFS mount; some three hours
 	PXESRV_TEST_SOAK=1 $(GO) test -timeout 360m -count=1 -v -run 'Soak' ./...
 
@@ -127,5 +130,5 @@ deps: ## install what the tests need (Debian), and fetch the iPXE of later Debia
 clean: ## remove what was built
 	rm -rf bin dist debian/.debhelper debian/debhelper-build-stamp debian/files debian/*.substvars debian/*.debhelper debian/pxesrv
 
-.PHONY: help run build man dist source deb rpm install libraries quick test soak fuzz bench lint fmt deps clean
+.PHONY: help run build man dist source deb rpm install libraries quick test real soak fuzz bench lint fmt deps clean
 .DEFAULT_GOAL := help

@@ -316,6 +316,7 @@ func TestClientsUEFI(t *testing.T) {
 
 // TestClientsExampleTree boots the example tree: the menu's time runs out, and the local disk boots.
 func TestClientsExampleTree(t *testing.T) {
+	t.Parallel()
 	r := newRoom(t)
 	r.stop(syscall.SIGTERM)
 	r.root = filepath.Join(t.TempDir(), "public")

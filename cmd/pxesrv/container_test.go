@@ -161,6 +161,7 @@ func TestDockerfileChecks(t *testing.T) {
 // TestContainer builds the image and runs what it says, as the user it says, with a root folder that nobody can write to; then the
 // examples of examples/container, with the volumes and variables that they say.
 func TestContainer(t *testing.T) {
+	t.Parallel()
 	b := askBuildKit(t, "../..", "VERSION=1.2.3", "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1795308000")
 	began := time.Now()
 	r := buildImage(t, b)

@@ -26,6 +26,7 @@ import (
 // TestDist: make dist in two folders gives the same bytes, and they are what an administrator needs.
 func TestDist(t *testing.T) {
 	lab.Slow(t)
+	t.Parallel()
 	source := t.TempDir()
 	if err := copyRepository(filepath.Join("..", ".."), source); err != nil {
 		t.Fatal(err)

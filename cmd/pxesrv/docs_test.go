@@ -37,6 +37,7 @@ import (
 // root on Linux, in a network of its own. All other blocks that look like commands are mistakes, unless the line before
 // the block says why it is not run: "<!-- not run: REASON -->".
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(insideDocs) != "" {
 		t.Skip("the documentation runs the tests: not once more")
 	}

@@ -410,6 +410,7 @@ func TestDebianPackage(t *testing.T) {
 // TestRPM does the same with the RPM. It is installed on a Debian, too, on which rpm from outside runs its scripts; the dependencies,
 // which Debian's packages have under other names, are looked at and not followed.
 func TestRPM(t *testing.T) {
+	lab.OnlyReal(t)
 	t.Parallel()
 	old, now := buildPackage(t, "rpm", true), buildPackage(t, "rpm", false)
 	config := map[string]bool{}
@@ -464,11 +465,9 @@ func TestRPM(t *testing.T) {
 	}
 }
 
-// TestSoakPackagesARM64 makes the packages for another processor, with its program in them.
-func TestSoakPackagesARM64(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("long: make soak")
-	}
+// TestPackagesARM64 makes the packages for another processor, with its program in them.
+func TestPackagesARM64(t *testing.T) {
+	lab.OnlyReal(t)
 	deb, rpm, dir := buildPackage(t, "deb", false, "ARCH=arm64"), buildPackage(t, "rpm", false, "ARCH=arm64"), t.TempDir()
 	if arch := outside(t, "dpkg-deb", "-f", deb, "Architecture"); arch != "arm64\n" {
 		t.Errorf("the Debian package is for %s", arch)
