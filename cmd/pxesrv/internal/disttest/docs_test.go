@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package disttest
 
 import (
 	"bufio"
@@ -41,7 +41,7 @@ func TestDocs(t *testing.T) {
 	if os.Getenv(insideDocs) != "" {
 		t.Skip("the documentation runs the tests: not once more")
 	}
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs(repository)
 	if err != nil {
 		t.Fatal(err)
 	}

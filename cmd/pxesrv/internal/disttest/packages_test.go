@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package disttest
 
 import (
 	"crypto/sha256"
@@ -33,7 +33,7 @@ func buildPackage(t *testing.T, kind string, old bool, more ...string) string {
 	t.Helper()
 	lab.Slow(t)
 	dir := filepath.Join(t.TempDir(), "source")
-	if err := copyRepository("../..", dir); err != nil {
+	if err := copyRepository(repository, dir); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(name, pattern, with string) {
@@ -186,7 +186,7 @@ func (c *computer) serve() *netns.Server {
 // get asks the daemon, from the network.
 func (c *computer) get(path string) string {
 	c.t.Helper()
-	out, err := c.network.Command("curl", "-sS", "--retry-connrefused", "--retry", "60", "--retry-delay", "1", hallURL+path).Output()
+	out, err := c.network.Command("curl", "-sS", "--retry-connrefused", "--retry", "60", "--retry-delay", "1", daemonURL+path).Output()
 	if err != nil {
 		c.t.Fatalf("curl %s: %v", path, err)
 	}
@@ -224,6 +224,18 @@ drwxr-x--- pxesrv pxesrv /var/lib/pxesrv
 drwxr-x--- pxesrv pxesrv /var/log/pxesrv
 `
 
+// The machine that gets an order, and the daemon as it sees it.
+const (
+	machineMAC = "52:54:00:ab:cd:01"
+	daemonURL  = "http://" + netns.NetworkAddr + ":4567"
+)
+
+// answer is a script that says its name and asks again.
+func answer(name string) string {
+	return "#!ipxe\necho ANSWER-" + name + ".\n:again\nsleep 1\n" +
+		"chain --replace --autofree --timeout 8000 /redirect?${q}&try=0 || goto again\n"
+}
+
 // use is what people do with an installed daemon: it serves, an administrator places an order, and a real machine gets it. Then
 // they make the place their own. It returns a picture of their tree.
 func (c *computer) use() string {
@@ -249,12 +261,12 @@ func (c *computer) use() string {
 
 	d := c.serve()
 	d.Expect("msg=listening", patience)
-	if out := alice.Run("pxesrv", "once", "place", hallMAC, "install/test.ipxe"); !strings.Contains(out, "-> ../install/test.ipxe\n") {
+	if out := alice.Run("pxesrv", "once", "place", machineMAC, "install/test.ipxe"); !strings.Contains(out, "-> ../install/test.ipxe\n") {
 		c.t.Errorf("once place says %q", out)
 	}
-	lines := c.Run("pxesrv", "dhcp", "dnsmasq", "--url", hallURL, "--subnet", "10.77.0.0/24", "--range", "10.77.0.100-10.77.0.199")
+	lines := c.Run("pxesrv", "dhcp", "dnsmasq", "--url", daemonURL, "--subnet", "10.77.0.0/24", "--range", "10.77.0.100-10.77.0.199")
 	dhcp := servers.StartDHCP(c.t, "dnsmasq", c.network.Inside(), "br0", []byte(lines))
-	m := qemu.Start(c.t, qemu.VM{Network: c.network, Kernel: lab.IPXE(c.t, "ipxe.lkrn"), MAC: hallMAC})
+	m := qemu.Start(c.t, qemu.VM{Network: c.network, Kernel: lab.IPXE(c.t, "ipxe.lkrn"), MAC: machineMAC})
 	m.Expect(`ANSWER-order\.`, patience)
 	m.Expect(`ANSWER-default\.`, patience)
 	m.Stop()
@@ -495,7 +507,7 @@ func TestPackagesARM64(t *testing.T) {
 // TestPackagedConfiguration reads the configuration that the packages install.
 func TestPackagedConfiguration(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../debian/pxesrv.yaml")
+	text, err := os.ReadFile(repository + "/debian/pxesrv.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package disttest
 
 import (
 	"archive/tar"
@@ -28,7 +28,7 @@ func TestDist(t *testing.T) {
 	lab.Slow(t)
 	t.Parallel()
 	source := t.TempDir()
-	if err := copyRepository(filepath.Join("..", ".."), source); err != nil {
+	if err := copyRepository(repository, source); err != nil {
 		t.Fatal(err)
 	}
 	// One commit of what is here now, whatever the checkout is.
@@ -184,7 +184,7 @@ func TestReproducibleSoak(t *testing.T) {
 	sums := map[string]string{}
 	for range 2 {
 		dir := t.TempDir()
-		if err := copyRepository(filepath.Join("..", ".."), filepath.Join(dir, "source")); err != nil {
+		if err := copyRepository(repository, filepath.Join(dir, "source")); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv("GOCACHE", filepath.Join(dir, "cache"))

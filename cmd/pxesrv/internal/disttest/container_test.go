@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package disttest
 
 import (
 	"bytes"
@@ -105,7 +105,7 @@ func buildTool(t *testing.T, name string) (program string) {
 	lab.Slow(t)
 	program = filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", program, "./"+name)
-	build.Dir = "../../.ci/tools"
+	build.Dir = repository + "/.ci/tools"
 	output(t, build)
 	return program
 }
@@ -129,7 +129,7 @@ func askBuildKit(t *testing.T, folder string, args ...string) (b built) {
 
 // TestDockerfileChecks has the checks of docker build --check find nothing, and shows that they find something.
 func TestDockerfileChecks(t *testing.T) {
-	b := askBuildKit(t, "../..", "VERSION=1.2.3")
+	b := askBuildKit(t, repository, "VERSION=1.2.3")
 	for _, w := range b.Warnings {
 		t.Error(w)
 	}
@@ -162,7 +162,7 @@ func TestDockerfileChecks(t *testing.T) {
 // examples of examples/container, with the volumes and variables that they say.
 func TestContainer(t *testing.T) {
 	t.Parallel()
-	b := askBuildKit(t, "../..", "VERSION=1.2.3", "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1795308000")
+	b := askBuildKit(t, repository, "VERSION=1.2.3", "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1795308000")
 	began := time.Now()
 	r := buildImage(t, b)
 	t.Logf("every stage was run in %.0f s", time.Since(began).Seconds())
@@ -291,7 +291,7 @@ func buildContext(t *testing.T, files []string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, f := range files {
-		text, err := os.ReadFile(filepath.Join("../..", f))
+		text, err := os.ReadFile(filepath.Join(repository, f))
 		if err == nil {
 			err = os.MkdirAll(filepath.Join(dir, filepath.Dir(f)), 0o755)
 		}
@@ -429,7 +429,7 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 	if out, err := in.Try("touch", "/srv/pxesrv/default"); err == nil {
 		t.Errorf("the daemon may change the tree: %s", out)
 	}
-	example, err := os.ReadFile("../../public/default")
+	example, err := os.ReadFile(repository + "/public/default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -528,7 +528,7 @@ var optional = regexp.MustCompile(`(?m)^( *)#: `)
 
 func readExample(t *testing.T, name string) string {
 	t.Helper()
-	return readFile(t, filepath.Join("../../examples/container", name))
+	return readFile(t, filepath.Join(repository, "examples/container", name))
 }
 
 func testCompose(t *testing.T, built chroot.Root, im containerImage) {
@@ -546,7 +546,7 @@ func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 				s.NetworkMode != "host" || s.Restart != "unless-stopped" || s.StopGrace < 31*time.Second || len(c.Services) != 1 {
 				t.Errorf("the service is %+v", s)
 			}
-			if _, err := os.Stat(filepath.Join("../../examples/container", s.Build, "Dockerfile")); err != nil {
+			if _, err := os.Stat(filepath.Join(repository, "examples/container", s.Build, "Dockerfile")); err != nil {
 				t.Error(err)
 			}
 			n := netns.NewNetwork(t)
@@ -690,7 +690,7 @@ func kubeObjects(t *testing.T, program, file string) (objects []kubeObject, err 
 // variables, and those that a Service of the same name would add.
 func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 	program := buildTool(t, "kubernetes")
-	objects, err := kubeObjects(t, program, "../../examples/container/kubernetes.yaml")
+	objects, err := kubeObjects(t, program, repository+"/examples/container/kubernetes.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
