@@ -171,6 +171,7 @@ func (h *https) metrics() string {
 // all of the script has got it, although the good-bye of TLS comes too late for it.
 func TestTLS_Order(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	const clients = 30
 	files := tree{"default": say("default"), "install": say("install"), "long": long()}
 	for i := range clients {

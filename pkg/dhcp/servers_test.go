@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/servers"
 )
 
@@ -149,6 +150,7 @@ func TestServersAnswer(t *testing.T) {
 // program in a namespace for others. It is false when such a program has run the test.
 func ownNetwork(t *testing.T) bool {
 	t.Helper()
+	lab.Slow(t)
 	if os.Geteuid() != 0 {
 		const inside = "PXESRV_TEST_INSIDE"
 		if os.Getenv(inside) != "" {

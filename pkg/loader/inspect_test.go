@@ -123,6 +123,7 @@ func pack(t testing.TB, text []byte, eos bool) []byte {
 
 // TestInspectReal looks into the files of Debian 12, 13 and testing, whose commands were run in QEMU one by one.
 func TestInspectReal(t *testing.T) {
+	lab.Slow(t)
 	const old, today, forky = "1.0.0+git-20190125.36a4c85-5.1", "1.21.1+git20250501.dad20602+dfsg-1", "2."
 	poor := ipxe.Features{IPv6: true, Replace: true, DNS: 1}
 	rich := ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}

@@ -354,6 +354,7 @@ func TestPanic(t *testing.T) {
 
 // TestAmplification: a request with a false sender brings at most 8 packets and 4 KiB on whom it names, whatever it asks for.
 func TestAmplification(t *testing.T) {
+	lab.Slow(t)
 	r := serve(t, "127.0.0.1", nil)
 	r.write("big", 1<<20)
 	for name, words := range map[string][]string{
