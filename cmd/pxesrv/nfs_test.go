@@ -28,14 +28,10 @@ import (
 const insideNFS = "PXESRV_TEST_NFS_INSIDE"
 
 // TestNFSOrders makes orders anew while they are claimed, with the mount option
-// under which a client trusts its cache most; three times as many in make real.
+// under which a client trusts its cache most.
 func TestNFSOrders(t *testing.T) {
 	t.Parallel()
-	orders := 100
-	if lab.Real() {
-		orders = 300
-	}
-	onNFS(t, orders, false, "lookupcache=positive")
+	onNFS(t, 300, false, "lookupcache=positive")
 }
 
 // TestSoakNFSOrders does it for long, with each set of mount options, while daemons are killed and the NFS server is stopped.
@@ -66,8 +62,8 @@ func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 			out := qemu.Debian{
 				Files: map[string]string{"pxesrv.test": program},
 				Limit: nfsPatience(orders) + 5*time.Minute,
-				Script: fmt.Sprintf("mkdir /srv/shared\nPXESRV_TEST_REAL='%s' TMPDIR=/srv/shared %s='%s' ./pxesrv.test -test.v -test.timeout 0 -test.run '^%s$'\n",
-					os.Getenv("PXESRV_TEST_REAL"), insideNFS, options, test),
+				Script: fmt.Sprintf("mkdir /srv/shared\nTMPDIR=/srv/shared %s='%s' ./pxesrv.test -test.v -test.timeout 0 -test.run '^%s$'\n",
+					insideNFS, options, test),
 			}.Run(t)
 			for line := range strings.Lines(out) {
 				if strings.HasPrefix(line, "orders: ") {
