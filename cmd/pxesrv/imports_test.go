@@ -40,7 +40,7 @@ pkg/hosts   boot ipxe                    # lists of hosts become hosts; boot spe
 pkg/media   boot hosts ipxe iso loader reread # boot media: loaders, a host's script and the image together
 pkg/tftpd   bounded ipxe                 # the other protocol; it decides nothing
 pkg/site    boot cert config hosts ipxe iso loader media order tree  # the one place that ties rules to a configuration
-pkg/check   boot cert config ipxe loader site tree # lint, through the eyes of the site
+pkg/check   boot cert config httpd ipxe loader site tree # lint, through the eyes of the site
 pkg/daemon  boot bounded cert config conn httpd order reread site tftpd # listeners around a site; boot for what it counts
 cmd/pxesrv  boot check config daemon dhcp hosts ipxe iso loader media order site cmd/pxesrv/manual
 cmd/pxesrv/manual config                 # the manual page, of the commands that it is given; only make man has it

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/loader"
 )
 
@@ -46,7 +47,7 @@ func (l *lint) files() error {
 			return l.private(name, e)
 		case e.IsDir():
 			return nil
-		case route("/" + name):
+		case httpd.Owns("/" + name):
 			l.add(name, 0, Warning, Route, "is never sent: the server answers /"+name+" itself", "call it otherwise")
 			return nil
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/ipxe"
 )
 
@@ -180,7 +181,7 @@ func (l *lint) resolve(file string, v visit) (name, from string) {
 		}
 	}
 	for _, name := range names {
-		if route(name) {
+		if httpd.Owns(name) {
 			return "", ""
 		}
 		name = strings.TrimPrefix(name, "/")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/httpd"
 	"pxesrv/pkg/ipxe"
 	"pxesrv/pkg/tree"
 )
@@ -118,14 +119,9 @@ func (l *lint) serves(name, from string) error {
 	return err
 }
 
-// route reports whether the server answers this path itself, whatever the tree has there.
-func route(name string) bool {
-	return name == ipxe.Path || ipxe.Exact(name) != nil || name == "/healthz" || name == "/readyz" || name == "/metrics"
-}
-
 // open asks for a path as a client would, once. A script that it finds there is checked later.
 func (l *lint) open(name string) error {
-	if route(name) {
+	if httpd.Owns(name) {
 		return nil
 	}
 	if err, asked := l.served[name]; asked {

@@ -47,7 +47,7 @@ func (d *Daemon) use(c config.Config) error {
 		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Allow: c.Clients, Confirm: c.OnceConfirm,
 		Deadline: c.Limits.Decision, MaxStuck: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
 		Image: images(s), Clear: s.ClearGRUB, ClearByGet: c.CompatGet,
-		Routes: map[string]http.Handler{
+		Handlers: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  &d.ready,

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
-	"strings"
 
 	"pxesrv/pkg/bounded"
 )
@@ -28,15 +27,6 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 // clear deletes the file of the machine that asks, and of no other: nothing in
 // the request says for which. Its body is not looked at.
 func (s *Server) clear(w http.ResponseWriter, q *request, version string) {
-	if byGet := s.ClearByGet && q.Method == http.MethodGet; q.Method != http.MethodPost && !byGet {
-		allow := "POST"
-		if s.ClearByGet {
-			allow = "GET, POST"
-		}
-		w.Header().Set("Allow", allow)
-		s.refuse(w, q, http.StatusMethodNotAllowed, "only "+strings.ReplaceAll(allow, ", ", " and ")+" clears")
-		return
-	}
 	status, text, level, why := http.StatusOK, "cleared", slog.LevelInfo, ""
 	switch {
 	case !plainName.MatchString(version):
@@ -71,11 +61,6 @@ func (s *Server) clear(w http.ResponseWriter, q *request, version string) {
 	fail(w, status, text)
 }
 
-// clears returns the version that a path asks to be cleared. One whose dots lead
-// out of that place is none.
-func clears(name, asked string) (version string, ok bool) {
-	if version, ok = strings.CutPrefix(name, clearPath); ok {
-		return version, true
-	}
-	return "", strings.HasPrefix(asked, clearPath)
-}
+func (s *Server) clears() bool { return s.Clear != nil }
+
+func (s *Server) clearsByGet() bool { return s.Clear != nil && s.ClearByGet }

@@ -16,7 +16,7 @@ import (
 )
 
 // redirect answers what this machine boots.
-func (s *Server) redirect(w http.ResponseWriter, q *request) {
+func (s *Server) redirect(w http.ResponseWriter, q *request, _ string) {
 	began := time.Now()
 	if s.Identify && q.URL.RawQuery == "" && strings.HasPrefix(q.UserAgent(), "iPXE/") {
 		// A plain DHCP boot says nothing of the machine. The script asks again with
@@ -25,7 +25,7 @@ func (s *Server) redirect(w http.ResponseWriter, q *request) {
 		s.script(w, q, "identification", ipxe.Identify())
 		return
 	}
-	m := s.Site.Identify(boot.ParseQuery(q.URL.RawQuery), q.source)
+	m := q.machine()
 	take, why := mayClaim(q.Request)
 	if why != "" {
 		m.NoOrders = why

@@ -20,7 +20,6 @@ import (
 
 	"pxesrv/pkg/boot"
 	"pxesrv/pkg/bounded"
-	"pxesrv/pkg/ipxe"
 )
 
 // Site is what the server asks.
@@ -59,9 +58,11 @@ type Server struct {
 	Clear      Clearer
 	ClearByGet bool
 
-	Routes  map[string]http.Handler // more exact paths
-	Access  io.Writer               // gets a line of the access log in each Write, and does not wait; nil: none is written
-	Observe Observer                // told of every answer; nil: nobody
+	// Handlers answer at paths of Routes that are others' business, by the path.
+	Handlers map[string]http.Handler
+
+	Access  io.Writer // gets a line of the access log in each Write, and does not wait; nil: none is written
+	Observe Observer  // told of every answer; nil: nobody
 
 	// Pending counts what outlives its request: deliveries that wait to be
 	// confirmed, and decisions that give back what they claim too late. Servers
@@ -112,13 +113,19 @@ func (s *Server) Wait() {
 // request is a request, and who makes it.
 type request struct {
 	*http.Request
+	site   Site
 	peer   netip.Addr // the other end of the connection
 	source netip.Addr // the client for which that speaks; invalid when nobody knows
 }
 
 func (s *Server) newRequest(r *http.Request) *request {
 	peer, source := s.source(r)
-	return &request{r, peer, source}
+	return &request{r, s.Site, peer, source}
+}
+
+// machine is the machine that asks.
+func (q *request) machine() boot.Machine {
+	return q.site.Identify(boot.ParseQuery(q.URL.RawQuery), q.source)
 }
 
 // ServeHTTP answers, and has the access log written. A defect of this program
@@ -140,47 +147,42 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, q)
 }
 
-// answer routes by the decoded path. Doubled slashes are one slash, without a
-// redirect, which firmware does not survive.
+// answer finds the route by the decoded path. Doubled slashes are one slash,
+// without a redirect, which firmware does not survive.
 func (s *Server) answer(w http.ResponseWriter, q *request) {
-	if len(q.TransferEncoding) > 0 {
+	name, ok := decodedPath(q.URL)
+	route, rest := s.route(q.Method, name, q.URL.Path)
+	switch {
+	case len(q.TransferEncoding) > 0 && (route == nil || !route.Chunked):
 		// Nobody who boots sends a body in chunks. With a length beside it, it may
 		// be two requests to somebody in between.
 		w.Header().Set("Connection", "close")
 		fail(w, http.StatusBadRequest, "a body in chunks is not taken here")
 		return
-	}
-	if !s.admits(q) {
+	case !s.admits(q):
 		s.refuse(w, q, http.StatusForbidden, "this address is not answered here")
 		return
-	}
-	name, ok := decodedPath(q.URL)
-	if !ok {
+	case !ok:
 		notFound(w)
 		return
-	}
-	if version, ok := clears(name, q.URL.Path); ok && s.Clear != nil {
-		s.clear(w, q, version)
+	case route == nil:
+		s.notAllowed(w, q, name)
 		return
 	}
-	if q.Method != http.MethodGet && q.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		s.refuse(w, q, http.StatusMethodNotAllowed, "only GET and HEAD are answered here")
-		return
+	if route.MaxBody > 0 {
+		if q.ContentLength > route.MaxBody {
+			s.refuse(w, q, http.StatusRequestEntityTooLarge, "the body is too long")
+			return
+		}
+		q.Body = http.MaxBytesReader(w, q.Body, route.MaxBody)
 	}
-	switch name {
-	case ipxe.Path:
-		s.redirect(w, q)
-	default:
-		if v := ipxe.Exact(name); v != nil {
-			s.virtual(w, q, v)
-			return
-		}
-		if h := s.Routes[name]; h != nil {
-			h.ServeHTTP(w, q.Request)
-			return
-		}
+	switch {
+	case route == &files:
 		s.file(w, q, name)
+	case route.serve == nil:
+		s.serveHandler(w, q, route)
+	default:
+		route.serve(s, w, q, rest)
 	}
 }
 

@@ -1,7 +1,9 @@
 package ipxe
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -32,6 +34,9 @@ var exact = map[string]*Virtual{
 
 // Exact returns the file of ours that has this clean, absolute path whatever the tree has there, or nil.
 func Exact(name string) *Virtual { return exact[name] }
+
+// ExactPaths returns the paths that Exact knows.
+func ExactPaths() []string { return slices.Sorted(maps.Keys(exact)) }
 
 // Instead returns the file of ours that stands in when the tree has none under this clean, absolute path, or nil.
 //
