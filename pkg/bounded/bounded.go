@@ -6,7 +6,8 @@
 //	}, closeFile)
 //
 // Nothing ends a system call on a file server that is away, so the goroutine of
-// such work stays until the server is back. Limits bounds how many there may be.
+// such work stays until the server is back. Limits bounds how many there may
+// be.
 package bounded
 
 import (
@@ -23,7 +24,10 @@ type Limits struct {
 	Stuck    *Stuck        // counts work of this kind that is stuck; nil: it is not limited
 	MaxStuck int           // how much may be stuck before no more is begun; 0 means 256
 	Pending  *Pending      // counts work until it has returned and is undone; nil: nobody waits for it
-	Panicked func(*Panic)  // is told of a panic of work that the caller did not wait for; nil: the program ends
+
+	// Panicked is told of a panic of work that the caller did not wait for; nil: the
+	// program ends.
+	Panicked func(*Panic)
 }
 
 // Stuck counts work that was given up and has not returned. The zero value
@@ -60,12 +64,14 @@ func (p *Panic) String() string { return fmt.Sprintf("%v\n%s", p.Value, p.Stack)
 
 // Do runs work in a goroutine of its own and returns what it returns, unless
 // ctx ends or the deadline passes first. Then the caller gets that error, and
-// undo gets what work returns at last, which is the zero value after an error or
-// a panic. Work is given a context that ends at the deadline.
+// undo gets what work returns at last, which is the zero value after an error
+// or a panic. Work is given a context that ends at the deadline.
 //
 // A result never counts when the context ended before work returned: work may
 // have left something out because it saw that.
-func Do[T any](ctx context.Context, l Limits, work func(context.Context) (T, error), undo func(T)) (T, error) {
+func Do[T any](
+	ctx context.Context, l Limits, work func(context.Context) (T, error), undo func(T),
+) (T, error) {
 	var zero T
 	if l.Deadline == 0 {
 		l.Deadline = 5 * time.Second
@@ -83,8 +89,8 @@ func Do[T any](ctx context.Context, l Limits, work func(context.Context) (T, err
 	go func() {
 		defer l.Pending.add(-1)
 		r := run(within, work)
-		// A context has its error a moment before its channel is closed, and work
-		// may have seen it.
+		// A context has its error a moment before its channel is closed, and
+		// work may have seen it.
 		if within.Err() == nil {
 			select {
 			case done <- r:

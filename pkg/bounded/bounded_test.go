@@ -49,8 +49,8 @@ func TestDo_InTime(t *testing.T) {
 	})
 }
 
-// TestDo_Late: the caller goes on at the deadline, or when its context ends. The
-// work is stuck then, and pending until what it came to is undone.
+// TestDo_Late: the caller goes on at the deadline, or when its context ends.
+// The work is stuck then, and pending until what it came to is undone.
 func TestDo_Late(t *testing.T) {
 	for what, test := range map[string]struct {
 		leaves time.Duration // when the caller's context ends

@@ -2,10 +2,10 @@
 // they go through before they speak HTTP (the PROXY protocol, TLS), how long a
 // write may take, and whether a client has got what it was sent.
 //
-// A listener is wrapped by a Limiter, and where there is more than plain HTTP by
-// a Handshaker around that. With Context as its ConnContext, an http.Server
-// tells handlers of the connection: Remote, Gone and Watch take the context of a
-// request.
+// A listener is wrapped by a Limiter, and where there is more than plain HTTP
+// by a Handshaker around that. With Context as its ConnContext, an http.Server
+// tells handlers of the connection: Remote, Gone and Watch take the context of
+// a request.
 package conn
 
 import (
@@ -35,9 +35,9 @@ func (c *plainConn) Close() error {
 	return c.Conn.Close()
 }
 
-// tcpConn is a TCP connection that counts in its limiter, and remembers a reset.
-// The kernel tells of one only once, to whoever reads or writes next, and that
-// is mostly the HTTP server. ReadFrom keeps sendfile.
+// tcpConn is a TCP connection that counts in its limiter, and remembers a
+// reset. The kernel tells of one only once, to whoever reads or writes next,
+// and that is mostly the HTTP server. ReadFrom keeps sendfile.
 type tcpConn struct {
 	*net.TCPConn
 	limiter  *Limiter
@@ -88,10 +88,10 @@ func (c *tcpConn) Write(p []byte) (int, error) {
 	return int(n), err
 }
 
-// ReadFrom sends from a file without copying it through this program. What comes
-// from elsewhere goes through Write: when the time limit ends a copy in between,
-// bytes that were read and not sent would be missing in the middle of what goes
-// on.
+// ReadFrom sends from a file without copying it through this program. What
+// comes from elsewhere goes through Write: when the time limit ends a copy in
+// between, bytes that were read and not sent would be missing in the middle of
+// what goes on.
 func (c *tcpConn) ReadFrom(r io.Reader) (sent int64, err error) {
 	part, _ := r.(*io.LimitedReader)
 	if part == nil || !isFile(part.R) {
@@ -121,9 +121,10 @@ func (c *tcpConn) ReadFrom(r io.Reader) (sent int64, err error) {
 
 // atOnce is how many bytes of a file the kernel is told to send by one call. Go
 // takes the processor from a goroutine whose call lasts, and what is sent in
-// smaller parts is read while it is in the caches still: a GiB over the loopback
-// took a third less processor time than with Go's own 4 MiB, on both sides. It
-// is large enough for the short segment at the end of each part not to matter.
+// smaller parts is read while it is in the caches still: a GiB over the
+// loopback took a third less processor time than with Go's own 4 MiB, on both
+// sides. It is large enough for the short segment at the end of each part not
+// to matter.
 const atOnce = 256 << 10
 
 func isFile(r io.Reader) bool {

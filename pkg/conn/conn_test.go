@@ -33,7 +33,8 @@ func gated(t *testing.T, limits Limits) (net.Listener, *Limiter) {
 	return limiter.Listener(plain), limiter
 }
 
-// connected returns both ends of a connection, until the test ends, and the limiter that it came through, which has these limits.
+// connected returns both ends of a connection, until the test ends, and the
+// limiter that it came through, which has these limits.
 func connected(t *testing.T, limits Limits) (c *tcpConn, other net.Conn, limiter *Limiter) {
 	t.Helper()
 	l, limiter := gated(t, limits)
@@ -50,8 +51,9 @@ func connected(t *testing.T, limits Limits) (c *tcpConn, other net.Conn, limiter
 	return accepted.(*tcpConn), other, limiter
 }
 
-// TestConn_SlowReader: what does not come from a file, an image or several ranges, reaches a slow reader whole, although the time
-// limit for writes ends in the middle of it several times.
+// TestConn_SlowReader: what does not come from a file, an image or several
+// ranges, reaches a slow reader whole, although the time limit for writes ends
+// in the middle of it several times.
 func TestConn_SlowReader(t *testing.T) {
 	t.Parallel()
 	want := make([]byte, 6<<20)
@@ -92,8 +94,9 @@ func TestConn_SlowReader(t *testing.T) {
 	}
 }
 
-// TestConn_FileLongerThanItsLimit: a file that takes far longer than the time limit for writes reaches a reader that never stops, whole,
-// wherever in it the limit ends.
+// TestConn_FileLongerThanItsLimit: a file that takes far longer than the time
+// limit for writes reaches a reader that never stops, whole, wherever in it the
+// limit ends.
 func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	t.Parallel()
 	const size = 2 << 30
@@ -105,7 +108,7 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	if err := f.Truncate(size); err != nil {
 		t.Fatal(err)
 	}
-	l, _ := gated(t, Limits{Write: 250 * time.Millisecond})
+	l, _ := gated(t, Limits{Write: 500 * time.Millisecond})
 	go func() {
 		got, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
@@ -131,8 +134,9 @@ func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	}
 }
 
-// TestConn_ClientLeaves: the context of a request ends when its client closes the connection, or its half of it, or throws it away; also
-// behind a header of the PROXY protocol, and over TLS.
+// TestConn_ClientLeaves: the context of a request ends when its client closes
+// the connection, or its half of it, or throws it away; also behind a header of
+// the PROXY protocol, and over TLS.
 func TestConn_ClientLeaves(t *testing.T) {
 	t.Parallel()
 	unused := httptest.NewUnstartedServer(nil)
@@ -194,7 +198,8 @@ func TestConn_ClientLeaves(t *testing.T) {
 	}
 }
 
-// TestConn_HangsUp: one look at the socket knows that a client has closed the connection, or its half of it, or has thrown it away.
+// TestConn_HangsUp: one look at the socket knows that a client has closed the
+// connection, or its half of it, or has thrown it away.
 func TestConn_HangsUp(t *testing.T) {
 	t.Parallel()
 	for _, close := range []func(*net.TCPConn){
@@ -218,8 +223,8 @@ func TestConn_HangsUp(t *testing.T) {
 	}
 }
 
-// TestConn_KeptAlive: requests that are sent in one piece, in many, or slowly are all read whole while net/http listens for a client that
-// leaves.
+// TestConn_KeptAlive: requests that are sent in one piece, in many, or slowly
+// are all read whole while net/http listens for a client that leaves.
 func TestConn_KeptAlive(t *testing.T) {
 	t.Parallel()
 	l, _ := gated(t, Limits{})
@@ -286,14 +291,16 @@ func TestConn_KeptAlive(t *testing.T) {
 		t.Errorf("an idle connection ended after %v", took)
 	}
 
-	// A line of a header of which all but a byte has come that the server's buffer has room for.
+	// A line of a header of which all but a byte has come that the server's
+	// buffer has room for.
 	const begin = "GET / HTTP/1.1\r\nHost: a\r\n"
 	name := strings.Repeat("n", 6000)
 	line := "Name: " + name + "\r\n\r\n"
 	_, from = dial(100*time.Millisecond, begin+line[:3000], line[3000:4095], line[4095:])
 	answer(from, name)
 
-	// A body that takes longer than a header may, and a request right behind it.
+	// A body that takes longer than a header may, and a request right behind
+	// it.
 	parts := []string{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8\r\n\r\n"}
 	for range 7 {
 		parts = append(parts, "b")
@@ -365,7 +372,8 @@ func TestConn_Limits(t *testing.T) {
 	}
 }
 
-// TestConn_ShortWrites: each short answer has the whole time limit for itself, also after a pause.
+// TestConn_ShortWrites: each short answer has the whole time limit for itself,
+// also after a pause.
 func TestConn_ShortWrites(t *testing.T) {
 	t.Parallel()
 	const limit = 400 * time.Millisecond
@@ -388,7 +396,8 @@ func TestConn_ShortWrites(t *testing.T) {
 	}
 }
 
-// TestConn_NotStuck: net/http ends its listening by a limit in the past, over TLS by one that another goroutine is just about to take away.
+// TestConn_NotStuck: net/http ends its listening by a limit in the past, over
+// TLS by one that another goroutine is just about to take away.
 func TestConn_NotStuck(t *testing.T) {
 	l, _ := gated(t, Limits{})
 	unused := httptest.NewUnstartedServer(nil)

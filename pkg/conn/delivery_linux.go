@@ -73,8 +73,8 @@ func (d *Delivery) reset() bool {
 	return err != nil || soerr != 0 || d.conn.reset.Load()
 }
 
-// hungUp reports whether the other end has closed the connection, or its half of
-// it, or has thrown it away. It costs a system call.
+// hungUp reports whether the other end has closed the connection, or its half
+// of it, or has thrown it away. It costs a system call.
 func (c *tcpConn) hungUp() bool {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -26,8 +26,8 @@ type Handshaker struct {
 	Proxies func(netip.Addr) bool
 	// TLS is nil where there is none.
 	TLS *tls.Config
-	// Header is how long a header may take, and Handshake how long TLS may. 0: no
-	// limit.
+	// Header is how long a header may take, and Handshake how long TLS may. 0:
+	// no limit.
 	Header, Handshake time.Duration
 	// Failed is told of a connection that was closed here.
 	Failed func(Failure)
@@ -51,8 +51,8 @@ const (
 	BadHeader     Reason = "bad-proxy-header"    // one that breaks the rules of the PROXY protocol
 	TooMany       Reason = "too-many"            // connections of the client that the header names
 	Late          Reason = "timeout"             // before the end of the header or of the handshake
-	Silent        Reason = "closed-silently"     // closed without a byte: somebody looked whether the port is open
-	Closed        Reason = "closed-in-handshake" // as clients do that do not trust the certificate and say nothing
+	Silent        Reason = "closed-silently"     // without a byte: somebody looked whether the port is open
+	Closed        Reason = "closed-in-handshake" // by clients that do not trust the certificate
 	Refused       Reason = "refused-by-client"   // with an alert of TLS
 	NotTLS        Reason = "not-tls"             // something else came
 	NoCommon      Reason = "nothing-in-common"   // no version, suite or curve that both have
@@ -110,8 +110,8 @@ func (l *handshakeListener) Accept() (net.Conn, error) {
 	}
 }
 
-// acceptAll begins handshakes until the listener is closed. An error waits until
-// the server, which may pause after one, has taken it.
+// acceptAll begins handshakes until the listener is closed. An error waits
+// until the server, which may pause after one, has taken it.
 func (l *handshakeListener) acceptAll() {
 	defer l.change(func() { l.accepting = false })
 	for {
@@ -260,9 +260,11 @@ func handshakeFailed(err error, heard bool) (reason Reason, subject string, word
 		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 			return Untimely, subject, errors.New("the client's certificate has expired, or is not valid yet")
 		case errors.As(err, &unknown):
-			return UnknownCA, subject, errors.New("the client's certificate comes from no CA of tls.client-ca")
+			return UnknownCA, subject,
+				errors.New("the client's certificate comes from no CA of tls.client-ca")
 		}
-		return Unfit, subject, fmt.Errorf("the client's certificate cannot be used: %s", short(ours.Err.Error()))
+		return Unfit, subject,
+			fmt.Errorf("the client's certificate cannot be used: %s", short(ours.Err.Error()))
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
 		return Late, "", errors.New("the handshake took too long")
 	case strings.Contains(text, "didn't provide a certificate"):

@@ -20,7 +20,8 @@ import (
 	"pxesrv/pkg/lab/pki"
 )
 
-// TestHandshaker_Close: who was accepted before the listener was closed is still accepted; who says nothing is closed; then it is over.
+// TestHandshaker_Close: who was accepted before the listener was closed is
+// still accepted; who says nothing is closed; then it is over.
 func TestHandshaker_Close(t *testing.T) {
 	defer func(d time.Duration) { drainFor = d }(drainFor)
 	drainFor = 6 * time.Second // a busy computer
@@ -99,7 +100,8 @@ func TestHandshaker_Close(t *testing.T) {
 	}
 }
 
-// TestHandshaker_LongCertificate: a stranger's certificate may say 60 KiB of anything, of which the words for the log have the beginning.
+// TestHandshaker_LongCertificate: a stranger's certificate may say 60 KiB of
+// anything, of which the words for the log have the beginning.
 func TestHandshaker_LongCertificate(t *testing.T) {
 	ca := pki.NewCA(t, "site")
 	cert, key := ca.Issue(pki.Certificate{})
@@ -107,7 +109,8 @@ func TestHandshaker_LongCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A name that is no URI (tag 6 of GeneralName, RFC 5280) comes back in the words of crypto/x509.
+	// A name that is no URI (tag 6 of GeneralName, RFC 5280) comes back in the
+	// words of crypto/x509.
 	names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte("http://[" + strings.Repeat("x", 60000))}})
 	if err != nil {
 		t.Fatal(err)

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestLimiter_PerAddress: an address gets so many connections and no more, others are not touched, exempt ones are not counted
-// against, and what was closed makes room.
+// TestLimiter_PerAddress: an address gets so many connections and no more,
+// others are not touched, exempt ones are not counted against, and what was
+// closed makes room.
 func TestLimiter_PerAddress(t *testing.T) {
 	var g Limiter
 	proxy, a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
@@ -37,7 +38,8 @@ func TestLimiter_PerAddress(t *testing.T) {
 	}
 }
 
-// TestLimiter_Reassign: a connection counts for the client that a proxy names, and once for all when it is closed in between.
+// TestLimiter_Reassign: a connection counts for the client that a proxy names,
+// and once for all when it is closed in between.
 func TestLimiter_Reassign(t *testing.T) {
 	var g Limiter
 	proxy, client := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.7")

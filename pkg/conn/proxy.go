@@ -13,10 +13,11 @@ import (
 )
 
 // readProxyHeader reads the header of the PROXY protocol, version 1 or 2, at
-// most 4 KiB. From then on the connection counts for the client that it names. A
-// health check of the proxy (LOCAL) is the proxy's own; behind UNKNOWN, and
+// most 4 KiB. From then on the connection counts for the client that it names.
+// A health check of the proxy (LOCAL) is the proxy's own; behind UNKNOWN, and
 // behind addresses that are none of IP, stands somebody whom nobody knows, and
-// who counts for no address: for the proxy's it would be without a limit as well.
+// who counts for no address: for the proxy's it would be without a limit as
+// well.
 func (c *tcpConn) readProxyHeader(within time.Duration) (Reason, error) {
 	if within > 0 {
 		c.SetReadDeadline(time.Now().Add(within))

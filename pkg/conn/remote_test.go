@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestRemote: a connection speaks for its other end, or for whom a header of the
-// PROXY protocol names, and a Unix socket for nobody.
+// TestRemote: a connection speaks for its other end, or for whom a header of
+// the PROXY protocol names, and a Unix socket for nobody.
 func TestRemote(t *testing.T) {
 	t.Parallel()
 	localV2 := "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// access answers a request, and writes a line of the access log then: the Common
-// Log Format, with the seconds that the answer took behind it, as the Ruby PXESrv
-// and all of Rack write it. Nobody gets to wait for the log, if its Write does
-// not wait.
+// access answers a request, and writes a line of the access log then: the
+// Common Log Format, with the seconds that the answer took behind it, as the
+// Ruby PXESrv and all of Rack write it. Nobody gets to wait for the log, if its
+// Write does not wait.
 func (s *Server) access(w http.ResponseWriter, q *request) {
 	began, rec := time.Now(), &recorder{ResponseWriter: w}
 	defer func() {
@@ -36,8 +36,9 @@ func accessLine(q *request, rec *recorder, now, began time.Time) []byte {
 		bytes = strconv.FormatInt(rec.sent, 10)
 	}
 	return fmt.Appendf(nil, "%s - - [%s] \"%s %s %s\" %d %s %.4f\n",
-		client, now.Format("02/Jan/2006:15:04:05 -0700"), escaped(q.Method), escaped(requestURI(q.Request)),
-		escaped(q.Proto), rec.status, bytes, now.Sub(began).Seconds())
+		client, now.Format("02/Jan/2006:15:04:05 -0700"),
+		escaped(q.Method), escaped(requestURI(q.Request)), escaped(q.Proto),
+		rec.status, bytes, now.Sub(began).Seconds())
 }
 
 // signature is what a host signs its name with, in a query.

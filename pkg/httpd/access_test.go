@@ -62,7 +62,8 @@ func (folder) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error)
 
 func (f folder) Open(name string) (*os.File, error) { return os.Open(filepath.Join(string(f), name)) }
 
-// TestAccess_HostileLines: whatever a client sends, a line has its words, printable ASCII, and no secret in it.
+// TestAccess_HostileLines: whatever a client sends, a line has its words,
+// printable ASCII, and no secret in it.
 func TestAccess_HostileLines(t *testing.T) {
 	var log book
 	server := httptest.NewServer(&Server{Site: folder(t.TempDir()), Log: slog.New(slog.DiscardHandler), Access: &log})
@@ -104,8 +105,9 @@ func TestAccess_HostileLines(t *testing.T) {
 	}
 }
 
-// TestAccess_NoAnswerNoLine: a client that goes away before its file can be opened gets no answer, and so no line. What was sent of a file
-// that was not sent whole is what the line says.
+// TestAccess_NoAnswerNoLine: a client that goes away before its file can be
+// opened gets no answer, and so no line. What was sent of a file that was not
+// sent whole is what the line says.
 func TestAccess_NoAnswerNoLine(t *testing.T) {
 	var log book
 	dir := t.TempDir()

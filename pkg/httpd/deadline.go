@@ -25,6 +25,6 @@ func (s *Server) limits(stuck *bounded.Stuck) bounded.Limits {
 	}
 }
 
-// clientGone reports whether the client of a request has left. net/http ends the
-// context of a request then, but hears of it a moment later.
+// clientGone reports whether the client of a request has left. net/http ends
+// the context of a request then, but hears of it a moment later.
 func clientGone(ctx context.Context) bool { return ctx.Err() != nil || conn.Gone(ctx) }

@@ -53,7 +53,8 @@ func gated(t *testing.T, limits conn.Limits) (net.Listener, *conn.Limiter) {
 	return limiter.Listener(plain), limiter
 }
 
-// speak serves over a listener, and returns what answers a request that is written as it stands: all until the connection is closed.
+// speak serves over a listener, and returns what answers a request that is
+// written as it stands: all until the connection is closed.
 func speak(t *testing.T, s *Server, l net.Listener, overTLS bool) func(request string) string {
 	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	if overTLS {
@@ -86,8 +87,9 @@ func speak(t *testing.T, s *Server, l net.Listener, overTLS bool) func(request s
 	}
 }
 
-// TestLate: a decision that hangs is answered for after the deadline, once, with a whole answer, over whatever the request came; and
-// each log has its line then, not when the disk is back.
+// TestLate: a decision that hangs is answered for after the deadline, once,
+// with a whole answer, over whatever the request came; and each log has its
+// line then, not when the disk is back.
 func TestLate(t *testing.T) {
 	t.Parallel()
 	const body = "the boot server cannot tell at the moment what this machine boots\n"
@@ -157,8 +159,9 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// TestLate_OrInTime: decisions that take about as long as they may are answered by exactly one of the two, whole, and never by what they
-// came to when there was no time left.
+// TestLate_OrInTime: decisions that take about as long as they may are answered
+// by exactly one of the two, whole, and never by what they came to when there
+// was no time left.
 func TestLate_OrInTime(t *testing.T) {
 	t.Parallel()
 	const limit = 20 * time.Millisecond
@@ -166,7 +169,8 @@ func TestLate_OrInTime(t *testing.T) {
 	s := &Server{Log: slog.New(slog.DiscardHandler), Deadline: limit, Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 		time.Sleep(limit + time.Duration(turn.Add(1)%41-20)*50*time.Microsecond)
 		if ctx.Err() != nil {
-			// Too late to claim an order: what stands behind it must not go out in its place.
+			// Too late to claim an order: what stands behind it must not go out
+			// in its place.
 			return boot.Answer{Script: boot.Script{Body: []byte("#!ipxe\necho the default\n")}}, nil
 		}
 		return script, nil
@@ -196,8 +200,10 @@ func TestLate_OrInTime(t *testing.T) {
 	}
 }
 
-// TestDefect: a defect of the program costs the request in which it shows its connection, and is said with the place; everybody else is
-// answered, and nothing is left behind. That is so in a decision, in a file, and in a decision that is too late.
+// TestDefect: a defect of the program costs the request in which it shows its
+// connection, and is said with the place; everybody else is answered, and
+// nothing is left behind. That is so in a decision, in a file, and in a
+// decision that is too late.
 func TestDefect(t *testing.T) {
 	t.Parallel()
 	var log book
@@ -242,7 +248,8 @@ func TestDefect(t *testing.T) {
 	}
 }
 
-// TestLate_ClientGone: a client that does not wait for the deadline leaves nothing behind but the decision.
+// TestLate_ClientGone: a client that does not wait for the deadline leaves
+// nothing behind but the decision.
 func TestLate_ClientGone(t *testing.T) {
 	t.Parallel()
 	disk := make(chan struct{})

@@ -37,8 +37,8 @@ func (s *Server) file(w http.ResponseWriter, q *request, name string) {
 			return
 		}
 	}
-	// Nothing is used up by it: a client that has closed its half of the connection
-	// gets its file.
+	// Nothing is used up by it: a client that has closed its half of the
+	// connection gets its file.
 	ctx := context.WithoutCancel(q.Context())
 	f, err := bounded.Do(ctx, s.limits(&s.opens), func(context.Context) (*os.File, error) {
 		return s.Site.Open(name)
@@ -70,7 +70,7 @@ func (s *Server) file(w http.ResponseWriter, q *request, name string) {
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
 	http.ServeContent(rec, q.Request, "", info.ModTime(), f)
 	s.observe().File(rec.status, rec.sent)
-	s.logSent(q, "file", name, info.Size(), rec, began)
+	s.logSent(q, "file", name, info.Size(), rec, time.Since(began))
 }
 
 // noFile answers that a file is not there, or cannot be read.
@@ -81,7 +81,8 @@ func (s *Server) noFile(w http.ResponseWriter, q *request, name string, err erro
 	case errors.Is(err, fs.ErrNotExist):
 		status, text, level = http.StatusNotFound, nothingThere, slog.LevelInfo
 	case errors.Is(err, fs.ErrPermission):
-		status, text, level = http.StatusForbidden, "the boot server may not read this file", slog.LevelWarn
+		status, level = http.StatusForbidden, slog.LevelWarn
+		text = "the boot server may not read this file"
 	}
 	s.observe().File(status, 0)
 	s.logUnsent(q, level, "file", name, status, err)

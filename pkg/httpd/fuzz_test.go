@@ -19,8 +19,9 @@ import (
 	"pxesrv/pkg/boot"
 )
 
-// FuzzForwarded holds that a stranger's headers count for nothing, and that a trusted proxy can only name an address that is
-// in its header, behind which there are trusted proxies only.
+// FuzzForwarded holds that a stranger's headers count for nothing, and that a
+// trusted proxy can only name an address that is in its header, behind which
+// there are trusted proxies only.
 func FuzzForwarded(f *testing.F) {
 	for _, text := range []string{
 		"10.1.2.3", "10.1.2.3, 192.0.2.1", "192.0.2.9:555", "[2001:db8::1]:1234", "2001:db8::1", "::ffff:10.1.2.3", "fe80::1%eth0", "rubbish", "../../x", "", ",", " , ,10.0.0.1", "10.0.0.1,10.0.0.2", "1.2.3.4:x", "[[1.2.3.4]]", "unknown", "_hidden", "1.2.3.4\n5.6.7.8",
@@ -37,7 +38,8 @@ func FuzzForwarded(f *testing.F) {
 		if err != nil && peer.IsValid() || err == nil && peer != want.Addr().Unmap().WithZone("") {
 			t.Fatalf("the peer of %q is %v", remote, peer)
 		}
-		// Who comes by a Unix socket has no address, and was let in by the rights of its file.
+		// Who comes by a Unix socket has no address, and was let in by the
+		// rights of its file.
 		trusted := !peer.IsValid() || s.trusts(peer)
 		if source == peer || !source.IsValid() && trusted {
 			return
@@ -90,7 +92,8 @@ func (oneFile) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error
 }
 func (f oneFile) Open(string) (*os.File, error) { return os.Open(string(f)) }
 
-// FuzzRange holds that whatever part of a file is asked for, what comes is that part, as its header says.
+// FuzzRange holds that whatever part of a file is asked for, what comes is that
+// part, as its header says.
 func FuzzRange(f *testing.F) {
 	for _, text := range []string{
 		"bytes=0-9", "bytes=5-", "bytes=-5", "bytes=0-0,2-3", "bytes=0-0,-1", "bytes=9999-", "bytes=3-1", "bytes=-0", "bytes=0-99999999999999999999", "lines=1-2", "bytes=", "bytes=,,,", "bytes=0-,0-,0-", "bytes=99-99,0-1", "bytes= 1 - 2 ", "bytes=+1-2", "",

@@ -35,12 +35,13 @@ func (s *Server) clear(w http.ResponseWriter, q *request, version string) {
 		status, level = http.StatusBadRequest, slog.LevelWarn
 		text = "only a machine with an IPv4 address has such a file"
 	default:
-		_, err := bounded.Do(q.Context(), s.limits(&s.opens), func(ctx context.Context) (none struct{}, err error) {
+		clear := func(ctx context.Context) (none struct{}, err error) {
 			if clientGone(ctx) {
 				return none, context.Canceled
 			}
 			return none, s.Clear(ctx, version, q.source)
-		}, func(struct{}) {})
+		}
+		_, err := bounded.Do(q.Context(), s.limits(&s.opens), clear, func(struct{}) {})
 		if err != nil {
 			why = short(err.Error())
 		}
@@ -53,7 +54,8 @@ func (s *Server) clear(w http.ResponseWriter, q *request, version string) {
 			text = "the boot server cannot clear this file at the moment"
 		}
 	}
-	line := append(requestAttrs(q), slog.String("path", redact(q.URL.Path)), slog.Int("status", status))
+	line := append(requestAttrs(q),
+		slog.String("path", redact(q.URL.Path)), slog.Int("status", status))
 	if why != "" {
 		line = append(line, slog.String("error", why))
 	}

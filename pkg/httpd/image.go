@@ -41,9 +41,9 @@ func (s *Server) image(w http.ResponseWriter, q *request, name string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("ETag", m.ETag())
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
-	// Without the ReadFrom of a file, which would hold a second buffer for what is
-	// in memory already.
+	// Without the ReadFrom of a file, which would hold a second buffer for what
+	// is in memory already.
 	http.ServeContent(struct{ http.ResponseWriter }{rec}, q.Request, "", time.Time{}, m.Reader())
 	s.observe().File(rec.status, rec.sent)
-	s.logSent(q, "image", name, m.Size(), rec, began)
+	s.logSent(q, "image", name, m.Size(), rec, time.Since(began))
 }

@@ -24,7 +24,8 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// oneFile is a site whose tree has nothing but a file, under every name that ends in .img.
+// oneFile is a site whose tree has nothing but a file, under every name that
+// ends in .img.
 type oneFile struct {
 	*site.Site
 	path string
@@ -69,7 +70,8 @@ func images(t testing.TB, log io.Writer) (s *httpd.Server, content []byte) {
 	}, b.Bytes()
 }
 
-// FuzzImageRange asks for parts of an image and of the file with the same bytes: the answers are the same.
+// FuzzImageRange asks for parts of an image and of the file with the same
+// bytes: the answers are the same.
 func FuzzImageRange(f *testing.F) {
 	for _, seed := range []string{
 		"", "bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0", "bytes=5-2", "bytes=1048570-1048600", "bytes=99999999999-", "bytes=0-1,5-9,-7", "bytes=0-99,50-60",
@@ -123,7 +125,8 @@ func FuzzImageRange(f *testing.F) {
 	})
 }
 
-// TestImageLog: neither the log nor an answer has a capability, and no answer has the words of an error.
+// TestImageLog: neither the log nor an answer has a capability, and no answer
+// has the words of an error.
 func TestImageLog(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
 	var log bytes.Buffer

@@ -18,7 +18,8 @@ import (
 	"pxesrv/pkg/conn"
 )
 
-// TestLeft_NoOtherScript: a client that closes its half and hears still is told no script that leaves its order out, however quickly.
+// TestLeft_NoOtherScript: a client that closes its half and hears still is told
+// no script that leaves its order out, however quickly.
 func TestLeft_NoOtherScript(t *testing.T) {
 	t.Parallel()
 	l, _ := gated(t, conn.Limits{})
@@ -77,8 +78,9 @@ func (*claimed) ID() string        { return "claim" }
 func (c *claimed) GiveBack(string) { c.back.Add(1) }
 func (c *claimed) Confirm(bool)    { c.confirmed.Add(1) }
 
-// TestLeft_NothingClaimed: for a client that leaves while its decision hangs nothing is claimed when the disk is back. One look at the
-// socket knows so also before net/http does. What was claimed in the same moment is given back.
+// TestLeft_NothingClaimed: for a client that leaves while its decision hangs
+// nothing is claimed when the disk is back. One look at the socket knows so
+// also before net/http does. What was claimed in the same moment is given back.
 func TestLeft_NothingClaimed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

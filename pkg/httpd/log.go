@@ -36,10 +36,10 @@ func (s *Server) logDefect(line []slog.Attr, p any) {
 }
 
 // logSent says how much of a file went out.
-func (s *Server) logSent(q *request, what, name string, size int64, rec *recorder, began time.Time) {
+func (s *Server) logSent(q *request, what, name string, size int64, rec *recorder, took time.Duration) {
 	s.log(slog.LevelInfo, what, append(requestAttrs(q),
 		slog.String("path", redact(name)), slog.Int64("size_bytes", size), slog.Int("status", rec.status),
-		slog.Int64("bytes", rec.sent), milliseconds(time.Since(began))))
+		slog.Int64("bytes", rec.sent), milliseconds(took)))
 }
 
 // logUnsent says why a file was not sent.
@@ -62,8 +62,9 @@ func requestAttrs(q *request) []slog.Attr {
 
 // decisionAttrs is the log line of a decision, and its level: who asked, what
 // was found, the answer, if there is one, and the status with which it is sent.
-func decisionAttrs(q *request, m *boot.Machine, a *boot.Answer, took time.Duration, status int) (slog.Level, []slog.Attr) {
-	line := append(requestAttrs(q), slog.String("names", machineNames(m)), milliseconds(took))
+func decisionAttrs(q *request, d *decision, status int) (slog.Level, []slog.Attr) {
+	m, a := d.machine, &d.answer
+	line := append(requestAttrs(q), slog.String("names", machineNames(m)), milliseconds(d.took))
 	if m.Try > 0 {
 		line = append(line, slog.Int("try", m.Try))
 	}
@@ -111,8 +112,9 @@ func milliseconds(took time.Duration) slog.Attr {
 	return slog.Float64("duration_ms", float64(took.Round(time.Microsecond))/float64(time.Millisecond))
 }
 
-// appendValue adds a value to a line. A key stands there once, with a list when it has
-// several values: of a key that is repeated readers of JSON keep the last one.
+// appendValue adds a value to a line. A key stands there once, with a list when
+// it has several values: of a key that is repeated readers of JSON keep the
+// last one.
 func appendValue(line []slog.Attr, key, value string) []slog.Attr {
 	for i := range line {
 		if line[i].Key != key {

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// recorder keeps the status and the bytes of an answer. ReadFrom passes the file
-// on, and with it sendfile.
+// recorder keeps the status and the bytes of an answer. ReadFrom passes the
+// file on, and with it sendfile.
 type recorder struct {
 	http.ResponseWriter
 	status int

@@ -19,8 +19,8 @@ import (
 func (s *Server) redirect(w http.ResponseWriter, q *request, _ string) {
 	began := time.Now()
 	if s.Identify && q.URL.RawQuery == "" && strings.HasPrefix(q.UserAgent(), "iPXE/") {
-		// A plain DHCP boot says nothing of the machine. The script asks again with
-		// all that SMBIOS knows.
+		// A plain DHCP boot says nothing of the machine. The script asks again
+		// with all that SMBIOS knows.
 		s.observe().Redirect(&boot.Answer{}, nil, "identification", time.Since(began))
 		s.script(w, q, "identification", ipxe.Identify())
 		return
@@ -30,17 +30,26 @@ func (s *Server) redirect(w http.ResponseWriter, q *request, _ string) {
 	if why != "" {
 		m.NoOrders = why
 	}
-	a, err := bounded.Do(q.Context(), s.limits(&s.decisions), func(ctx context.Context) (boot.Answer, error) {
+	resolve := func(ctx context.Context) (boot.Answer, error) {
 		// net/http ends ctx when the client leaves, but a moment later.
 		if clientGone(ctx) {
 			return boot.Answer{}, context.Canceled
 		}
 		return s.Site.Resolve(ctx, &m, take)
-	}, giveBack)
+	}
+	a, err := bounded.Do(q.Context(), s.limits(&s.decisions), resolve, giveBack)
 	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
 		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}
-	s.reply(w, q, &m, &a, time.Since(began), err)
+	s.reply(w, q, &decision{&m, a, err, time.Since(began)})
+}
+
+// decision is what a machine that asked was found to boot.
+type decision struct {
+	machine *boot.Machine
+	answer  boot.Answer
+	err     error // boot.ErrNothing or boot.ErrUnsure
+	took    time.Duration
 }
 
 // mayClaim reports whether a request uses up an order that is its answer, and
@@ -78,52 +87,60 @@ func giveBack(a boot.Answer) {
 }
 
 // reply says what was decided, to the machine and to the log.
-func (s *Server) reply(w http.ResponseWriter, q *request, m *boot.Machine, a *boot.Answer, took time.Duration, err error) {
-	if err != nil && !errors.Is(err, boot.ErrNothing) {
-		s.unsure(w, q, m, a, took, err)
+func (s *Server) reply(w http.ResponseWriter, q *request, d *decision) {
+	nothing := errors.Is(d.err, boot.ErrNothing)
+	if d.err != nil && !nothing {
+		s.unsure(w, q, d)
 		return
 	}
 	status := http.StatusOK
-	if err != nil {
+	if nothing {
 		status = http.StatusNotFound
 	}
-	level, line := decisionAttrs(q, m, a, took, status)
-	if err != nil {
-		s.observe().Redirect(a, m, "nothing", took)
+	level, line := decisionAttrs(q, d, status)
+	if nothing {
+		s.observeDecision(d, "nothing")
 		s.log(slog.LevelWarn, "redirect", line)
 		fail(w, http.StatusNotFound, "nothing is set for this machine, and there is no default")
 		return
 	}
-	s.observe().Redirect(a, m, "script", took)
-	if a.Grant == nil {
+	s.observeDecision(d, "script")
+	grant := d.answer.Grant
+	if grant == nil {
 		s.log(level, "redirect", line)
-		s.send(w, q, a.Script.Body)
+		s.send(w, q, d.answer.Script.Body)
 		return
 	}
-	line = append(line, slog.String("order", a.Grant.ID()))
+	line = append(line, slog.String("order", grant.ID()))
 	if clientGone(q.Context()) {
-		a.Grant.GiveBack("the client went away before the first byte")
-		s.log(slog.LevelWarn, "redirect", append(line, slog.String("delivery", "client gone, given back")))
+		grant.GiveBack("the client went away before the first byte")
+		line = append(line, slog.String("delivery", "client gone, given back"))
+		s.log(slog.LevelWarn, "redirect", line)
 		panic(http.ErrAbortHandler) // not an empty answer with status 200
 	}
-	s.deliver(w, q, a, line)
+	s.deliver(w, q, d.answer, line)
 }
 
 // unsure answers that nobody can know what a machine boots.
-func (s *Server) unsure(w http.ResponseWriter, q *request, m *boot.Machine, a *boot.Answer, took time.Duration, err error) {
-	s.observe().Redirect(a, m, "unsure", took)
-	level, why := slog.LevelError, short(err.Error())
-	if errors.Is(err, context.Canceled) {
+func (s *Server) unsure(w http.ResponseWriter, q *request, d *decision) {
+	s.observeDecision(d, "unsure")
+	level, why := slog.LevelError, short(d.err.Error())
+	if errors.Is(d.err, context.Canceled) {
 		level, why = slog.LevelWarn, "the client went away before its answer was found"
 	}
-	_, line := decisionAttrs(q, m, a, took, http.StatusServiceUnavailable)
+	_, line := decisionAttrs(q, d, http.StatusServiceUnavailable)
 	s.log(level, "redirect", append(line, slog.String("error", why)))
-	fail(w, http.StatusServiceUnavailable, "the boot server cannot tell at the moment what this machine boots")
+	fail(w, http.StatusServiceUnavailable,
+		"the boot server cannot tell at the moment what this machine boots")
 }
 
-// deliver sends an order, confirms it when the client's TCP has acknowledged it,
-// or has not, and writes the log line then.
-func (s *Server) deliver(w http.ResponseWriter, q *request, a *boot.Answer, line []slog.Attr) {
+func (s *Server) observeDecision(d *decision, result string) {
+	s.observe().Redirect(&d.answer, d.machine, result, d.took)
+}
+
+// deliver sends an order, confirms it when the client's TCP has acknowledged
+// it, or has not, and writes the log line then.
+func (s *Server) deliver(w http.ResponseWriter, q *request, a boot.Answer, line []slog.Attr) {
 	watch := conn.Watch(q.Context())
 	w.Header().Set("Connection", "close")
 	err := s.send(w, q, a.Script.Body)
@@ -136,9 +153,9 @@ func (s *Server) deliver(w http.ResponseWriter, q *request, a *boot.Answer, line
 	}
 	confirmed := make(chan struct{})
 	if q.TLS != nil {
-		// What crypto/tls says when the connection is closed comes after the script.
-		// A client that has all of the script and is gone by then resets the
-		// connection, as one does that has not.
+		// What crypto/tls says when the connection is closed comes after the
+		// script. A client that has all of the script and is gone by then
+		// resets the connection, as one does that has not.
 		defer func() { <-confirmed }()
 	}
 	s.pending().Go(func() {

@@ -19,13 +19,14 @@ type Route struct {
 	MaxBody int64  // how long a body may be; 0: it is not looked at
 	Chunked bool   // a body may come in chunks, without a length
 
-	// serve answers; nil: the handler that Server.Handlers has for the path does,
-	// and without one the path is like any other. rest is what follows Path.
+	// serve answers; nil: the handler that Server.Handlers has for the path
+	// does, and without one the path is like any other. rest is what follows
+	// Path.
 	serve func(s *Server, w http.ResponseWriter, q *request, rest string)
 	// on reports whether a server has the route; nil: each has.
 	on func(s *Server) bool
-	// does is what a route does that changes something, for a client that came with
-	// another method; "": it answers.
+	// does is what a route does that changes something, for a client that came
+	// with another method; "": it answers.
 	does string
 }
 
@@ -35,8 +36,10 @@ var Routes = append([]Route{
 	{Method: http.MethodGet, Path: "/healthz"},
 	{Method: http.MethodGet, Path: "/readyz"},
 	{Method: http.MethodGet, Path: "/metrics"},
-	{Method: http.MethodPost, Path: clearPath, serve: (*Server).clear, on: (*Server).clears, does: "clears"},
-	{Method: http.MethodGet, Path: clearPath, serve: (*Server).clear, on: (*Server).clearsByGet, does: "clears"},
+	{Method: http.MethodPost, Path: clearPath, does: "clears",
+		serve: (*Server).clear, on: (*Server).clears},
+	{Method: http.MethodGet, Path: clearPath, does: "clears",
+		serve: (*Server).clear, on: (*Server).clearsByGet},
 }, virtualRoutes()...)
 
 func virtualRoutes() (all []Route) {
@@ -50,8 +53,8 @@ func virtualRoutes() (all []Route) {
 	return all
 }
 
-// Owns reports whether the server answers a clean path itself, so that a file of
-// the tree with that path is never sent.
+// Owns reports whether the server answers a clean path itself, so that a file
+// of the tree with that path is never sent.
 func Owns(name string) bool {
 	return slices.ContainsFunc(Routes, func(r Route) bool {
 		_, ok := r.match(name, name)
@@ -81,7 +84,8 @@ func (r *Route) methods() []string {
 }
 
 func (r *Route) takes(method string) bool {
-	return method == r.Method || method == http.MethodHead && r.Method == http.MethodGet && r.does == ""
+	return method == r.Method ||
+		method == http.MethodHead && r.Method == http.MethodGet && r.does == ""
 }
 
 // has reports whether a server has a route.

@@ -18,8 +18,8 @@ import (
 	"pxesrv/pkg/boot"
 )
 
-// TestRoutes_AreDocumented: docs/http.md names each path that the server answers
-// itself.
+// TestRoutes_AreDocumented: docs/http.md names each path that the server
+// answers itself.
 func TestRoutes_AreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/http.md")
 	if err != nil {

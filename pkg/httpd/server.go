@@ -1,9 +1,9 @@
-// Package httpd answers over HTTP: /redirect with a machine's boot script, a few
-// scripts of our own, and the files of the tree.
+// Package httpd answers over HTTP: /redirect with a machine's boot script, a
+// few scripts of our own, and the files of the tree.
 //
-// /redirect is always answered with status 200 and the whole script, complete in
-// memory before the first byte, or with an error that has no script. iPXE waits
-// for a connection to close after a 204 or 304 without a length, follows
+// /redirect is always answered with status 200 and the whole script, complete
+// in memory before the first byte, or with an error that has no script. iPXE
+// waits for a connection to close after a 204 or 304 without a length, follows
 // redirects without a limit, and repeats a request by itself, for ever, when an
 // error carries Retry-After: none of these is ever sent.
 package httpd
@@ -26,8 +26,8 @@ import (
 type Site interface {
 	Identify(claims boot.Claims, addr netip.Addr) boot.Machine
 	Resolve(ctx context.Context, m *boot.Machine, take bool) (boot.Answer, error)
-	// Open opens a file that anybody may have, by the decoded path. Not-there and
-	// not-given-out are fs.ErrNotExist.
+	// Open opens a file that anybody may have, by the decoded path. Not-there
+	// and not-given-out are fs.ErrNotExist.
 	Open(name string) (*os.File, error)
 }
 
@@ -39,30 +39,40 @@ type Server struct {
 	Identify bool           // iPXE without a query gets the identification script
 	Trusted  []netip.Prefix // proxies whose X-Forwarded-For counts; none
 	Allow    []netip.Prefix // clients that are answered at all; empty means everyone
-	URL      string         // where clients reach this server, if not at the address where a connection arrives
 	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
-	MaxStuck int            // how many decisions may be stuck on a disk before no new one is begun; 0 means 256
 
-	// FileSlots has room for as many files as may be sent at once; one more waits,
-	// for at most Deadline. nil: no limit.
+	// MaxStuck is how many decisions, and how many looks for files, may be stuck on
+	// a disk before no new one is begun; 0 means 256.
+	MaxStuck int
+
+	// URL is where clients reach this server, if not at the address where their
+	// connection arrives.
+	URL string
+
+	// FileSlots has room for as many files as may be sent at once; one more
+	// waits, for at most Deadline. nil: no limit.
 	FileSlots chan struct{}
 
-	// Image returns the boot image with a path below /iso/, when the tree has no
-	// file there. Not there is fs.ErrNotExist. It looks at the disk for a bounded
-	// time only. nil: there are none.
+	// Image returns the boot image with a path below /iso/, when the tree has
+	// no file there. Not there is fs.ErrNotExist. It looks at the disk for a
+	// bounded time only. nil: there are none.
 	Image func(name string) (Image, error)
 
-	// Clear deletes what GRUB has for the machine that asks; nil: there is no such
-	// route. ClearByGet: a GET does so as well.
+	// Clear deletes what GRUB has for the machine that asks; nil: there is no
+	// such route. ClearByGet: a GET does so as well.
 	Clear      Clearer
 	ClearByGet bool
 
-	// Handlers answer at paths of Routes that are others' business, by the path.
+	// Handlers answer at paths of Routes that are others' business, by the
+	// path.
 	Handlers map[string]http.Handler
 
-	Access  io.Writer // gets a line of the access log in each Write, and does not wait; nil: none is written
-	Observe Observer  // told of every answer; nil: nobody
+	// Access gets a line of the access log in each Write, which does not wait. nil:
+	// none is written.
+	Access io.Writer
+	// Observe is told of every answer; nil: nobody is.
+	Observe Observer
 
 	// Pending counts what outlives its request: deliveries that wait to be
 	// confirmed, and decisions that give back what they claim too late. Servers
@@ -70,8 +80,8 @@ type Server struct {
 	Pending *bounded.Pending
 	own     bounded.Pending
 
-	// What is stuck, by kind: a disk with files must not keep machines from their
-	// scripts.
+	// What is stuck, by kind: a disk with files must not keep machines from
+	// their scripts.
 	decisions, opens bounded.Stuck
 }
 
@@ -154,8 +164,8 @@ func (s *Server) answer(w http.ResponseWriter, q *request) {
 	route, rest := s.route(q.Method, name, q.URL.Path)
 	switch {
 	case len(q.TransferEncoding) > 0 && (route == nil || !route.Chunked):
-		// Nobody who boots sends a body in chunks. With a length beside it, it may
-		// be two requests to somebody in between.
+		// Nobody who boots sends a body in chunks. With a length beside it, it
+		// may be two requests to somebody in between.
 		w.Header().Set("Connection", "close")
 		fail(w, http.StatusBadRequest, "a body in chunks is not taken here")
 		return
@@ -198,8 +208,8 @@ const nothingThere = "there is nothing under this name"
 
 func notFound(w http.ResponseWriter) { fail(w, http.StatusNotFound, nothingThere) }
 
-// fail answers with one line of text, never with the words of an error or a path
-// of this machine.
+// fail answers with one line of text, never with the words of an error or a
+// path of this machine.
 func fail(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", textPlain)

@@ -51,7 +51,8 @@ func TestAdmits(t *testing.T) {
 		{"@", "10.0.0.7", true},
 		{"@", "192.0.2.1", false},
 		{"@", "rubbish", false},
-		// The client has sent the first, empty, and the proxy put one of its own behind it, as HAProxy does.
+		// The client has sent the first, empty, and the proxy put one of its
+		// own behind it, as HAProxy does.
 		{"@", "\n192.0.2.1", false},
 		{"@", "\n10.0.0.7", true},
 	} {

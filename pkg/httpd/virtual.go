@@ -15,7 +15,8 @@ import (
 // get: the address where this connection arrived, never the Host header.
 func (s *Server) virtual(w http.ResponseWriter, q *request, v *ipxe.Virtual) {
 	base := ""
-	if agent := q.UserAgent(); strings.HasPrefix(agent, "Syslinux/") || strings.HasPrefix(agent, "GRUB") {
+	agent := q.UserAgent()
+	if strings.HasPrefix(agent, "Syslinux/") || strings.HasPrefix(agent, "GRUB") {
 		base = s.URL
 		if local, ok := q.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && base == "" {
 			at := local.AddrPort()

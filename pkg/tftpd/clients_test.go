@@ -19,7 +19,8 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// tools are real clients: how each is told to get a file in blocks of some size; 0 leaves the size to it.
+// tools are real clients: how each is told to get a file in blocks of some
+// size; 0 leaves the size to it.
 var tools = map[string]func(host string, port, blksize int, name, to string) []string{
 	"tftp-hpa": func(host string, port, blksize int, name, to string) []string {
 		return []string{"tftp", "-m", "binary", host, strconv.Itoa(port), "-c", "get", name, to} // has no option for the size
@@ -60,7 +61,8 @@ func (r *lair) fetch(tool string, blksize int, name string, want []byte) {
 	}
 }
 
-// TestTools: real clients get every size at which something begins, and files with more blocks than there are numbers for.
+// TestTools: real clients get every size at which something begins, and files
+// with more blocks than there are numbers for.
 func TestTools(t *testing.T) {
 	lab.Slow(t)
 	t.Parallel()
@@ -83,7 +85,8 @@ func TestTools(t *testing.T) {
 	}
 }
 
-// TestLoss: 256 KiB arrive although each tenth packet, of either direction, does not.
+// TestLoss: 256 KiB arrive although each tenth packet, of either direction,
+// does not.
 func TestLoss(t *testing.T) {
 	lab.Slow(t)
 	t.Parallel()
@@ -108,8 +111,9 @@ func TestLoss(t *testing.T) {
 				return
 			}
 		}
-		// Sockets belong to the network in which they are made; the library makes one for each request, on other threads. So the
-		// server is a process that starts in here, as the client does.
+		// Sockets belong to the network in which they are made; the library
+		// makes one for each request, on other threads. So the server is a
+		// process that starts in here, as the client does.
 		root := t.TempDir()
 		body := (&lair{t: t, root: root}).write("x", 256<<10)
 		server := exec.Command(os.Args[0], "-test.run=^$")
@@ -126,7 +130,8 @@ func TestLoss(t *testing.T) {
 				break
 			}
 		}
-		// Not atftp: it acknowledges a repeated block only once, and waits for ever when that is lost as well.
+		// Not atftp: it acknowledges a repeated block only once, and waits for
+		// ever when that is lost as well.
 		r.fetch("curl", 1428, "x", body)
 		out, err := exec.Command("nft", "list chain inet lossy in").Output()
 		if err != nil || !bytes.Contains(out, []byte("counter packets")) || bytes.Contains(out, []byte("packets 0 ")) {
@@ -136,7 +141,8 @@ func TestLoss(t *testing.T) {
 	<-done
 }
 
-// serveEnv makes the test program a server of the folder that it names, on port 69.
+// serveEnv makes the test program a server of the folder that it names, on port
+// 69.
 const serveEnv = "PXESRV_TEST_TFTP_ROOT"
 
 func TestMain(m *testing.M) {

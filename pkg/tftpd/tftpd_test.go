@@ -228,7 +228,8 @@ func (r *lair) get(from, to, name string) ([]byte, error) {
 	return c.get(name)
 }
 
-// TestPaths: every form of a path that loaders use leads to the same file, and nothing leads out.
+// TestPaths: every form of a path that loaders use leads to the same file, and
+// nothing leads out.
 func TestPaths(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	must(t, os.Mkdir(filepath.Join(r.root, "boot"), 0o755))
@@ -280,7 +281,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestAddress: a script names the address at which its own client asked, on a server that has two, and of both kinds.
+// TestAddress: a script names the address at which its own client asked, on a
+// server that has two, and of both kinds.
 func TestAddress(t *testing.T) {
 	r := serve(t, "", func(s *Server) {
 		s.Base = func(a netip.Addr) string { return "http://" + netip.AddrPortFrom(a, 4567).String() }
@@ -310,7 +312,8 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// TestNoBase: without an address of the HTTP server there is no script that leads to it, and the log says why.
+// TestNoBase: without an address of the HTTP server there is no script that
+// leads to it, and the log says why.
 func TestNoBase(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	for _, name := range []string{"autoexec.ipxe", "pxelinux.cfg/default"} {
@@ -336,7 +339,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestPanic: a mistake in one request is told to nobody but the log, and ends nothing.
+// TestPanic: a mistake in one request is told to nobody but the log, and ends
+// nothing.
 func TestPanic(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	want := r.write("x", 10)
@@ -352,7 +356,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestAmplification: a request with a false sender brings at most 8 packets and 4 KiB on whom it names, whatever it asks for.
+// TestAmplification: a request with a false sender brings at most 8 packets and
+// 4 KiB on whom it names, whatever it asks for.
 func TestAmplification(t *testing.T) {
 	lab.Slow(t)
 	r := serve(t, "127.0.0.1", nil)
@@ -381,7 +386,8 @@ func TestAmplification(t *testing.T) {
 	}
 }
 
-// TestDead: 600 readers that fall silent keep nobody else from being served, and everything they held comes back.
+// TestDead: 600 readers that fall silent keep nobody else from being served,
+// and everything they held comes back.
 func TestDead(t *testing.T) {
 	lab.Slow(t)
 	goroutines, files := runtime.NumGoroutine(), descriptors(t)
@@ -436,7 +442,8 @@ func opened(t testing.TB, dir string) bool {
 	return false
 }
 
-// TestTransfers: there are so many transfers and no more, and whoever is too many is told so.
+// TestTransfers: there are so many transfers and no more, and whoever is too
+// many is told so.
 func TestTransfers(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1", func(s *Server) { s.Transfers = 3 })
@@ -450,7 +457,8 @@ func TestTransfers(t *testing.T) {
 	}
 }
 
-// TestPerAddress: one address gets its share and no more, and others are served at once.
+// TestPerAddress: one address gets its share and no more, and others are served
+// at once.
 func TestPerAddress(t *testing.T) {
 	t.Parallel()
 	r := serve(t, "127.0.0.1", func(s *Server) { s.PerAddress = 3 })
@@ -492,7 +500,8 @@ func TestJunk(t *testing.T) {
 	}
 }
 
-// TestOptions: the block size is the one that was asked for, within what the network carries; values without sense are ignored.
+// TestOptions: the block size is the one that was asked for, within what the
+// network carries; values without sense are ignored.
 func TestOptions(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	r.write("x", 100_000)
@@ -519,7 +528,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestReplaced: a file that is replaced during a transfer is sent as it was; one that is cut is never sent as if that were all.
+// TestReplaced: a file that is replaced during a transfer is sent as it was;
+// one that is cut is never sent as if that were all.
 func TestReplaced(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	const size = 300_000
@@ -570,8 +580,9 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestHangingDisk: a disk that hangs, at the opening or in the middle, is an error for those who ask for its files, and for
-// nobody else; what hangs is bounded, and it comes back with the disk.
+// TestHangingDisk: a disk that hangs, at the opening or in the middle, is an
+// error for those who ask for its files, and for nobody else; what hangs is
+// bounded, and it comes back with the disk.
 func TestHangingDisk(t *testing.T) {
 	source := t.TempDir()
 	disk := faultfs.Mount(t, source)
@@ -618,7 +629,8 @@ func TestHangingDisk(t *testing.T) {
 	eventually(t, "every file is closed", func() bool { return !opened(t, disk.Dir) })
 }
 
-// TestShutdown: the end waits for a transfer that goes on, and not for a client that is dead.
+// TestShutdown: the end waits for a transfer that goes on, and not for a client
+// that is dead.
 func TestShutdown(t *testing.T) {
 	for _, dead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
@@ -668,8 +680,9 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// FuzzRequest: whatever a request is, the path that is opened lies below the root and has one form, and no packet ends the
-// server or brings more than a small answer.
+// FuzzRequest: whatever a request is, the path that is opened lies below the
+// root and has one form, and no packet ends the server or brings more than a
+// small answer.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{"x", "/x", `\x`, "../x", `..\x`, "a//b/./c", "....//x", "%2e%2e/x", "\xff\xfe", "x\x00octet\x00blksize\x001428", "/", ""} {
 		f.Add(byte(1), seed)
