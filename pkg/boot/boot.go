@@ -1,17 +1,18 @@
-// Package boot is the subject of the program: a machine is asking, what should it boot?
+// Package boot is the subject of the program: a machine is asking, what should
+// it boot?
 //
 // A request brings [Claims]: what the query says of the machine, as iPXE sent
-// it. [Identify] turns them and the source address into a [Machine] with at most
-// 16 names, strongest first. [Resolve] asks the [Rule]s of a site, step by step,
-// for entries under those names; the first entry that can be served is the
-// [Answer], and its [Trace] says why.
+// it. [Identify] turns them and the source address into a [Machine] with at
+// most 16 names, strongest first. [Resolve] asks the [Rule]s of a site, step by
+// step, for entries under those names; the first entry that can be served is
+// the [Answer], and its [Trace] says why.
 //
 //	claims := boot.ParseQuery(r.URL.RawQuery)
 //	machine := boot.Identify(claims, peer, policy)
 //	answer, err := boot.Resolve(ctx, &machine, rules, true)
 //
-// The package reads no file, no clock and no network, and it logs nothing: rules
-// do that, and they live elsewhere.
+// The package reads no file, no clock and no network, and it logs nothing:
+// rules do that, and they live elsewhere.
 package boot
 
 import (
@@ -35,25 +36,30 @@ const (
 // Steps returns every step, in the order in which a site asks them.
 func Steps() []Step { return []Step{Protect, Resend, Once, Static, Default} }
 
-// MaxScript is the largest boot script in bytes that is served. iPXE 2019 ran 200 kB and failed on 4 MB.
+// MaxScript is the largest boot script in bytes that is served. iPXE 2019 ran
+// 200 kB and failed on 4 MB.
 const MaxScript = 1 << 20
 
 // Script is a boot script, whole.
 type Script struct {
 	Body []byte
-	From string // the file it came from, relative to the root where it lies below it; "built in" for ours
+	// the file it came from, relative to the root where it lies below it;
+	// "built in" for ours
+	From string
 }
 
 // CheckScript says what keeps body from being a boot script, or returns nil.
 //
-// A script begins with "#!ipxe" or "#!gpxe" and a white-space byte. Nothing else may ever be answered with status 200:
-// BIOS builds of iPXE (2019 and 2026 alike) run any other body as raw machine code, a byte order mark included.
+// A script begins with "#!ipxe" or "#!gpxe" and a white-space byte. Nothing
+// else may ever be answered with status 200: BIOS builds of iPXE (2019 and 2026
+// alike) run any other body as raw machine code, a byte order mark included.
 func CheckScript(body []byte) error {
 	switch {
 	case len(body) == 0:
 		return &Unservable{Code: Empty, Why: "the file is empty"}
 	case bytes.HasPrefix(body, []byte("\xef\xbb\xbf#!")):
-		return &Unservable{Code: NoScript, Why: "a byte order mark stands before #!ipxe: save the file without one"}
+		return &Unservable{Code: NoScript,
+			Why: "a byte order mark stands before #!ipxe: save the file without one"}
 	case len(body) < 7 || string(body[:6]) != "#!ipxe" && string(body[:6]) != "#!gpxe":
 		return &Unservable{Code: NoScript, Why: "the first line is not #!ipxe"}
 	}
@@ -61,7 +67,8 @@ func CheckScript(body []byte) error {
 	case ' ', '\t', '\n', '\v', '\f', '\r':
 		return nil
 	}
-	return &Unservable{Code: NoScript, Why: fmt.Sprintf("the first line is not #!ipxe: %.40q", firstLine(body))}
+	return &Unservable{Code: NoScript, Why: fmt.Sprintf("the first line is not #!ipxe: %.40q",
+		firstLine(body))}
 }
 
 func firstLine(b []byte) []byte {
@@ -80,8 +87,8 @@ type Info struct {
 type Rule interface {
 	Step() Step
 	// Find returns the entries that exist under the machine's names, the
-	// strongest name first. It has no side effect. An error means that nobody can
-	// know (see ErrUnsure).
+	// strongest name first. It has no side effect. After an error it is unknown
+	// what exists (see ErrUnsure).
 	Find(ctx context.Context, m *Machine) ([]Entry, error)
 }
 
@@ -89,37 +96,42 @@ type Rule interface {
 type Entry interface {
 	Info() Info
 	// Load returns the script for m, read and rendered whole, without side
-	// effect. Errors are *Unservable; every other error means that nobody can
-	// know (ErrUnsure).
+	// effect. Errors are *Unservable; after any other error the script is
+	// unknown (ErrUnsure).
 	Load(ctx context.Context, m *Machine) (Script, error)
 }
 
-// An Order is an entry that is used up by being answered.
+// An Order is an entry that is used up when it is the answer.
 type Order interface {
 	Entry
-	// Allowed returns the reason for which this order would not be granted now (*Unservable), or nil. It has no side effect.
+	// Allowed returns the reason for which this order would not be granted now
+	// (*Unservable), or nil. It has no side effect.
 	Allowed(ctx context.Context) error
 	// Claim claims the order for m and returns the script of what was claimed,
-	// which is another than the one given when somebody replaced the order
-	// meanwhile. After an error nothing is claimed.
+	// which differs from loaded if somebody replaced the order meanwhile. After
+	// an error nothing is claimed.
 	Claim(ctx context.Context, m *Machine, loaded Script) (Grant, Script, error)
 }
 
-// A Grant is an order that was claimed for one request. It must be ended exactly once, by one of its methods.
+// A Grant is an order that was claimed for one request. It must be ended
+// exactly once, by one of its methods.
 type Grant interface {
 	// ID is the name under which the journal keeps this grant.
 	ID() string
-	// GiveBack puts the order back, because not one byte of the answer was sent.
+	// GiveBack puts the order back: no byte of the answer was sent.
 	GiveBack(why string)
-	// Confirm ends a grant of whose answer at least a byte was sent. arrived: the client's TCP acknowledged all of it.
+	// Confirm ends a grant after at least one byte of the answer was sent.
+	// arrived says that the client's TCP acknowledged all of it.
 	Confirm(arrived bool)
 }
 
-// ErrUnsure marks errors after which nobody can know what the tree says: an I/O error, a missing right, a stale handle, a
-// time-out. The decision stops there; to go on to a later step could wipe a machine that an unreadable file protects.
+// ErrUnsure marks errors after which it is unknown what the tree says: an I/O
+// error, a missing right, a stale handle, a timeout. The decision stops there:
+// a later step could wipe a machine that an unreadable file protects.
 var ErrUnsure = errors.New("cannot know")
 
-// ErrNothing is returned by Resolve when no rule has an answer, not even the default.
+// ErrNothing is returned by Resolve when no rule has an answer, not even the
+// default.
 var ErrNothing = errors.New("nothing to boot: there is no default")
 
 // Code names a kind of trouble in metrics and machine-readable output.
@@ -143,7 +155,8 @@ const (
 	Canceled Code = "canceled"  // the client had gone
 )
 
-// Unservable is the reason why an entry that exists was not the answer. The next entry or step is asked.
+// Unservable is the reason why an entry that exists was not the answer. The
+// next entry or step is asked.
 type Unservable struct {
 	Code Code
 	Why  string // a sentence for the person who can mend it
@@ -157,9 +170,10 @@ type Outcome string
 const (
 	Answered Outcome = "answer"  // it is the answer
 	Skipped  Outcome = "skipped" // seen, but cannot be served, or could not be claimed
-	Waiting  Outcome = "waits"   // an order that stays where it is, because the machine is protected
-	Behind   Outcome = "behind"  // would have been asked had an earlier entry not answered
-	Unsure   Outcome = "unsure"  // cannot be known, the decision stopped here
+	// an order that stays where it is, because the machine is protected
+	Waiting Outcome = "waits"
+	Behind  Outcome = "behind" // would have been asked had an earlier entry not answered
+	Unsure  Outcome = "unsure" // cannot be known, the decision stopped here
 )
 
 // Finding is one entry that was found, and what became of it.
@@ -172,7 +186,8 @@ type Finding struct {
 	Order   bool    `json:"order,omitempty"` // answering it uses it up
 }
 
-// Trace is the way to an answer: which steps were asked, in order, and every entry that was found.
+// Trace is the way to an answer: which steps were asked, in order, and every
+// entry that was found.
 type Trace struct {
 	Steps    []Step    `json:"steps"`
 	Findings []Finding `json:"findings"`
@@ -199,9 +214,11 @@ type Answer struct {
 	Trace  Trace
 }
 
-// Resolve decides. It asks the rules in order, each for all names of the machine, and the first entry that can be served is
-// the answer. With take, orders are claimed on the way, and the Grant of the answer must be ended. Without, nothing is
-// consumed, and the trace also lists what stands behind the answer.
+// Resolve decides. It asks the rules in order, each for all names of the
+// machine, and the first entry that can be served is the answer. With take,
+// orders are claimed on the way, and the Grant of the answer must be ended.
+// Without take nothing is used up, and the trace also lists the entries behind
+// the answer.
 //
 // Errors are ErrNothing and ErrUnsure; the Answer carries the trace with both.
 func Resolve(ctx context.Context, m *Machine, rules []Rule, take bool) (Answer, error) {
@@ -229,7 +246,8 @@ func Resolve(ctx context.Context, m *Machine, rules []Rule, take bool) (Answer, 
 				if take && a.Entry.Step != Protect {
 					break
 				}
-				// What stands behind is only reported: trouble there is no trouble of this answer.
+				// Entries behind the answer are only reported, so their errors
+				// do not matter.
 				if entries, err := later.Find(ctx, m); err == nil {
 					behind(ctx, m, &a, later.Step(), entries, take)
 				}
@@ -244,7 +262,8 @@ func Resolve(ctx context.Context, m *Machine, rules []Rule, take bool) (Answer, 
 func (a *Answer) try(ctx context.Context, m *Machine, step Step, e Entry, take bool) (bool, error) {
 	order, isOrder := e.(Order)
 	skip := func(err error) (bool, error) {
-		// An error of any other kind is a disk or a right that fails: nobody can know.
+		// Any other error is a disk or a right that fails: the answer is
+		// unknown.
 		if u := (*Unservable)(nil); !errors.As(err, &u) {
 			return false, unsure(&a.Trace, step, e.Info(), err)
 		}
@@ -268,11 +287,13 @@ func (a *Answer) try(ctx context.Context, m *Machine, step Step, e Entry, take b
 	}
 	if isOrder && take {
 		if ctx.Err() != nil {
-			return skip(&Unservable{Code: Canceled, Why: "the client went away before the order was claimed"})
+			return skip(&Unservable{Code: Canceled,
+				Why: "the client went away before the order was claimed"})
 		}
 		grant, claimed, err := order.Claim(ctx, m, script)
 		if err != nil {
-			// A claim that failed leaves the order where it was, and the machine gets what it would get without it.
+			// A claim that failed leaves the order where it was, and the
+			// machine gets what it would get without it.
 			a.Trace.add(step, e.Info(), Skipped, err).Order = true
 			return false, nil
 		}
@@ -285,7 +306,8 @@ func (a *Answer) try(ctx context.Context, m *Machine, step Step, e Entry, take b
 	return true, nil
 }
 
-// behind notes entries that were not asked: all of them for people who look, only the waiting orders for a machine.
+// behind notes entries that were not asked: all of them for people who look,
+// only the waiting orders for a machine.
 func behind(ctx context.Context, m *Machine, a *Answer, step Step, entries []Entry, take bool) {
 	for _, e := range entries {
 		_, isOrder := e.(Order)

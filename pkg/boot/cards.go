@@ -35,7 +35,8 @@ func (n *namer) addCards() {
 			forms = append(forms, otherForms(full)...)
 			continue
 		}
-		n.drop(Dropped{Kind: MAC, Value: value, Why: why, Placeholder: n.policy.Placeholders.card(mac)})
+		n.drop(Dropped{Kind: MAC, Value: value, Why: why,
+			Placeholder: n.policy.Placeholders.card(mac)})
 		n.OtherMACs = append(append(n.OtherMACs, mac), otherForms(full)...)
 	}
 	for _, mac := range forms {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Claims are what a request says of the machine that sends it: claims, not proofs. The zero value claims nothing.
+// Claims are what a request says of the machine that sends it: claims, not
+// proofs. The zero value claims nothing.
 type Claims struct {
 	UUID         string
 	Manufacturer string
@@ -24,22 +25,28 @@ type Claims struct {
 	Platform     string   // ${platform}: pcbios, efi
 	Version      string   // ${version} of iPXE; recorded, never a name
 	Try          int      // how often this boot has asked before
-	// Twice names the parameters that came more than once with different values. The first value counts.
+	// Twice names the parameters that came more than once with different
+	// values. The first value counts.
 	Twice []string
 }
 
-// ParseQuery reads the raw query of a URL as iPXE sends it. It never fails: what cannot be understood claims nothing.
+// ParseQuery reads the raw query of a URL as iPXE sends it. It never fails:
+// what cannot be understood claims nothing.
 //
-// The rules come from measurements of iPXE 2019 and 2026, and url.ParseQuery follows none of them:
+// The rules come from measurements of iPXE 2019 and 2026, and url.ParseQuery
+// follows none of them:
 //   - "+" is a plus; iPXE writes a blank as %20 and leaves a plus alone
-//   - bytes from 0x80 on arrive sign-extended: %FFFFFFC3, or %FFFFFFFFFFFFC3, is the byte C3
+//   - bytes from 0x80 on arrive sign-extended: %FFFFFFC3, or %FFFFFFFFFFFFC3,
+//     is the byte C3
 //   - a "%" that is not followed by two hex digits is a per cent sign
 //   - a piece without "=" belongs to the free-form value before it (serial=A&B)
-//   - serialx, manufacturerx … carry a free-form value as hex digits and win over their plain twins
+//   - serialx, manufacturerx … carry a free-form value as hex digits and win
+//     over their plain twins
 //   - of a parameter that comes twice the first value counts
 //   - bus says of each MAC of macs, in the same order, on which bus the card is
 //
-// Names of parameters are understood in any case. Blanks and NULs at the ends of values are cut.
+// Names of parameters are understood in any case. Blanks and NULs at the ends
+// of values are cut.
 func ParseQuery(raw string) Claims {
 	var c Claims
 	first := map[string]string{} // the first value of each parameter
@@ -113,7 +120,8 @@ func ParseQuery(raw string) Claims {
 	return c
 }
 
-// freeForm is where the value of a free-form parameter goes, or nil for every other parameter.
+// freeForm is where the value of a free-form parameter goes, or nil for every
+// other parameter.
 func (c *Claims) freeForm(key string) *string {
 	switch key {
 	case "manufacturer":
@@ -147,7 +155,8 @@ func bareValue(s string) string {
 
 func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' || b == 0 }
 
-// addMACs takes a list of MACs, which stand between blanks, dots, commas and semicolons.
+// addMACs takes a list of MACs, which stand between blanks, dots, commas and
+// semicolons.
 func (c *Claims) addMACs(list string) {
 	for rest := list; rest != ""; {
 		var mac string
@@ -190,7 +199,8 @@ func cutList(list string) (first, rest string) {
 	return list, ""
 }
 
-// maxClaimed is how many MACs are kept: no machine has so many cards, and a query can name thousands.
+// maxClaimed is how many MACs are kept: no machine has so many cards, and a
+// query can name thousands.
 const maxClaimed = 256
 
 func (c *Claims) addMAC(text string) {
@@ -222,7 +232,8 @@ func (c *Claims) pairs(raw string) (all []pair) {
 	return all
 }
 
-// unescape decodes the %XX of a query, the sign-extended ones of iPXE included, and leaves every other byte alone.
+// unescape decodes the %XX of a query, the sign-extended ones of iPXE included,
+// and leaves every other byte alone.
 func unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
@@ -242,14 +253,16 @@ func unescape(s string) string {
 	return string(out)
 }
 
-// escape returns the length of the escape that s begins with: 3 for %XX, 9 or 15 for a sign-extended byte, or 0.
+// escape returns the length of the escape that s begins with: 3 for %XX, 9 or
+// 15 for a sign-extended byte, or 0.
 func escape(s string) int {
 	digits := 0
 	for digits < 14 && 1+digits < len(s) && isHexDigit(s[1+digits]) {
 		digits++
 	}
 	for _, extended := range []int{12, 6} {
-		if digits >= extended+2 && strings.EqualFold(s[1:1+extended], "FFFFFFFFFFFF"[:extended]) && isHighDigit(s[1+extended]) {
+		if digits >= extended+2 && strings.EqualFold(s[1:1+extended], "FFFFFFFFFFFF"[:extended]) &&
+			isHighDigit(s[1+extended]) {
 			return 1 + extended + 2
 		}
 	}
@@ -263,5 +276,6 @@ func isHexDigit(b byte) bool {
 	return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' || 'A' <= b && b <= 'F'
 }
 
-// isHighDigit reports whether a byte whose first hex digit is b is 0x80 or more, as every sign-extended byte is.
+// isHighDigit reports whether a byte whose first hex digit is b is 0x80 or
+// more, as every sign-extended byte is.
 func isHighDigit(b byte) bool { return isHexDigit(b) && b >= '8' }

@@ -8,8 +8,7 @@ import (
 )
 
 // Doubt is why a name is likely not the one that its author meant. Such a name
-// is asked about, not obeyed: nobody comes for an order under it, and whoever
-// placed it believes otherwise.
+// is asked about, not obeyed: no machine would ever come for an order under it.
 type Doubt struct {
 	What  string // a sentence without its subject: "is taken for a serial, since it is no address"
 	Right string // the name that was likely meant; "" where nobody can tell
@@ -18,15 +17,17 @@ type Doubt struct {
 }
 
 // Doubtful says what is wrong with a name that a person typed, or gave a file,
-// when it cannot be what it seems: no valid MAC, address or uuid, though it looks
-// like one, and so it would be taken for a serial. A false alarm costs a person
-// --force, so a serial has to look very much like something else to be one.
+// when it cannot be what it seems: no valid MAC, address or uuid, though it
+// looks like one, and so it would be taken for a serial. A false alarm costs a
+// person --force, so a serial has to look very much like something else to be
+// one.
 func Doubtful(text string) (Doubt, bool) {
 	text = strings.TrimSpace(text)
 	n, err := Canonical(text)
 	if err == nil && n.Kind != Typed {
 		if m, ok := doubleColon(text); ok {
-			return Doubt{What: "is an address of the reserved network ::/8", Right: m, Do: fmt.Sprintf("write %s, if a MAC is meant", m)}, true
+			return Doubt{What: "is an address of the reserved network ::/8", Right: m,
+				Do: fmt.Sprintf("write %s, if a MAC is meant", m)}, true
 		}
 		return Doubt{}, false
 	}
@@ -34,7 +35,10 @@ func Doubtful(text string) (Doubt, bool) {
 		return Doubt{}, false
 	}
 	for _, t := range []string{text, n.Text} { // and as a file would be called: 10.0.0.* is 10.0.0.
-		for _, try := range []func(string) (Doubt, bool){almostURL, almostPath, almostFile, bareMAC, oneOfWords, almostMAC, almostAddress, almostUUID} {
+		for _, try := range []func(string) (Doubt, bool){
+			almostURL, almostPath, almostFile, bareMAC, oneOfWords,
+			almostMAC, almostAddress, almostUUID,
+		} {
 			if d, ok := try(t); ok {
 				return d, true
 			}
@@ -44,7 +48,8 @@ func Doubtful(text string) (Doubt, bool) {
 }
 
 // DoubtfulEntry is Doubtful for the name of a file of the tree. There even what
-// Meant understands is only a serial: a machine looks for its MAC in one spelling.
+// Meant understands is only a serial: a machine looks for its MAC in one
+// spelling.
 func DoubtfulEntry(name string) (Doubt, bool) {
 	if m, ok := readMAC(name); ok {
 		if n, err := Canonical(name); err == nil && n.Kind == Typed {
@@ -56,7 +61,8 @@ func DoubtfulEntry(name string) (Doubt, bool) {
 
 // written is the doubt about a name that is written otherwise.
 func written(k Kind, right string) (Doubt, bool) {
-	d := Doubt{What: fmt.Sprintf("is taken for a serial; %s is written %s", aKind[k], right), Right: right, Do: "write " + right}
+	d := Doubt{What: fmt.Sprintf("is taken for a serial; %s is written %s", aKind[k], right),
+		Right: right, Do: "write " + right}
 	if k != Address { // which no serial looks like
 		d.Do += fmt.Sprintf(", if %s is meant", aKind[k])
 	}
@@ -65,7 +71,8 @@ func written(k Kind, right string) (Doubt, bool) {
 
 // broken is the doubt about a name that is no such thing.
 func broken(k Kind, do string) (Doubt, bool) {
-	return Doubt{What: fmt.Sprintf("is taken for a serial, since it is no %s", strings.SplitN(aKind[k], " ", 2)[1]), Do: do}, true
+	return Doubt{What: fmt.Sprintf("is taken for a serial, since it is no %s",
+		strings.SplitN(aKind[k], " ", 2)[1]), Do: do}, true
 }
 
 var aKind = map[Kind]string{MAC: "a MAC", UUID: "a uuid", Address: "an address"}
@@ -81,7 +88,8 @@ func almostURL(text string) (Doubt, bool) {
 		return Doubt{}, false
 	}
 	return Doubt{What: "is a URL, and no machine is called so",
-		Do: "name the machine by its MAC, uuid, address, serial, asset tag or host name; explain takes a URL with --query"}, true
+		Do: "name the machine by its MAC, uuid, address, serial, asset tag or host name; explain " +
+			"takes a URL with --query"}, true
 }
 
 // almostPath is about the path of an entry, as a shell completes it.
@@ -89,7 +97,8 @@ func almostPath(text string) (Doubt, bool) {
 	for _, dir := range []string{"once/", "static/", "protect/"} {
 		if _, name, has := strings.Cut("/"+text, "/"+dir); has && !strings.Contains(name, "/") {
 			if n, err := Meant(name); err == nil {
-				return Doubt{What: "is a path, and no machine is called so", Right: n.Text, Do: "write " + n.Text}, true
+				return Doubt{What: "is a path, and no machine is called so", Right: n.Text,
+					Do: "write " + n.Text}, true
 			}
 		}
 	}
@@ -98,7 +107,8 @@ func almostPath(text string) (Doubt, bool) {
 
 // endings are those of file names. No machine is called so; a file that an
 // editor or a person left is.
-var endings = []string{".ipxe", ".gpxe", ".iso", ".txt", ".cfg", ".bak", ".orig", ".old", ".save", ".swp", ".rej", "~"}
+var endings = []string{".ipxe", ".gpxe", ".iso", ".txt", ".cfg", ".bak", ".orig", ".old", ".save",
+	".swp", ".rej", "~"}
 
 func almostFile(text string) (Doubt, bool) {
 	for _, ending := range endings {
@@ -107,7 +117,8 @@ func almostFile(text string) (Doubt, bool) {
 			continue
 		}
 		if n, err := Meant(base); err == nil {
-			return Doubt{What: fmt.Sprintf("ends in %q, and no machine is called so", ending), Right: n.Text, Do: "write " + n.Text, File: true}, true
+			return Doubt{What: fmt.Sprintf("ends in %q, and no machine is called so", ending),
+				Right: n.Text, Do: "write " + n.Text, File: true}, true
 		}
 	}
 	return Doubt{}, false
@@ -141,8 +152,10 @@ func oneOfWords(text string) (Doubt, bool) {
 		}
 	}
 	var found []Name
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) && !strings.ContainsRune("[]", r) }) {
-		if n, err := Meant(strings.Trim(word, ".-_")); err == nil && n.Kind != Typed && len(word) >= 6 {
+	isBetween := func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) && !strings.ContainsRune("[]", r) }
+	for _, word := range strings.FieldsFunc(text, isBetween) {
+		n, err := Meant(strings.Trim(word, ".-_"))
+		if err == nil && n.Kind != Typed && len(word) >= 6 {
 			found = append(found, n)
 		}
 	}
@@ -160,12 +173,14 @@ func oneOfWords(text string) (Doubt, bool) {
 	case 1:
 		return written(found[0].Kind, found[0].Text)
 	}
-	return Doubt{What: "is taken for a serial, since it is more than one name", Do: "name one machine by one name"}, true
+	return Doubt{What: "is taken for a serial, since it is more than one name",
+		Do: "name one machine by one name"}, true
 }
 
 var (
 	numbers    = regexp.MustCompile(`^\.*[0-9]+(\.+[0-9]+){2,}\.*$`)
-	twoNumbers = regexp.MustCompile(`^\.*(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])(\.(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5]))\.*$`)
+	twoNumbers = regexp.MustCompile(
+		`^\.*(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5])(\.(1?[0-9]{1,2}|2[0-4][0-9]|25[0-5]))\.*$`)
 	fourGroups = regexp.MustCompile(`^[0-9A-Za-z]{1,4}(\.[0-9A-Za-z]{1,4}){3}$`)
 )
 
@@ -190,7 +205,8 @@ func almostAddress(text string) (Doubt, bool) {
 		}
 	case strings.Count(text, ":") >= 2:
 		// IPv6. Serials have no colons but in the rarest of cases.
-		head, _, _ := strings.Cut(text, "-") // of a length behind it, as /64 is written in the name of a file
+		// of a length behind it, as /64 is written in the name of a file
+		head, _, _ := strings.Cut(text, "-")
 		full, letters := 0, 0
 		for _, g := range strings.Split(head, ":") {
 			if len(g) > 5 && strings.Trim(g, "0123456789.") != "" {
@@ -208,8 +224,8 @@ func almostAddress(text string) (Doubt, bool) {
 	return Doubt{}, false
 }
 
-// rightAddress mends an IPv4 address: leading zeros, another sign for the dots, a
-// dot too many, a letter for a digit.
+// rightAddress mends an IPv4 address: leading zeros, another sign for the dots,
+// a dot too many, a letter for a digit.
 func rightAddress(text string) (string, bool) {
 	digits := strings.Map(func(r rune) rune {
 		switch r {
@@ -267,7 +283,7 @@ func almostMAC(text string) (Doubt, bool) {
 			empty = true
 			continue
 		}
-		if len(g) > 20 || strings.Trim(g, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		if len(g) > 20 || strings.ContainsFunc(g, func(r rune) bool { return r >= 0x80 || !isAlnum(byte(r)) }) {
 			return Doubt{}, false
 		}
 		if groups = append(groups, g); len(groups) > 24 {
@@ -289,13 +305,15 @@ func almostMAC(text string) (Doubt, bool) {
 		right, isMAC = m, true
 	}
 	switch {
-	case isMAC && (n == 6 && pairs(text) >= 3 || evenGroups(groups) && (hexed || colons || pairs(text) >= 4 || strings.Trim(all, "0123456789") != "")):
+	case isMAC && (n == 6 && pairs(text) >= 3 || evenGroups(groups) &&
+		(hexed || colons || pairs(text) >= 4 || strings.Trim(all, "0123456789") != "")):
 		return written(MAC, right)
 	case hexed && n == 1 && foreign == 0 && 11 <= len(all) && len(all) <= 13,
 		n == 3 && foreign == 0 && 11 <= len(all) && len(all) <= 13 && oneOff(groups, 4),
 		n == 3 && foreign == 1 && dots && len(all) == 12 && evenGroups(groups),
 		n == 2 && foreign == 0 && 11 <= len(all) && len(all) <= 13 && oneOff(groups, 6),
-		5 <= n && n <= 8 && shortGroups(groups) && (pairs(text) >= (n+1)/2 && foreign <= 2 || colons),
+		5 <= n && n <= 8 && shortGroups(groups) &&
+			(pairs(text) >= (n+1)/2 && foreign <= 2 || colons),
 		(n == 3 || n == 4) && pairs(text) == n && strings.Count(text, ":") >= n-1,
 		n > 8 && pairs(text) >= n-1 && colons:
 		return broken(MAC, doMAC)

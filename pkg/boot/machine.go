@@ -18,9 +18,9 @@ type Machine struct {
 	Unsure   string     // why nobody can know who is asking; then there is no answer (ErrUnsure)
 	Dropped  []Dropped  // claims that became no name, the first 16
 
-	// OtherMACs are the MACs that were sent and name nobody, spelled as names
-	// are: of cards that move or that many machines show, and those beyond the
-	// ninth. A file in protect/ guards the machine under them all the same.
+	// OtherMACs are the MACs that were sent and are no names, in the spelling
+	// of names: of cards that move or that many machines show, and those beyond
+	// the ninth. A file in protect/ guards the machine under them as well.
 	OtherMACs []string
 }
 
@@ -65,22 +65,25 @@ type Dropped struct {
 	Kind  Kind   `json:"kind"`
 	Value string `json:"value"`
 	Why   string `json:"why"`
-	// Placeholder: the value is one that boards carry when nobody filled in the real one.
+	// Placeholder: the value is one that boards carry when nobody filled in the
+	// real one.
 	Placeholder bool `json:"placeholder,omitempty"`
 }
 
-// maxMACs is the eight cards that the identification script names, and the one that booted. It leaves room for every other
-// kind of name in MaxNames.
+// maxMACs is the eight cards that the identification script names, and the one
+// that booted. It leaves room for every other kind of name in MaxNames.
 const maxMACs = 9
 
-// maxDropped is how many of the claims that became no name are kept: a client can make thousands.
+// maxDropped is how many claims that became no name are kept: a client can send
+// thousands.
 const maxDropped = 16
 
 // NamePolicy is how a site turns claims into names. The zero value is the usual
 // way.
 type NamePolicy struct {
-	NoAddress    []netip.Prefix // networks behind NAT: an address from there names no single machine
-	Placeholders Placeholders   // values that name nobody; the zero value is the built-in list
+	// networks behind NAT: an address from there names no single machine
+	NoAddress    []netip.Prefix
+	Placeholders Placeholders // values that name nobody; the zero value is the built-in list
 }
 
 // Identify returns the machine that makes these claims from a source address,
@@ -90,14 +93,15 @@ type NamePolicy struct {
 //	manufacturer-serial · serial, or where that is none the base board's ·
 //	asset · each MAC · host · address
 //
-// A claim that is empty or a placeholder names nobody, nor does a card on USB. A
-// free-form text that looks like an address, a MAC or a uuid is no name, because
-// it could be taken for another machine's. The address comes from the
-// connection, never from the claims.
+// An empty claim, a placeholder and a card on USB give no name. Neither does a
+// free-form text that looks like an address, a MAC or a uuid: it could be taken
+// for another machine's. The address comes from the connection, never from the
+// claims.
 func Identify(c Claims, addr netip.Addr, policy NamePolicy) Machine {
 	n := namer{policy: policy, Machine: Machine{Claims: c, Addr: addr.Unmap().WithZone("")}}
 	if len(c.Twice) > 0 {
-		n.Conflict = fmt.Sprintf("the request says %s twice, differently", strings.Join(c.Twice, " and "))
+		n.Conflict = fmt.Sprintf("the request says %s twice, differently",
+			strings.Join(c.Twice, " and "))
 	}
 	n.addUUID()
 	if !n.addSerial() {
@@ -192,7 +196,8 @@ func (n *namer) addAddress() {
 		return
 	}
 	name, err := addressName(n.Addr)
-	if slices.ContainsFunc(n.policy.NoAddress, func(p netip.Prefix) bool { return p.Contains(n.Addr) }) {
+	isNAT := func(p netip.Prefix) bool { return p.Contains(n.Addr) }
+	if slices.ContainsFunc(n.policy.NoAddress, isNAT) {
 		err = errors.New("is in a network whose addresses name no single machine")
 	}
 	if err != nil {

@@ -18,10 +18,12 @@ const (
 	Typed              Kind = "name" // a person typed it, and it may be any free-form claim
 )
 
-// Name is one name of a machine in its canonical spelling: the name of its files in the tree.
+// Name is one name of a machine in its canonical spelling: the name of its
+// files in the tree.
 //
-// uuid and MAC are lower case, a MAC is written with hyphens, an address as RFC 5952 has it, without zone and IPv4-mapped
-// ones as IPv4. A free-form text keeps its case, and each run of other characters became one hyphen.
+// uuid and MAC are lower case, a MAC is written with hyphens, an address as RFC
+// 5952 has it, without zone and IPv4-mapped ones as IPv4. A free-form text
+// keeps its case, and each run of other characters became one hyphen.
 type Name struct {
 	Text string `json:"name"`
 	Kind Kind   `json:"kind"`

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// addressName returns the name of an address, without zone. It is an error when its eight groups have two digits each,
-// which is an EUI-64 as well: such an address (10:20:30:40:50:60:70:80) is in 0000::/8, which RFC 4291 reserves.
+// addressName returns the name of an address, without zone. It is an error when
+// its eight groups have two digits each, which is an EUI-64 as well: such an
+// address (10:20:30:40:50:60:70:80) is in 0000::/8, which RFC 4291 reserves.
 func addressName(a netip.Addr) (string, error) {
 	a = a.Unmap().WithZone("")
 	name := a.String()
@@ -16,14 +17,16 @@ func addressName(a netip.Addr) (string, error) {
 		return name, nil
 	}
 	if _, err := parseMAC(name); err == nil {
-		return "", errors.New("is an address of the reserved network ::/8 that looks like a MAC address")
+		return "", errors.New(
+			"is an address of the reserved network ::/8 that looks like a MAC address")
 	}
 	return name, nil
 }
 
-// FreeForm returns the canonical spelling of a serial, asset tag or host name: each run of characters other than
-// A-Z a-z 0-9 . _ : - becomes one hyphen, with none at the ends. It is an error when nothing is left, when more than 128
-// bytes are left, and when the text looks like an address, a MAC or a uuid.
+// FreeForm returns the canonical spelling of a serial, asset tag or host name:
+// each run of characters other than A-Z a-z 0-9 . _ : - becomes one hyphen,
+// with none at the ends. It is an error when nothing is left, when more than
+// 128 bytes are left, and when the text looks like an address, a MAC or a uuid.
 func FreeForm(text string) (string, error) {
 	name := squash(text)
 	switch {
@@ -48,8 +51,9 @@ func FreeForm(text string) (string, error) {
 
 const maxName = 128
 
-// IsName reports whether text can be a name at all: nothing else reaches the file system.
-// [A-Za-z0-9][A-Za-z0-9._:-]{0,127}, and the IPv6 addresses that begin with a colon.
+// IsName reports whether text can be a name at all: nothing else reaches the
+// file system. [A-Za-z0-9][A-Za-z0-9._:-]{0,127}, and the IPv6 addresses that
+// begin with a colon.
 func IsName(text string) bool {
 	if text == "" || len(text) > maxName {
 		return false
@@ -72,7 +76,8 @@ func isAlnum(b byte) bool {
 
 func nameByte(b byte) bool { return isAlnum(b) || b == '.' || b == '_' || b == ':' || b == '-' }
 
-// squash replaces each run of foreign bytes, and the hyphens beside it, by one hyphen, and cuts what no name begins or ends with.
+// squash replaces each run of foreign bytes, and the hyphens beside it, by one
+// hyphen, and cuts what no name begins or ends with.
 func squash(text string) string {
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
@@ -100,7 +105,8 @@ var (
 	errMAC  = errors.New("is not a MAC address")
 )
 
-// parseUUID returns a uuid in lower case with hyphens. It takes any case, with or without hyphens, in braces or as a URN.
+// parseUUID returns a uuid in lower case with hyphens. It takes any case, with
+// or without hyphens, in braces or as a URN.
 func parseUUID(text string) (string, error) {
 	if len(text) < 32 {
 		return "", errUUID
@@ -114,15 +120,16 @@ func parseUUID(text string) (string, error) {
 		return "", errUUID
 	}
 	for i := range len(s) {
-		if hyphen := i == 8 || i == 13 || i == 18 || i == 23; hyphen != (s[i] == '-') || !hyphen && !isHexDigit(s[i]) {
+		hyphen := i == 8 || i == 13 || i == 18 || i == 23
+		if hyphen != (s[i] == '-') || !hyphen && !isHexDigit(s[i]) {
 			return "", errUUID
 		}
 	}
 	return s, nil
 }
 
-// swapUUID returns the uuid with its first three fields in the other byte order. SMBIOS before 2.6, some firmware and
-// ${uuid:hexraw} have them so.
+// swapUUID returns the uuid with its first three fields in the other byte
+// order. SMBIOS before 2.6, some firmware and ${uuid:hexraw} have them so.
 func swapUUID(u string) string {
 	if len(u) != 36 {
 		return ""
@@ -135,16 +142,19 @@ func swapUUID(u string) string {
 	return string(out[:])
 }
 
-// parseMAC returns a hardware address of 6 or 8 bytes (Ethernet, EUI-64, the GUID of InfiniBand) in lower case with hyphens.
-// Of the 20 bytes that InfiniBand has for an address the last 8 are the GUID; the first change from boot to boot. It takes colons
-// or hyphens, dotted groups of four (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX writes it
-// (01-aa-bb-cc-dd-ee-ff, 20 before a GUID).
+// parseMAC returns a hardware address of 6 or 8 bytes (Ethernet, EUI-64, the
+// GUID of InfiniBand) in lower case with hyphens. Of the 20 bytes that
+// InfiniBand has for an address the last 8 are the GUID; the first change from
+// boot to boot. It takes colons or hyphens, dotted groups of four
+// (aabb.ccdd.eeff), bare digits, and a leading hardware type as PXELINUX writes
+// it (01-aa-bb-cc-dd-ee-ff, 20 before a GUID).
 func parseMAC(text string) (string, error) {
 	m, err := parseHardware(text)
 	return shortGUID(m), err
 }
 
-// shortGUID is an address of 20 bytes without the first 12, and every other as it is.
+// shortGUID is an address of 20 bytes without the first 12, and every other as
+// it is.
 func shortGUID(m string) string {
 	if len(m) == len20 {
 		return m[len20-len8:]
@@ -167,7 +177,8 @@ func parseHardware(text string) (string, error) {
 	sep, group := text[2], 2
 	switch {
 	case sep == ':' || sep == '-':
-		if n := len(text) - 3; n == len6 && text[:2] == "01" || (n == len8 || n == len20) && text[:2] == "20" {
+		n := len(text) - 3
+		if n == len6 && text[:2] == "01" || (n == len8 || n == len20) && text[:2] == "20" {
 			text = text[3:]
 		}
 	case text[4] == '.':

@@ -13,8 +13,8 @@ import (
 
 // Canonical returns the name that a text is by the rules of claims: a MAC, uuid
 // or address in the spellings of machines, or any other text as FreeForm has
-// it. A file is found by a machine exactly when its name is its own canonical
-// spelling. What a person means who types the text is told by Meant.
+// it. A machine finds a file exactly when its name is its own canonical
+// spelling. For what a person means by a text, see Meant.
 func Canonical(text string) (Name, error) {
 	text = strings.TrimSpace(text)
 	if u, err := parseUUID(text); err == nil {
@@ -32,9 +32,9 @@ func Canonical(text string) (Name, error) {
 }
 
 // Meant returns the name that a person means by a text: as Canonical, and a MAC
-// in every spelling that HasMAC knows. A text that may be a serial as well means
-// a card (5254-0012-3456), but for twelve hex digits without a sign between
-// them: see Doubtful.
+// in every spelling that HasMAC knows. A text that may be a serial as well
+// means a card (5254-0012-3456), but for twelve hex digits without a sign
+// between them: see Doubtful.
 func Meant(text string) (Name, error) {
 	n, err := Canonical(text)
 	if err == nil && n.Kind != Typed {
@@ -158,8 +158,9 @@ func eachGroup(text string) func(func(string) bool) {
 
 // Spellings returns every canonical name, in lower case, that a file called
 // entry could have been meant for: all that Meant understands, and much that
-// Doubtful asks about. The step "protect" compares by it, since a misspelt guard
-// must still guard: AABBCCDDEEFF and aa:bb:cc:dd:ee:ff both mean the card.
+// Doubtful asks about. The step "protect" compares by it, since a misspelt
+// guard must still guard: AABBCCDDEEFF and aa:bb:cc:dd:ee:ff both mean the
+// card.
 func Spellings(entry string) []string {
 	all := []string{strings.ToLower(entry)}
 	add := func(s string) {
@@ -167,7 +168,9 @@ func Spellings(entry string) []string {
 			all = append(all, s)
 		}
 	}
-	for _, text := range []string{entry, strings.TrimSpace(entry), strings.TrimSpace(unescape(entry))} {
+	for _, text := range []string{
+		entry, strings.TrimSpace(entry), strings.TrimSpace(unescape(entry)),
+	} {
 		if u, err := parseUUID(text); err == nil {
 			add(u)
 			add(swapUUID(u))
@@ -187,7 +190,9 @@ func Spellings(entry string) []string {
 		}
 		// In whatever way the digits are grouped.
 		digits, _ := cutHex(text)
-		groups := strings.FieldsFunc(digits, func(r rune) bool { return strings.ContainsRune(between, r) })
+		groups := strings.FieldsFunc(digits, func(r rune) bool {
+			return strings.ContainsRune(between, r)
+		})
 		if m, err := parseMAC(strings.Join(groups, "")); err == nil {
 			add(m)
 		}
@@ -212,7 +217,8 @@ func Spellings(entry string) []string {
 	return all
 }
 
-// withoutZeros cuts the leading zeros of the numbers of an IPv4 address (010.000.000.007).
+// withoutZeros cuts the leading zeros of the numbers of an IPv4 address
+// (010.000.000.007).
 func withoutZeros(text string) string {
 	parts := strings.Split(text, ".")
 	if len(parts) != 4 {

@@ -61,7 +61,8 @@ func (p *pending) Info() boot.Info {
 
 func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
 	if p.entry.Link == "" {
-		return boot.Script{}, &boot.Unservable{Code: boot.NoLink, Why: "an order must be a symbolic link: move this away, and use pxesrv order place"}
+		return boot.Script{}, &boot.Unservable{Code: boot.NoLink,
+			Why: "an order must be a symbolic link: move this away, and use pxesrv order place"}
 	}
 	return p.s.Load(ctx, m, p.entry.Link)
 }
@@ -70,17 +71,21 @@ func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error
 func (p *pending) Allowed(context.Context) error {
 	n, err := p.s.grants(p.name.Text)
 	if err != nil {
-		return &boot.Unservable{Code: boot.Failed, Why: "the journal cannot be read: " + err.Error()}
+		return &boot.Unservable{Code: boot.Failed,
+			Why: "the journal cannot be read: " + err.Error()}
 	}
 	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
 		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
-			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv order release %s", n, p.name.Text)}
+			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv "+
+				"order release %s", n, p.name.Text)}
 	}
 	return nil
 }
 
-// Claim moves the order among the open ones, see above.
-func (p *pending) Claim(ctx context.Context, m *boot.Machine, loaded boot.Script) (boot.Grant, boot.Script, error) {
+// Claim moves the order to the open ones, see above.
+func (p *pending) Claim(
+	ctx context.Context, m *boot.Machine, loaded boot.Script,
+) (boot.Grant, boot.Script, error) {
 	s, none := p.s, boot.Script{}
 	fail := func(code boot.Code, format string, args ...any) (boot.Grant, boot.Script, error) {
 		return nil, none, &boot.Unservable{Code: code, Why: fmt.Sprintf(format, args...)}
@@ -114,17 +119,21 @@ func (p *pending) Claim(ctx context.Context, m *boot.Machine, loaded boot.Script
 	}
 	g.text = text
 	if text != p.entry.Link {
-		// Somebody replaced the order after it was read. What was claimed is what is answered.
+		// Somebody replaced the order after it was read. The answer is what was
+		// claimed.
 		if loaded, err = s.Load(ctx, m, text); err != nil {
 			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be served")
-			return fail(boot.Failed, "the order was replaced while it was claimed, and the new one cannot be served: %v", err)
+			return fail(boot.Failed, "the order was replaced while it was claimed, and the new "+
+				"one cannot be served: %v", err)
 		}
 	}
 	s.at("read")
-	// A power failure must not bring the order back to life after the machine got it.
+	// A power failure must not bring the order back to life after the machine
+	// got it.
 	if err := errors.Join(claimed.Sync(), once.Sync()); err != nil {
 		g.GiveBack("the claim cannot be made to last: " + err.Error())
-		return fail(boot.Failed, "the claim cannot be made to last, the order was given back: %v", err)
+		return fail(boot.Failed, "the claim cannot be made to last, the order was given back: %v",
+			err)
 	}
 	s.at("synced")
 	if ctx.Err() != nil {
@@ -181,15 +190,20 @@ func (g *grant) giveBack() (EventKind, error) {
 		left, look := leftOf(claimed, g.claim)
 		switch {
 		case look != nil || slices.Contains(left, file):
-		case slices.ContainsFunc(left, func(n string) bool { return strings.HasSuffix(n, g.claim.as(Resent)) }):
+		case slices.ContainsFunc(left, func(n string) bool {
+			return strings.HasSuffix(n, g.claim.as(Resent))
+		}):
 			return Open, nil // a retry was sent it meanwhile
 		case len(left) > 0:
-			return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself", claimedDir, left[0])
+			return Lost, fmt.Errorf("it is in %s/%s, and comes back to the journal by itself",
+				claimedDir, left[0])
 		default:
 			return GivenBack, nil // a replayed rename was carried out all the same
 		}
-		// Some network file systems know no exclusive rename; making a link is exclusive everywhere. The claim is marked as
-		// given up first, so that no retry is sent what is about to be pending, even when we do not get to the end.
+		// Some network file systems know no exclusive rename; making a link is
+		// exclusive everywhere. The claim is marked as given up first: no
+		// request is sent again what is about to be pending, even if this
+		// daemon is killed here.
 		up := g.claim.as(GivenUp)
 		if err := move(claimed, file, claimed, up); err != nil {
 			return Lost, err
@@ -219,7 +233,8 @@ func (g *grant) giveBack() (EventKind, error) {
 	return Lost, err
 }
 
-// Confirm moves the claim among the served ones when it arrived; else it stays open.
+// Confirm moves the claim to the served ones if the answer arrived. Otherwise
+// it stays open.
 func (g *grant) Confirm(arrived bool) {
 	g.end.Do(func() {
 		if !arrived {
@@ -235,7 +250,8 @@ func (g *grant) Confirm(arrived bool) {
 	})
 }
 
-// finish moves an entry of .claimed to .served with its end. A missing entry was finished by somebody else.
+// finish moves an entry of .claimed to .served with its end. A missing entry
+// was finished by somebody else.
 func (s *Store) finish(file string, c Record, end Outcome) error {
 	once, claimed, err := s.open(claimedDir)
 	if err != nil {
@@ -264,7 +280,7 @@ func (s *Store) finish(file string, c Record, end Outcome) error {
 		if slices.Contains(left, file) {
 			claimed.Recall(file)
 		}
-		// Another daemon may be looking at it alone, for a retry.
+		// Another daemon may have it aside, to prove its text for a resend.
 		time.Sleep(10 * time.Millisecond)
 	}
 	return errors.New("the file server does not find what it lists in " + claimedDir)
@@ -286,8 +302,8 @@ func move(from *tree.Dir, name string, to *tree.Dir, toName string) error {
 	}
 }
 
-// isThere reports whether a name is there, to which an entry may have been
-// moved. An error is looked at again, since much depends on the answer.
+// isThere reports whether an entry was moved to a name. It tries again after an
+// error, since much depends on the answer.
 func isThere(d *tree.Dir, name string) bool {
 	for i := range 5 {
 		if i > 0 {
@@ -300,9 +316,8 @@ func isThere(d *tree.Dir, name string) bool {
 	return false
 }
 
-// leftOf returns the names of a claim that the listing of .claimed has, also of
-// the folder in which it is looked at alone: a rename that did not find it
-// tells less.
+// leftOf returns the names that the listing of .claimed has of a claim, also
+// while it is aside. A rename that did not find the claim tells less.
 func leftOf(claimed *tree.Dir, c Record) ([]string, error) {
 	names, err := claimed.Names()
 	return slices.DeleteFunc(names, func(n string) bool {

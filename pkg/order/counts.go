@@ -8,12 +8,14 @@ import (
 
 const (
 	day = 24 * time.Hour
-	// countsAge is how old the counted journal may get before it is read again, to see what other daemons granted. A loop of
-	// installs takes minutes a turn, so it is seen in time.
+	// countsAge is how old the counted journal may get before it is read again,
+	// to see what other daemons granted. A loop of installs takes minutes a
+	// turn, so it is seen in time.
 	countsAge = time.Minute
 )
 
-// counts knows how often each name was granted in the last 24 h, as the journal has it.
+// counts knows how often each name was granted in the last 24 h, as the journal
+// has it.
 type counts struct {
 	mu     sync.Mutex
 	read   time.Time // when the journal was read; zero: never
@@ -36,8 +38,9 @@ func (k *counts) remove(name string, t time.Time) {
 	}
 }
 
-// grants returns how often name was granted in the last 24 h and since it was last released. A number that would hold the
-// order is counted afresh from the disk before it is believed.
+// grants returns how often name was granted in the last 24 h and since it was
+// last released. A number that would hold the order is counted afresh from the
+// disk before it is believed.
 func (s *Store) grants(name string) (int, error) {
 	k := &s.counts
 	k.mu.Lock()

@@ -14,28 +14,33 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// The journal is two directories of symbolic links below the directory of the orders. Each entry keeps the text of the order's
-// link and has a name of its own, so nothing is ever overwritten:
+// The journal is two directories of symbolic links below the directory of the
+// orders. Each entry keeps the text of the order's link and has a name of its
+// own, so nothing is ever overwritten:
 //
 //	<name>~<time>~<replica>~<random>~<source address>[~<end>]
 //
-// "~" cannot occur in any of the fields. Where a person did it, the replica is
-// written <actor>@<replica>, which is the replica for versions that know no actor.
-// What a person placed has no entry before it is granted, so that who placed it is
-// told by the event alone. An entry in .claimed is open: it was sent, and nobody knows whether it arrived. An
-// entry in .served without an end arrived. Without an address it is "-": the client came by a Unix socket, or nobody was sent it.
+// "~" cannot occur in any of the fields. What a person made or ended has
+// <actor>@<replica> as its replica, and versions that know no actor read that
+// as the name of a replica. An order that waits has no entry yet: only the
+// event tells who placed it. An entry in .claimed is open: it was sent, and
+// nobody knows whether it arrived. An entry in .served without an end arrived.
+// Without an address it is "-": the client came by a Unix socket, or nobody was
+// sent it.
 const (
 	claimedDir = ".claimed"
 	servedDir  = ".served"
 )
 
-// Outcome says how an order ended that was not confirmed, or that nobody was sent.
+// Outcome says how an order ended that was not confirmed, or that nobody was
+// sent.
 type Outcome string
 
 const (
-	Arrived    Outcome = ""           // the client's TCP acknowledged all of it
-	Resent     Outcome = "resent"     // still open, and sent again to the machine that retried
-	GivenUp    Outcome = "given-up"   // still open: not sent, and the daemon was killed while it gave it back
+	Arrived Outcome = ""       // the client's TCP acknowledged all of it
+	Resent  Outcome = "resent" // still open, and sent again to the machine that retried
+	// still open: not sent, and the daemon was killed while it gave it back
+	GivenUp    Outcome = "given-up"
 	Canceled   Outcome = "canceled"   // a person took the pending order back
 	Dismissed  Outcome = "dismissed"  // open, and a person let it be
 	Retried    Outcome = "retried"    // open, and a person placed it again
@@ -46,14 +51,17 @@ const (
 
 // Record is an entry of the journal.
 type Record struct {
-	Name    string     `json:"name"`
-	Time    time.Time  `json:"time"`
-	Replica string     `json:"replica"`
-	Actor   string     `json:"actor,omitempty"` // the person who did it; "": the daemon, or nobody knows
-	Random  string     `json:"-"`
-	Addr    netip.Addr `json:"address,omitzero"` // who was sent the order; not valid when nobody was, or came by a Unix socket
-	End     Outcome    `json:"end,omitempty"`
-	Target  string     `json:"target,omitempty"` // the text of the order's link; filled in by List
+	Name    string    `json:"name"`
+	Time    time.Time `json:"time"`
+	Replica string    `json:"replica"`
+	// the person who did it; "": the daemon, or nobody knows
+	Actor  string `json:"actor,omitempty"`
+	Random string `json:"-"`
+	// who was sent the order; not valid when nobody was, or came by a Unix
+	// socket
+	Addr   netip.Addr `json:"address,omitzero"`
+	End    Outcome    `json:"end,omitempty"`
+	Target string     `json:"target,omitempty"` // the text of the order's link; filled in by List
 }
 
 const timeForm = "20060102T150405.000000000Z"
@@ -81,11 +89,12 @@ func (c Record) as(end Outcome) string {
 	return c.String()
 }
 
-// maxFile is how long the name of a file may be, also while it is looked at aside.
+// maxFile is how long the name of a file may be, also while the entry is aside.
 const maxFile = 255 - len(tree.Aside)
 
-// endedBy is the record with an end that a person gave it. Signs that no name of
-// a file has become "_", and of a name that is too long the beginning stays.
+// endedBy is the record with the end that a person gave it. In the actor's name
+// characters that no file's name should have become "_", and the end of a long
+// name is cut.
 func (c Record) endedBy(actor string, end Outcome) Record {
 	c.End, c.Actor = end, ""
 	actor = strings.Map(func(r rune) rune {
@@ -110,7 +119,7 @@ func (c Record) sent() bool {
 	return c.End != GivenUp && c.End != Canceled && c.End != Superseded && c.End != Released
 }
 
-// ParseRecord reads the name of a claim's file. ok is false for files that are none.
+// ParseRecord reads the name of an entry. ok is false for other files.
 func ParseRecord(file string) (c Record, ok bool) {
 	f := strings.Split(file, "~")
 	if len(f) != 5 && len(f) != 6 || !boot.IsName(f[0]) {
@@ -144,14 +153,16 @@ func (s *Store) newRecord(name string, addr netip.Addr) Record {
 	}
 }
 
-// replica is the name of this daemon in the journal. It is for people; claims are told apart by their random part.
+// replica is the name of this daemon in the journal. It is for people; claims
+// are told apart by their random part.
 func (s *Store) replica() string {
 	name := s.Replica
 	if name == "" {
 		name, _ = os.Hostname()
 	}
 	name = strings.Map(func(r rune) rune {
-		if r < 0x80 && (r == '-' || r == '.' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z') {
+		if r < 0x80 && (r == '-' || r == '.' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' ||
+			'a' <= r && r <= 'z') {
 			return r
 		}
 		return -1
@@ -162,7 +173,8 @@ func (s *Store) replica() string {
 	return name[:min(len(name), 24)]
 }
 
-// open opens the directory of the orders and one of its journals, which is made when it is not there.
+// open opens the directory of the orders and one of its journals, which is made
+// when it is not there.
 func (s *Store) open(journal string) (once, sub *tree.Dir, err error) {
 	if once, err = tree.OpenDir(s.Dir); err != nil {
 		return nil, nil, err
@@ -184,7 +196,7 @@ func journalOf(once *tree.Dir, journal string) (*tree.Dir, error) {
 	return sub, err
 }
 
-// entries lists a journal. Files that are no claims are left out.
+// entries lists a journal without other files.
 func (s *Store) entries(journal string) ([]Record, error) {
 	once, err := tree.OpenDir(s.Dir)
 	if tree.Absent(err) {

@@ -58,7 +58,9 @@ func (s *Store) List() (Listing, error) {
 		}
 		l.Pending = append(l.Pending, p)
 	}
-	slices.SortFunc(l.Pending, func(a, b Pending) int { return cmp.Or(a.Placed.Compare(b.Placed), cmp.Compare(a.Name, b.Name)) })
+	slices.SortFunc(l.Pending, func(a, b Pending) int {
+		return cmp.Or(a.Placed.Compare(b.Placed), cmp.Compare(a.Name, b.Name))
+	})
 	for journal, to := range map[string]*[]Record{claimedDir: &l.Open, servedDir: &l.Served} {
 		if *to, err = s.entries(journal); err != nil {
 			return l, err
@@ -76,9 +78,10 @@ func (s *Store) List() (Listing, error) {
 	return l, nil
 }
 
-// Place makes an order, or replaces the one that waits. It returns the text of the
-// link that was replaced. actor is who does it, here and below: a login name, or
-// "" where nobody knows. Of an order that waits only the event tells it.
+// Place makes an order, or replaces the one that waits. It returns the text of
+// the link that was replaced. actor is who does it, here and below: a login
+// name, or "" where nobody knows. Only the event tells who placed an order that
+// waits.
 func (s *Store) Place(name, text, actor string) (replaced string, err error) {
 	once, err := tree.OpenDir(s.Dir)
 	if err != nil {
@@ -89,13 +92,15 @@ func (s *Store) Place(name, text, actor string) (replaced string, err error) {
 	if err == nil && old.Link == "" {
 		return "", s.noLink(name)
 	}
-	// As ln -sfn of coreutils 9 does it: under a name that is no order, then renamed over. There is no moment without one.
+	// As ln -sfn of coreutils 9 does it: under a name that is no order, then
+	// renamed over. There is always one of the two.
 	temp := temporary + s.newRecord(name, netip.Addr{}).String()
 	if err := once.Symlink(text, temp); err != nil {
 		return "", err
 	}
 	if err := once.Rename(temp, once, name); err != nil {
-		if there, look := once.Holds(temp); there || look != nil { // else a replayed rename was carried out
+		// else a replayed rename was carried out
+		if there, look := once.Holds(temp); there || look != nil {
 			once.Remove(temp)
 			return "", err
 		}
@@ -113,14 +118,16 @@ func (s *Store) Place(name, text, actor string) (replaced string, err error) {
 func (s *Store) done(c Record) { s.event(EventKind(c.End), c, nil) }
 
 func (s *Store) noLink(name string) error {
-	return fmt.Errorf("%s/%s is there and is no symbolic link: look at it and move it away", s.label(), name)
+	return fmt.Errorf("%s/%s is there and is no symbolic link: look at it and move it away",
+		s.label(), name)
 }
 
 // ErrNone says that there is no such order.
 var ErrNone = errors.New("no such order")
 
-// Cancel takes a pending order back, or dismisses the open entries of a name when none is pending. The journal keeps what
-// was there. It returns what was canceled.
+// Cancel takes a pending order back, or dismisses the open entries of a name
+// when none is pending. The journal keeps what was there. It returns what was
+// canceled.
 func (s *Store) Cancel(name, actor string) ([]Record, error) {
 	once, served, err := s.open(servedDir)
 	if err != nil {
@@ -143,7 +150,8 @@ func (s *Store) Cancel(name, actor string) ([]Record, error) {
 	return s.endOpen(name, actor, Dismissed)
 }
 
-// Retry places the newest open order of a name again, and ends its open entries as retried. A pending order is not replaced.
+// Retry places the newest open order of a name again, and ends its open entries
+// as retried. A pending order is not replaced.
 func (s *Store) Retry(name, actor string) (Record, error) {
 	open, err := s.openOf(name)
 	if err != nil {

@@ -26,7 +26,8 @@ func (r resendRule) Find(_ context.Context, m *boot.Machine) ([]boot.Entry, erro
 	var all []*resend
 	for _, claim := range claims {
 		i := slices.IndexFunc(m.Names, func(n boot.Name) bool { return n.Text == claim.Name })
-		if i < 0 || claim.Addr != m.Addr || !claim.open() || claim.End == GivenUp || r.s.now().Sub(claim.Time).Abs() > r.s.ResendWithin {
+		if i < 0 || claim.Addr != m.Addr || !claim.open() || claim.End == GivenUp ||
+			r.s.now().Sub(claim.Time).Abs() > r.s.ResendWithin {
 			continue
 		}
 		all = append(all, &resend{s: r.s, name: m.Names[i], claim: claim})
@@ -57,7 +58,7 @@ func (e *resend) text() (string, error) {
 	defer claimed.Close()
 	text, err := claimed.Proven(e.file())
 	if tree.Absent(err) && e.claim.End != Resent {
-		// Another retry of this machine may have been quicker.
+		// Another request of this machine may have been quicker.
 		if text, err = claimed.Proven(e.claim.as(Resent)); err == nil {
 			e.claim.End = Resent
 		}
@@ -67,13 +68,15 @@ func (e *resend) text() (string, error) {
 
 func (e *resend) Info() boot.Info {
 	target, _ := e.text()
-	return boot.Info{Path: e.s.label() + "/" + claimedDir + "/" + e.file(), Name: e.name, Target: target}
+	return boot.Info{Path: e.s.label() + "/" + claimedDir + "/" + e.file(), Name: e.name,
+		Target: target}
 }
 
 func (e *resend) Load(ctx context.Context, m *boot.Machine) (boot.Script, error) {
 	text, err := e.text()
 	if tree.Absent(err) {
-		return boot.Script{}, &boot.Unservable{Code: boot.Taken, Why: "the order was confirmed meanwhile"}
+		return boot.Script{}, &boot.Unservable{Code: boot.Taken,
+			Why: "the order was confirmed meanwhile"}
 	} else if err != nil {
 		return boot.Script{}, err
 	}
@@ -84,9 +87,12 @@ func (e *resend) Allowed(context.Context) error { return nil }
 
 // Claim marks the record as sent again: a request that still prepares its first
 // answer cannot give it back from then on.
-func (e *resend) Claim(ctx context.Context, _ *boot.Machine, loaded boot.Script) (boot.Grant, boot.Script, error) {
+func (e *resend) Claim(
+	ctx context.Context, _ *boot.Machine, loaded boot.Script,
+) (boot.Grant, boot.Script, error) {
 	fail := func(code boot.Code, why string, err error) (boot.Grant, boot.Script, error) {
-		return nil, boot.Script{}, &boot.Unservable{Code: code, Why: fmt.Sprintf("%s: %v", why, err)}
+		return nil, boot.Script{}, &boot.Unservable{Code: code,
+			Why: fmt.Sprintf("%s: %v", why, err)}
 	}
 	once, claimed, err := e.s.open(claimedDir)
 	if err != nil {

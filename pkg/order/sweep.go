@@ -18,11 +18,13 @@ type Stats struct {
 	Pruned  int // removed from the journal now
 }
 
-// openAfter is the age from which an unconfirmed order counts as open; before that it is on its way.
+// openAfter is the age from which an unconfirmed order counts as open; before
+// that it is on its way.
 const openAfter = time.Minute
 
-// Sweep counts the orders and removes old entries from the journal of served ones. It never places or ends an order. Several
-// daemons may sweep one directory.
+// Sweep counts the orders and removes old entries from the journal of served
+// ones. It never places or ends an order. Several daemons may sweep one
+// directory.
 func (s *Store) Sweep() (Stats, error) {
 	var st Stats
 	once, err := tree.OpenDir(s.Dir)
@@ -43,7 +45,9 @@ func (s *Store) Sweep() (Stats, error) {
 		if _, err := once.Readlink(n); err == nil {
 			st.Pending++
 		} else if s.now().Sub(once.Made(n)) > openAfter {
-			once.RemoveEmpty(n) // a directory that Recall left when its daemon was killed; an ln -s would go into it
+			// a directory that Recall left when its daemon was killed; an ln -s
+			// would go into it
+			once.RemoveEmpty(n)
 		}
 	}
 	s.tidy(once)
@@ -77,7 +81,8 @@ func (s *Store) Sweep() (Stats, error) {
 	slices.SortFunc(served, func(a, b Record) int { return b.Time.Compare(a.Time) })
 	for i, c := range served {
 		age := s.now().Sub(c.Time)
-		// The last 24 h are what repeats are counted by; they stay, however many they are.
+		// Repeats are counted in the last 24 h: these entries stay, however
+		// many they are.
 		old := s.Keep > 0 && age > s.Keep || s.KeepMax > 0 && i >= s.KeepMax && age > day
 		if !old {
 			st.Served++
@@ -90,8 +95,8 @@ func (s *Store) Sweep() (Stats, error) {
 	return st, nil
 }
 
-// tidy removes what a command or a trial left that was killed an hour ago or more, and puts back what a daemon had aside that was
-// killed a minute ago.
+// tidy cleans up after processes that were killed: it removes temporary links
+// after an hour, and puts back after a minute what a daemon had aside.
 func (s *Store) tidy(d *tree.Dir) {
 	names, _ := d.Names()
 	for _, n := range names {

@@ -13,8 +13,9 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// Open opens a file that anybody may have, by the decoded path of a request: a file of the tree, or a boot loader, which may
-// also lie in loaders.dirs. Not-there and not-given-out are fs.ErrNotExist.
+// Open opens a file that anybody may have, by the decoded path of a request: a
+// file of the tree, or a boot loader, which may also lie in loaders.dirs.
+// The error is fs.ErrNotExist for a file that is missing or hidden.
 func (s *Site) Open(name string) (*os.File, error) {
 	if l := loader.Name(name); l != "" {
 		return loader.Open(l, s.config.LoaderDirs, s.open)
@@ -31,10 +32,9 @@ func (s *Site) open(name string) (*os.File, error) {
 	return s.tree.Open(clean, tree.Serve)
 }
 
-// Spelled returns the path under which Open finds the file that is meant by a
-// path where case does not count, after Open has found none. It is
-// fs.ErrNotExist where there is none, and an error that says why, and is
-// fs.ErrNotExist as well, where nobody can tell which one is meant.
+// Spelled returns the path of the file that differs from name only in case, for
+// clients to which case means nothing, after Open has found none. The error is
+// fs.ErrNotExist if there is no such file, or several, and then it names them.
 func (s *Site) Spelled(name string) (string, error) {
 	clean, err := s.tree.Clean(name)
 	if err != nil {
@@ -54,12 +54,14 @@ func (s *Site) Spelled(name string) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// ClearGRUB deletes grub/VERSION/grub.cfg-ADDRESS, the address in hexadecimal as GRUB asks for it, which has to be IPv4. Not-there is
-// fs.ErrNotExist, and so is a machine that its address does not name.
+// ClearGRUB deletes grub/VERSION/grub.cfg-ADDRESS, the address in hexadecimal
+// as GRUB asks for it, which has to be IPv4. The error is fs.ErrNotExist if
+// there is no such file, or if an address from this network names no machine.
 func (s *Site) ClearGRUB(ctx context.Context, version string, client netip.Addr) error {
 	for _, p := range s.config.NoAddress {
 		if p.Contains(client) {
-			return fmt.Errorf("addresses in %s name no machine (identity.no-ip): %w", p, fs.ErrNotExist)
+			return fmt.Errorf("addresses in %s name no machine (identity.no-ip): %w", p,
+				fs.ErrNotExist)
 		}
 	}
 	a := client.As4()

@@ -11,10 +11,10 @@ import (
 // directory of files, or learns which machines there are.
 var ofMachines = map[string]bool{"once": true, "static": true, "protect": true, "until-done": true}
 
-// hidden is what the tree of a site does not give out: what is of machines, what
-// is in private/, and sources that people write for the program, not for
-// machines: *.tmpl, and lists in hosts/ and groups/. Some of these names are not
-// used yet, and hidden so that no file comes out on the day that they are.
+// hidden is what the tree of a site does not give out: what is of machines,
+// what is in private/, and sources that people write for the program, not for
+// machines: *.tmpl, and lists in hosts/ and groups/. Some of these names are
+// not used yet, and hidden so that no file comes out on the day that they are.
 // Names are compared without case, since some file systems do so, too.
 func hidden(publicStatic bool) func(parts []string, use tree.Use) string {
 	return func(parts []string, use tree.Use) string {

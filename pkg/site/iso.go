@@ -14,8 +14,9 @@ import (
 	"pxesrv/pkg/media"
 )
 
-// images ties the settings of boot images. The shelf is nil when no list of hosts is set; the keys count without one, too, for
-// images that were made elsewhere.
+// images opens what the settings of boot images name. Images is nil if no list
+// of hosts is set; the keys count even then, for images that were made
+// elsewhere.
 func images(c config.Config) (*media.Keyring, *media.Images) {
 	seal := media.OpenKeyring(c.KeyFile(), media.Signing(c.ISOSign))
 	if c.ISOHosts == "" {
@@ -57,20 +58,24 @@ func (s *Site) readKnown() *known {
 	return k
 }
 
-// LoaderPaths says where the loader files of boot images are, as a configuration has it.
+// LoaderPaths says where the loader files of boot images are, as a
+// configuration has it.
 func LoaderPaths(c config.Config) media.LoaderPaths {
-	return media.LoaderPaths{LKRN: c.ISOLKRN, EFI: c.ISOEFI, EFIARM64: c.ISOARM64, Shim: c.ISOShim, Dirs: c.LoaderDirs}
+	return media.LoaderPaths{LKRN: c.ISOLKRN, EFI: c.ISOEFI, EFIARM64: c.ISOARM64, Shim: c.ISOShim,
+		Dirs: c.LoaderDirs}
 }
 
 // identifyHost is Identify for a machine that says which host it is.
 //
-// Where media are signed, a host= without the right signature is dropped before there are names. And a host that the list knows,
-// on a machine whose cards are not that host's, is no certain one: a medium, or its copy, that is in another machine.
+// If media are signed, a host= without the right signature is dropped before
+// there are names. If the list gives a host other cards than the machine has,
+// there is a conflict: the medium, or a copy of it, is in another machine.
 func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Machine {
 	said, why := claims.Host, ""
 	switch keys, err := s.keyring.Keys(); {
 	case err != nil:
-		// Without the name that it may well have, the machine would get what is for others.
+		// Without the name that it may well have, the machine would get what is
+		// for others.
 		c := boot.Identify(claims, addr, s.policy)
 		c.Unsure = "the key that signs host= cannot be read"
 		return c
@@ -83,7 +88,8 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Machine {
 	if why != "" {
 		claims.Host = ""
 		c := boot.Identify(claims, addr, s.policy)
-		c.Dropped = slices.Insert(c.Dropped, 0, boot.Dropped{Kind: boot.Host, Value: said, Why: why})
+		c.Dropped = slices.Insert(c.Dropped, 0,
+			boot.Dropped{Kind: boot.Host, Value: said, Why: why})
 		return c
 	}
 	c := boot.Identify(claims, addr, s.policy)
@@ -91,13 +97,15 @@ func (s *Site) identifyHost(claims boot.Claims, addr netip.Addr) boot.Machine {
 	if s.images == nil || err != nil {
 		return c
 	}
-	if conflict := s.images.List.Contradiction(name, c.AllMACs()); conflict != "" && c.Conflict == "" {
+	if conflict := s.images.List.Contradiction(name, c.AllMACs()); conflict != "" &&
+		c.Conflict == "" {
 		c.Conflict = conflict
 	}
 	return c
 }
 
-// Sign returns what signs a host's name where that is asked for; else, and when the keys cannot be read, "".
+// Sign returns the signature of a host's name, or "" if media are not signed or
+// the keys cannot be read.
 func (s *Site) Sign(host string) string {
 	keys, err := s.keyring.Keys()
 	if err != nil || keys == nil {
@@ -112,7 +120,8 @@ func (s *Site) Images() *media.Images { return s.images }
 // Keyring is the keys that sign host=.
 func (s *Site) Keyring() *media.Keyring { return s.keyring }
 
-// Image returns the boot image that has a path below /iso/. Errors are fs.ErrNotExist, or say why it cannot be made.
+// Image returns the boot image that has a path below /iso/. Errors are
+// fs.ErrNotExist, or say why it cannot be made.
 func (s *Site) Image(name string) (*iso.Image, error) {
 	if s.images == nil {
 		return nil, fs.ErrNotExist
@@ -120,8 +129,8 @@ func (s *Site) Image(name string) (*iso.Image, error) {
 	return s.images.Image(name)
 }
 
-// ISOProblems says what is wrong with keys, hosts and loaders of boot images: a line for each list, file and row, for the first
-// rows at least.
+// ISOProblems says what is wrong with keys, hosts and loaders of boot images:
+// one line for each list, file and row, up to 20 rows.
 func (s *Site) ISOProblems() (all []string) {
 	if s.images == nil {
 		if err := s.keyring.Err(); err != nil {
@@ -133,7 +142,8 @@ func (s *Site) ISOProblems() (all []string) {
 	const rows = 20
 	for i, bad := range s.images.List.Known().Bad {
 		if i == rows {
-			return append(all, s.config.ISOHosts+": more rows are wrong; pxesrv check names all of them")
+			return append(all, s.config.ISOHosts+
+				": more rows are wrong; pxesrv check names all of them")
 		}
 		all = append(all, s.config.ISOHosts+": "+bad.Error())
 	}

@@ -73,8 +73,7 @@ func (s *Site) MachineMeant(text string) (MeantMachine, error) {
 	if h.MAC != nil {
 		claims.MACs = []string{h.MAC.String()}
 	}
-	// Without the signature: whoever asks here has no key, and the host's own
-	// medium has.
+	// No signature is asked for: the host's own medium has it.
 	for i, p := range h.Addresses {
 		c := boot.Identify(claims, p.Addr(), s.policy)
 		if i == 0 {
@@ -87,13 +86,15 @@ func (s *Site) MachineMeant(text string) (MeantMachine, error) {
 			}
 		}
 	}
-	m.Dropped = slices.DeleteFunc(m.Dropped, func(d boot.Dropped) bool { return d.Kind == boot.Host })
+	m.Dropped = slices.DeleteFunc(m.Dropped, func(d boot.Dropped) bool {
+		return d.Kind == boot.Host
+	})
 	return m, nil
 }
 
 // Doubtful says why a name that a person typed is likely not the one that was
-// meant: see boot.Doubtful. Where there is a list of hosts, so is a name that is
-// almost that of a host.
+// meant: see boot.Doubtful. Where there is a list of hosts, so is a name that
+// is almost that of a host.
 func (s *Site) Doubtful(text string) (boot.Doubt, bool) {
 	return s.doubtful(text, boot.Meant, boot.Doubtful)
 }
@@ -103,7 +104,10 @@ func (s *Site) DoubtfulEntry(name string) (boot.Doubt, bool) {
 	return s.doubtful(name, boot.Canonical, boot.DoubtfulEntry)
 }
 
-func (s *Site) doubtful(text string, meant func(string) (boot.Name, error), doubtful func(string) (boot.Doubt, bool)) (boot.Doubt, bool) {
+func (s *Site) doubtful(
+	text string, meant func(string) (boot.Name, error),
+	doubtful func(string) (boot.Doubt, bool),
+) (boot.Doubt, bool) {
 	k := s.known()
 	if k.names.Has(strings.TrimSpace(text)) {
 		return boot.Doubt{}, false
@@ -119,7 +123,8 @@ func (s *Site) doubtful(text string, meant func(string) (boot.Name, error), doub
 	if near == "" {
 		return boot.Doubt{}, false
 	}
-	d := boot.Doubt{What: "is no host of " + s.config.ISOHosts, Right: near, Do: "did you mean " + near + "?"}
+	d := boot.Doubt{What: "is no host of " + s.config.ISOHosts, Right: near,
+		Do: "did you mean " + near + "?"}
 	if strings.EqualFold(near, n.Text) {
 		d.What = fmt.Sprintf("is written %s in %s, and capitals count", near, s.config.ISOHosts)
 	}
@@ -127,14 +132,15 @@ func (s *Site) doubtful(text string, meant func(string) (boot.Name, error), doub
 }
 
 // Unlisted says that a list of hosts is set and has no host for a name that
-// could be one: nothing but a serial or an asset tag leads to it. It is an error
-// when the list cannot be read.
+// could be one: nothing but a serial or an asset tag leads to it. It is an
+// error when the list cannot be read.
 func (s *Site) Unlisted(m MeantMachine) (bool, error) {
 	k := s.known()
 	return k.err == nil && k.list && m.Listed == "" && m.Name.Kind == boot.Typed, k.err
 }
 
-// Misread is an entry that was likely meant for a machine and does not lead to it.
+// Misread is an entry that was likely meant for a machine and does not lead to
+// it.
 type Misread struct {
 	Path string `json:"path"`
 	Why  string `json:"why"` // a sentence without its subject
@@ -148,7 +154,8 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 	for _, n := range slices.Backward(names) {
 		meant[strings.ToLower(n.Text)] = n
 	}
-	for shown, dir := range map[string]string{"static": filepath.Join(s.tree.Path, "static"), "once": s.orders.Dir} {
+	for shown, dir := range map[string]string{"static": filepath.Join(s.tree.Path, "static"),
+		"once": s.orders.Dir} {
 		entries, lerr := os.ReadDir(dir)
 		if lerr != nil && !errors.Is(lerr, fs.ErrNotExist) {
 			err = lerr
@@ -157,7 +164,8 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 			name := e.Name()
 			own, cerr := boot.Canonical(name)
 			right := cerr == nil && own.Text == name
-			if name[0] == '.' || right && own.Kind != boot.Typed || slices.ContainsFunc(names, func(n boot.Name) bool { return n.Text == name }) {
+			if name[0] == '.' || right && own.Kind != boot.Typed ||
+				slices.ContainsFunc(names, func(n boot.Name) bool { return n.Text == name }) {
 				continue
 			}
 			spellings, doubt := boot.Spellings(name), boot.Doubt{}
@@ -175,9 +183,11 @@ func (s *Site) Misread(names []boot.Name) (all []Misread, err error) {
 				case doubt.File:
 					why = doubt.What
 				case right && strings.EqualFold(n.Text, name):
-					why = fmt.Sprintf("is for another machine, since capitals count: this one is %s", n.Text)
+					why = fmt.Sprintf(
+						"is for another machine, since capitals count: this one is %s", n.Text)
 				case right:
-					why = fmt.Sprintf("is for a machine of this serial: %s is written %s", n.Kind.This(), n.Text)
+					why = fmt.Sprintf("is for a machine of this serial: %s is written %s",
+						n.Kind.This(), n.Text)
 				}
 				all = append(all, Misread{shown + "/" + name, why})
 				break

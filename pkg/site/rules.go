@@ -9,8 +9,9 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// protect is the rule of protect/<name>: whatever has that name in any spelling, the machine boots its own disk. Cards that name
-// nobody guard it as well.
+// protect is the rule of protect/<name>: whatever has that name in any
+// spelling, the machine boots its own disk. That holds for its cards that name
+// nobody, too.
 type protect struct{ index tree.Index }
 
 func (*protect) Step() boot.Step { return boot.Protect }
@@ -28,7 +29,7 @@ func (r *protect) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, erro
 	return []boot.Entry{guard{boot.Info{Path: "protect/" + entry, Name: name}}}, nil
 }
 
-// guard is an entry of protect/. It counts by existence: nothing about it can fail.
+// guard is an entry of protect/. Its existence is enough, so Load cannot fail.
 type guard struct{ info boot.Info }
 
 func (g guard) Info() boot.Info { return g.info }
@@ -55,7 +56,8 @@ func (r static) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, error)
 	return all, nil
 }
 
-// fallback is the rule of default: what a machine boots that nothing else names.
+// fallback is the rule of default: what a machine boots that nothing else
+// names.
 type fallback struct{ s *Site }
 
 func (fallback) Step() boot.Step { return boot.Default }
@@ -65,7 +67,8 @@ func (r fallback) Find(ctx context.Context, m *boot.Machine) ([]boot.Entry, erro
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}, ".", found[0]}}, nil
+	return []boot.Entry{file{r.s, boot.Info{Path: "default", Target: found[0].Link}, ".",
+		found[0]}}, nil
 }
 
 // file is an entry of the tree that answers every time.
@@ -80,8 +83,10 @@ func (f file) Info() boot.Info { return f.info }
 
 func (f file) Load(ctx context.Context, _ *boot.Machine) (boot.Script, error) {
 	text, err := f.s.tree.ReadEntry(ctx, f.dir, f.entry, boot.MaxScript)
-	if r := (*tree.Refusal)(nil); f.info.Target != "" && errors.As(err, &r) && r.Kind == tree.Missing {
-		// The entry was just seen: it is the end of its link that is missing.
+	if r := (*tree.Refusal)(nil); f.info.Target != "" && errors.As(err, &r) &&
+		r.Kind == tree.Missing {
+		// The entry was just seen, so it is the target of its link that is
+		// missing.
 		why := f.info.Target + " is not there"
 		if r.Circle {
 			why = f.info.Target + " leads in a circle"

@@ -1,5 +1,6 @@
-// Package site ties a configuration to the rules of the decision, once, for the daemon and for every command: what explain
-// says is what the daemon does, because it is the same code.
+// Package site ties a configuration to the rules of the decision, once, for the
+// daemon and for every command: what explain says is what the daemon does,
+// because it is the same code.
 package site
 
 import (
@@ -31,9 +32,12 @@ type Site struct {
 	known   func() *known  // the hosts as they were when a command first asked
 }
 
-// New ties a checked configuration. Nothing is opened yet except the list of placeholders.
+// New ties a checked configuration. Nothing is opened yet except the list of
+// placeholders.
 func New(c config.Config) (*Site, error) {
-	s := &Site{config: c, tree: &tree.Tree{Path: c.Root, Allow: c.Allow, Show: c.Show, Hidden: hidden(c.PublicEntries)}}
+	s := &Site{config: c, tree: &tree.Tree{
+		Path: c.Root, Allow: c.Allow, Show: c.Show, Hidden: hidden(c.PublicEntries),
+	}}
 	s.policy.NoAddress = c.NoAddress
 	if c.Placeholders != "" {
 		text, err := os.ReadFile(c.Placeholders)
@@ -51,7 +55,8 @@ func New(c config.Config) (*Site, error) {
 	}
 	s.tree.Shared = []string{"protect", onceDir, "static", "."}
 	s.orders = &order.Store{
-		Dir: onceDir, ResendWithin: c.OnceResendWithin, MaxPerDay: c.OnceMaxPerDay, Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
+		Dir: onceDir, ResendWithin: c.OnceResendWithin, MaxPerDay: c.OnceMaxPerDay,
+		Keep: c.OnceKeep, KeepMax: c.OnceKeepMax,
 		Load: func(ctx context.Context, m *boot.Machine, text string) (boot.Script, error) {
 			return s.LoadScript(ctx, m, onceFrom, text)
 		},
@@ -68,8 +73,8 @@ func New(c config.Config) (*Site, error) {
 	return s, nil
 }
 
-// Identify returns the machine that makes these claims from a source address. A
-// host= that must be signed and is not is no claim; see iso.sign.
+// Identify returns the machine that makes these claims from a source address.
+// It ignores a host= that lacks the signature that iso.sign asks for.
 func (s *Site) Identify(claims boot.Claims, addr netip.Addr) boot.Machine {
 	if claims.Host == "" {
 		return boot.Identify(claims, addr, s.policy)
@@ -90,15 +95,20 @@ func (s *Site) SetClock(c tree.Clock) { s.tree.Clock = c }
 // Orders are the one-time orders of the site.
 func (s *Site) Orders() *order.Store { return s.orders }
 
-// Warnings says what will not work as people expect, beside what Orders().Check says.
+// Warnings says what will not work as people expect, beside what Orders().Check
+// says.
 func (s *Site) Warnings() []string {
 	var all []string
-	if info, err := os.Lstat(s.tree.Path); err == nil && info.Mode()&os.ModeSymlink != 0 && s.config.OnceDir == "" {
-		all = append(all, fmt.Sprintf("the root %s is a link and once/ lies inside it: when the link is swapped, orders and their journal "+
+	if info, err := os.Lstat(s.tree.Path); err == nil && info.Mode()&os.ModeSymlink != 0 &&
+		s.config.OnceDir == "" {
+		all = append(all, fmt.Sprintf("the root %s is a link and once/ lies inside it: when the "+
+			"link is swapped, orders and their journal "+
 			"stay behind; set once.dir to a directory outside", s.tree.Path))
 	}
 	if _, err := os.Stat(filepath.Join(s.tree.Path, "default")); errors.Is(err, os.ErrNotExist) {
-		all = append(all, fmt.Sprintf("there is no %s/default: a machine that nothing names gets no answer", s.tree.Path))
+		all = append(all,
+			fmt.Sprintf("there is no %s/default: a machine that nothing names gets no answer",
+				s.tree.Path))
 	}
 	return all
 }

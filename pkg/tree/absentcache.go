@@ -25,9 +25,9 @@ type AbsentCache struct {
 	listing atomic.Bool
 }
 
-// list is the names that a directory has in one state. It keeps their hashes, so
-// that 100,000 names take 2 MiB, and nothing of it is looked through when memory
-// is collected.
+// list is the names that a directory has in one state. It keeps their hashes,
+// so that 100,000 names take 2 MiB, and nothing of it is looked through when
+// memory is collected.
 type list struct {
 	of     state
 	hashes map[uint64]struct{}
@@ -50,9 +50,9 @@ const (
 	small  = 10000
 )
 
-// Find returns those of the names that exist in the directory at a path, in their
-// order, whatever they are. Names contain no slash, and the directory need not
-// exist.
+// Find returns those of the names that exist in the directory at a path, in
+// their order, whatever they are. Names contain no slash, and the directory
+// need not exist.
 func (c *AbsentCache) Find(ctx context.Context, dir string, names []string) ([]Entry, error) {
 	now, there, err := statOptional(ctx, dir)
 	if !there {
@@ -63,8 +63,11 @@ func (c *AbsentCache) Find(ctx context.Context, dir string, names []string) ([]E
 }
 
 // find looks in a directory that is named relative to from, or absolute. now is
-// its state. misses is how many names it has looked for on the disk and not found.
-func (c *AbsentCache) find(from *Dir, dir string, now state, names []string) (found []Entry, misses int, err error) {
+// its state. misses is how many names it has looked for on the disk and not
+// found.
+func (c *AbsentCache) find(
+	from *Dir, dir string, now state, names []string,
+) (found []Entry, misses int, err error) {
 	l := c.list.Load()
 	if l != nil && l.of != now {
 		l = nil
@@ -100,7 +103,8 @@ func (c *AbsentCache) find(from *Dir, dir string, now state, names []string) (fo
 type Unseen struct{ Dir, Name string }
 
 func (e *Unseen) Error() string {
-	return path.Join(e.Dir, e.Name) + " is listed by the file server, and this machine's memory of it says that it is not there, " +
+	return path.Join(e.Dir, e.Name) + " is listed by the file server, and this machine's memory " +
+		"of it says that it is not there, " +
 		"until something in its directory changes"
 }
 
@@ -118,7 +122,8 @@ func (c *AbsentCache) learn(dir string, now state, misses int) {
 	if l != nil {
 		worth = max(worth, int64(len(l.hashes)))
 	}
-	if c.misses.Add(int64(misses)) < worth && (l != nil && len(l.hashes) > small || localAt(dir)()) {
+	few := c.misses.Add(int64(misses)) < worth
+	if few && (l != nil && len(l.hashes) > small || localAt(dir)()) {
 		return
 	}
 	if !c.listing.CompareAndSwap(false, true) {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Dir is a directory that was opened once: everything done through it happens in that directory, even when its name leads
-// to another one meanwhile.
+// Dir is a directory that was opened once: everything done through it happens
+// in that directory, even when its name leads to another one meanwhile.
 type Dir struct {
 	fd   int
 	name string // for messages
@@ -48,8 +48,8 @@ func (d *Dir) Sub(name string) (*Dir, error) {
 	return opened(fd, d.name+"/"+name)
 }
 
-// Sticky reports whether this process may not take away what others put into the directory: it has the sticky bit, and belongs to
-// somebody else.
+// Sticky reports whether this process may not take away what others put into
+// the directory: it has the sticky bit, and belongs to somebody else.
 func (d *Dir) Sticky() bool {
 	var st unix.Stat_t
 	err := retry(func() error { return unix.Fstatat(d.fd, "", &st, unix.AT_EMPTY_PATH) })
@@ -73,7 +73,8 @@ func (d *Dir) err(op, name string, err error) error {
 // here is where absolute paths are looked up.
 var here = &Dir{fd: unix.AT_FDCWD}
 
-// dir opens a directory that is named relative to this one, or absolute. Symbolic links are followed.
+// dir opens a directory that is named relative to this one, or absolute.
+// Symbolic links are followed.
 func (d *Dir) dir(name string) (*Dir, error) {
 	fd, err := openat(d.fd, name, unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
@@ -89,13 +90,15 @@ func (d *Dir) Entry(name string) (Entry, error) {
 		return Entry{Name: name, Link: text}, err
 	}
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+	err = retry(func() error { return unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	if err != nil {
 		return Entry{}, d.err("stat", name, err)
 	}
 	return Entry{Name: name, Dir: st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
 }
 
-// Made is when an entry was made or written last; for a link, when it was made. It is zero when nobody can tell.
+// Made is when an entry was made or written last; for a link, when it was made.
+// It is zero when nobody can tell.
 func (d *Dir) Made(name string) time.Time {
 	var st unix.Stat_t
 	if unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
@@ -104,13 +107,15 @@ func (d *Dir) Made(name string) time.Time {
 	return time.Unix(st.Mtim.Unix())
 }
 
-// Readlink returns the text of a symbolic link; EINVAL when name is something else.
+// Readlink returns the text of a symbolic link; EINVAL when name is something
+// else.
 func (d *Dir) Readlink(name string) (string, error) {
 	text, err := readlinkat(d.fd, name)
 	return text, d.err("readlink", name, err)
 }
 
-// readlinkat reads into a small buffer of its own first: almost all links are short.
+// readlinkat reads into a small buffer of its own first: almost all links are
+// short.
 func readlinkat(dir int, name string) (string, error) {
 	var room [256]byte
 	for buf := room[:]; ; {
@@ -149,7 +154,8 @@ func (d *Dir) open() (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.name), nil
 }
 
-// Changed is when the directory changed last: an entry came, went, or was renamed.
+// Changed is when the directory changed last: an entry came, went, or was
+// renamed.
 func (d *Dir) Changed() (time.Time, error) {
 	s, err := d.stat("")
 	return s.ctime, err
@@ -162,7 +168,8 @@ type state struct {
 	mtime, ctime time.Time
 }
 
-// stat looks at a directory that is named relative to this one, or absolute; "" is this one. Symbolic links are followed.
+// stat looks at a directory that is named relative to this one, or absolute; ""
+// is this one. Symbolic links are followed.
 func (d *Dir) stat(name string) (state, error) {
 	s, mode, err := statx(d.fd, name, unix.AT_EMPTY_PATH)
 	if err == nil && mode&unix.S_IFMT != unix.S_IFDIR {
@@ -189,7 +196,8 @@ func statx(dir int, name string, flags int) (s state, mode uint16, err error) {
 		return s, 0, err
 	}
 	at := func(t unix.StatxTimestamp) time.Time { return time.Unix(t.Sec, int64(t.Nsec)) }
-	return state{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino, int64(x.Size), at(x.Mtime), at(x.Ctime)}, x.Mode, nil
+	dev := unix.Mkdev(x.Dev_major, x.Dev_minor)
+	return state{dev, x.Ino, int64(x.Size), at(x.Mtime), at(x.Ctime)}, x.Mode, nil
 }
 
 // local reports whether the directory lies on a file system that this kernel
@@ -197,14 +205,18 @@ func statx(dir int, name string, flags int) (s state, mode uint16, err error) {
 // stamps are of its own clock.
 func (d *Dir) local() bool {
 	var st unix.Statfs_t
-	return retry(func() error { return unix.Fstatfs(d.fd, &st) }) == nil && localKinds[int64(st.Type)]
+	return retry(func() error { return unix.Fstatfs(d.fd, &st) }) == nil &&
+		localKinds[int64(st.Type)]
 }
+
+// zfsMagic is no constant of x/sys: OpenZFS has it.
+const zfsMagic = 0x2fc12fc1
 
 // localKinds are the local file systems, by the numbers of statfs(2). One that
 // is missing here is treated like that of a server, which is slower and safe.
 var localKinds = map[int64]bool{
-	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true,
-	0x2fc12fc1:       true, // ZFS
+	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true,
+	unix.F2FS_SUPER_MAGIC: true, zfsMagic: true,
 	unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true, unix.OVERLAYFS_SUPER_MAGIC: true,
 	unix.SQUASHFS_MAGIC: true, unix.EROFS_SUPER_MAGIC_V1: true, unix.ISOFS_SUPER_MAGIC: true,
 }
@@ -214,7 +226,8 @@ func (d *Dir) Rename(name string, to *Dir, toName string) error {
 	return d.err("rename", name, unix.Renameat(d.fd, name, to.fd, toName))
 }
 
-// RenameNew moves an entry to another directory unless the name is taken there (EEXIST). Some file systems cannot (EINVAL).
+// RenameNew moves an entry to another directory unless the name is taken there
+// (EEXIST). Some file systems cannot (EINVAL).
 func (d *Dir) RenameNew(name string, to *Dir, toName string) error {
 	return d.err("rename", name, unix.Renameat2(d.fd, name, to.fd, toName, unix.RENAME_NOREPLACE))
 }
@@ -225,7 +238,9 @@ func (d *Dir) Symlink(text, name string) error {
 }
 
 // Remove unlinks a name that is no directory.
-func (d *Dir) Remove(name string) error { return d.err("unlink", name, unix.Unlinkat(d.fd, name, 0)) }
+func (d *Dir) Remove(name string) error {
+	return d.err("unlink", name, unix.Unlinkat(d.fd, name, 0))
+}
 
 // Mkdir makes a directory for the same people as this one: with its owner,
 // group and rights, as far as this process may give them, whatever its umask.
@@ -257,9 +272,9 @@ func (d *Dir) ownAs(like *Dir) {
 	case !root && is.Gid != want.Gid: // who is in the group may give it
 		unix.Chown(self, -1, int(want.Gid))
 	}
-	// A service of systemd may not give the setgid bit (RestrictSUIDSGID=), which
-	// a new directory has from its parent. Better none than a directory that the
-	// others cannot write.
+	// A service of systemd may not give the setgid bit (RestrictSUIDSGID=),
+	// which a new directory has from its parent. Better none than a directory
+	// that the others cannot write.
 	if mode := want.Mode & 0o2777; unix.Chmod(self, mode) != nil && mode&0o222&^is.Mode != 0 {
 		unix.Chmod(self, mode&0o777)
 	}
@@ -274,7 +289,7 @@ func (d *Dir) Rights() (Rights, error) {
 
 // Mend gives a directory of this one the owner, group and rights of this one,
 // as far as this process may. One that is empty and belongs to somebody else
-// is made anew, which whoever may write here can do.
+// is made anew, for which the right to write here is enough.
 func (d *Dir) Mend(name string) error {
 	sub, err := d.Sub(name)
 	if err != nil {
@@ -304,13 +319,16 @@ func (d *Dir) Sync() error {
 }
 
 func openat(dir int, name string, flags int) (fd int, err error) {
-	err = retry(func() error { fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0); return err })
+	err = retry(func() error {
+		fd, err = unix.Openat(dir, name, flags|unix.O_CLOEXEC, 0)
+		return err
+	})
 	return fd, err
 }
 
-// retry repeats a call that a signal broke off, and a few times one that met
-// what a file server does not know any more: somebody has just put another
-// file or link in its place, which the next look-up finds.
+// retry repeats a call that a signal interrupted, and a few times one that got
+// ESTALE: somebody has just replaced the file or link on the server, and the
+// next look-up finds the new one.
 func retry(call func() error) error {
 	for stale := 0; ; {
 		err := call()

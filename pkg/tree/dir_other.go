@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// This file lets people work on a tree elsewhere: explain, check and a trial run. It looks first and opens then, so it makes
-// no promise about links that are swapped meanwhile. Machines are booted from Linux.
+// This file lets people work on a tree elsewhere: explain, check and a trial
+// run. It looks first and opens then, so it makes no promise about links that
+// are swapped meanwhile. Machines are booted from Linux.
 
 // Dir is a directory, by its path.
 type Dir struct{ name string }
@@ -29,7 +30,8 @@ func OpenDir(path string) (*Dir, error) {
 // Sub names a directory of this directory.
 func (d *Dir) Sub(name string) (*Dir, error) { return OpenDir(d.at(name)) }
 
-// Sticky reports whether this process may not take away what others put into the directory: nothing of the kind is known here.
+// Sticky reports whether this process may not take away what others put into
+// the directory: nothing of the kind is known here.
 func (d *Dir) Sticky() bool { return false }
 
 // real is where the directory really lies.

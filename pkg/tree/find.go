@@ -28,9 +28,10 @@ func (d *Dir) Names() (names []string, err error) {
 	return names, err
 }
 
-// Find returns those of the names that exist in the directory dir of the root, in their order, whatever they are. Names
-// contain no slash. When the directory changed within the last 2 s and the first name is not there, it is looked at again
-// for up to 300 ms.
+// Find returns those of the names that exist in the directory dir of the root,
+// in their order, whatever they are. Names contain no slash. When the directory
+// changed within the last 2 s and the first name is not there, it is looked at
+// again for up to 300 ms.
 func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -57,7 +58,8 @@ func (t *Tree) Find(ctx context.Context, dir string, names []string) ([]Entry, e
 	return found, err
 }
 
-// merge adds to seen what an earlier look saw: it may be away for the moment in which an edit replaces it.
+// merge adds to seen what an earlier poll saw: an entry may be away for the
+// moment in which an edit replaces it.
 func merge(names []string, seen, earlier []Entry) []Entry {
 	if len(earlier) == 0 {
 		return seen
@@ -76,13 +78,16 @@ func merge(names []string, seen, earlier []Entry) []Entry {
 
 // poll runs look on the directory dir of the root until it is satisfied, the
 // directory is at rest, or pollFor is over. look is told the state of the
-// directory, and returns a later one when it has looked at the disk and not found
-// everything: with many requests at once the two are apart, and an edit may have
-// begun in between.
-func (t *Tree) poll(ctx context.Context, dir string, look func(root *Dir, now state) (bool, state, error)) error {
+// directory, and returns a later one when it has looked at the disk and not
+// found everything: with many requests at once the two are apart, and an edit
+// may have begun in between.
+func (t *Tree) poll(
+	ctx context.Context, dir string, look func(root *Dir, now state) (bool, state, error),
+) error {
 	for waited := time.Duration(0); ; waited += pollEvery {
 		done, age, err := t.pollOnce(ctx, dir, look)
-		if wrong := (*NoDirectory)(nil); done || err != nil && !Absent(err) && !errors.As(err, &wrong) {
+		wrong := (*NoDirectory)(nil)
+		if done || err != nil && !Absent(err) && !errors.As(err, &wrong) {
 			return err
 		}
 		if waited >= pollFor || age >= recent {
@@ -123,17 +128,20 @@ func (t *Tree) pollOnce(
 	return false, t.rests.age(t.Clock, t.Path, root, s.root.Dir.local), err
 }
 
-// NoDirectory is the error for a name under which a directory is expected, and something else is: a file, or a link to a
-// place that is not there, as on a file server that is not mounted. Nobody can know what the directory would say.
+// NoDirectory is the error for a name under which a directory is expected, and
+// something else is: a file, or a link to a place that is not there, as on a
+// file server that is not mounted. What the directory has is unknown.
 type NoDirectory struct{ Path string }
 
 func (e *NoDirectory) Error() string {
 	return e.Path + " is there, but is no directory or leads to none"
 }
 
-// statOptional is stat for a directory that need not exist: there is false when nothing has its name.
+// statOptional is stat for a directory that need not exist: there is false when
+// nothing has its name.
 func (d *Dir) statOptional(name string) (now state, there bool, err error) {
-	// The second look is for a directory, or a link to one, that came between the two questions.
+	// The second look is for a directory, or a link to one, that came between
+	// the two questions.
 	for range 2 {
 		if now, err = d.stat(name); err == nil || !Absent(err) {
 			return now, err == nil, err

@@ -12,8 +12,8 @@ import (
 // is kept from one call to the next. The zero value is ready.
 //
 // After a power cut a thousand machines ask within a second, and what they ask
-// of the disk is much the same. Measured with 64 requests at once, sharing gains
-// a third.
+// of the disk is much the same. Measured with 64 requests at once, sharing
+// gains a third.
 type flight[K comparable, V any] struct {
 	mu   sync.Mutex
 	next map[K]*call[V] // the calls that have not begun
@@ -29,8 +29,8 @@ type call[V any] struct {
 
 var errBroken = errors.New("what others were asking of the disk broke off")
 
-// do returns what fn returns, which is told for how many it is called. The value
-// belongs to all of them: nobody writes to it.
+// do returns what fn returns, which is told for how many it is called. The
+// value belongs to all of them: nobody writes to it.
 func (f *flight[K, V]) do(key K, fn func(users int) (V, error)) (V, error) {
 	f.mu.Lock()
 	if c := f.next[key]; c != nil {

@@ -7,9 +7,11 @@ import (
 	"sync"
 )
 
-// Index finds the entries of one directory by keys, several keys an entry, for directories whose names are to be understood
-// in any spelling. It lists the directory only when it changed: the listing is kept while one stat per request shows the same
-// device, inode, size, mtime and ctime, and only if it was made when the directory had been seen so for more than 2 s, since the
+// Index finds the entries of one directory by keys, several keys an entry, for
+// directories whose names are to be understood in any spelling. It lists the
+// directory only when it changed: the listing is kept while one stat per
+// request shows the same device, inode, size, mtime and ctime, and only if it
+// was made when the directory had been seen so for more than 2 s, since the
 // clock of a file system is too coarse to tell two changes within its tick.
 type Index struct {
 	Tree *Tree
@@ -24,9 +26,13 @@ type Index struct {
 	byKey  map[string]string // of names
 }
 
-// Find returns the first of names that an entry has for a key, in lower case, with that entry. ok is false when there is none, because the
-// directory is empty or not there. A directory that is named but is no directory, or leads nowhere, is an error.
-func (x *Index) Find(ctx context.Context, names []string) (entry string, name int, ok bool, err error) {
+// Find returns the first of names that an entry has for a key, in lower case,
+// with that entry. ok is false when there is none, because the directory is
+// empty or not there. A directory that is named but is no directory, or leads
+// nowhere, is an error.
+func (x *Index) Find(
+	ctx context.Context, names []string,
+) (entry string, name int, ok bool, err error) {
 	err = x.Tree.poll(ctx, x.Dir, func(root *Dir, now state) (bool, state, error) {
 		byKey, now, err := x.namesByKey(root, now)
 		if err != nil {
@@ -46,7 +52,8 @@ func (x *Index) Find(ctx context.Context, names []string) (entry string, name in
 	return entry, name, ok, err
 }
 
-// namesByKey returns the entries by their keys, and the state of the directory after it was listed. now is that by its name.
+// namesByKey returns the entries by their keys, and the state of the directory
+// after it was listed. now is that by its name.
 func (x *Index) namesByKey(root *Dir, now state) (map[string]string, state, error) {
 	x.mu.Lock()
 	if x.atRest && x.of == now {

@@ -25,7 +25,8 @@ import (
 type Unproven struct{ Path, Why string }
 
 func (e *Unproven) Error() string {
-	return fmt.Sprintf("%s: the file server and this machine's memory of it disagree about what was moved there: %s", e.Path, e.Why)
+	return fmt.Sprintf("%s: the file server and this machine's memory of it disagree about what "+
+		"was moved there: %s", e.Path, e.Why)
 }
 
 // What cannot be proven is looked at so often, with such pauses.
@@ -44,7 +45,8 @@ func (d *Dir) Proven(name string) (text string, err error) {
 		if i > 0 {
 			time.Sleep(betweenProofs)
 		}
-		// Network file systems were seen to say ENOENT for a moment after a rename.
+		// Network file systems were seen to say ENOENT for a moment after a
+		// rename.
 		if text, err = d.prove(name, local); err == nil || local && Absent(err) {
 			return text, err
 		}
@@ -112,7 +114,8 @@ func (d *Dir) prove(name string, local bool) (string, error) {
 		return "", err
 	}
 	if now.ino != listed {
-		return "", &Unproven{d.name + "/" + name, fmt.Sprintf("inode %d is listed, inode %d is found", listed, now.ino)}
+		return "", &Unproven{d.name + "/" + name,
+			fmt.Sprintf("inode %d is listed, inode %d is found", listed, now.ino)}
 	}
 	return d.Readlink(name)
 }
@@ -191,7 +194,8 @@ func inDirents(buf []byte, name string) (ino uint64, found bool, err error) {
 		if size <= head || size > len(buf) {
 			return 0, false, errors.New("a listing was cut")
 		}
-		if at := buf[head:size]; len(at) > len(name) && string(at[:len(name)]) == name && at[len(name)] == 0 {
+		at := buf[head:size]
+		if len(at) > len(name) && string(at[:len(name)]) == name && at[len(name)] == 0 {
 			return binary.NativeEndian.Uint64(buf), true, nil
 		}
 		buf = buf[size:]

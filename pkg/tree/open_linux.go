@@ -30,12 +30,14 @@ func (f *file) reopen() (*os.File, error) {
 // local reports whether the file lies on a local file system, see Dir.local.
 func (f *file) local() bool { return (&Dir{fd: f.fd}).local() }
 
-// open follows text from the directory dir of the root and applies the path rule to what it finds there.
+// open follows text from the directory dir of the root and applies the path
+// rule to what it finds there.
 func (t *Tree) open(ctx context.Context, dir, text string, use Use) (*file, error) {
 	f, root, err := t.openOnce(ctx, dir, text, use)
 	var r *Refusal
 	if isRefusal(err, &r) && (r.Kind == Outside || r.Kind == Missing) {
-		// The root may have been swapped, or the file or a folder on the way replaced, in between. The second look decides.
+		// The root may have been swapped, or the file or a folder on the way
+		// replaced, in between. The second look decides.
 		if now, err2 := t.realRoot(); err2 != nil {
 			return nil, err2
 		} else if now != root || r.Kind == Missing {
@@ -46,7 +48,9 @@ func (t *Tree) open(ctx context.Context, dir, text string, use Use) (*file, erro
 }
 
 // openOnce also returns where the root was.
-func (t *Tree) openOnce(ctx context.Context, dir, text string, use Use) (f *file, root string, err error) {
+func (t *Tree) openOnce(
+	ctx context.Context, dir, text string, use Use,
+) (f *file, root string, err error) {
 	s, err := t.snapshot(ctx)
 	if err != nil {
 		return nil, "", err
@@ -142,5 +146,6 @@ func kindOf(mode uint32) string {
 }
 
 func stateOf(st *unix.Stat_t) state {
-	return state{uint64(st.Dev), st.Ino, st.Size, time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())}
+	mtime, ctime := time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())
+	return state{uint64(st.Dev), st.Ino, st.Size, mtime, ctime}
 }

@@ -9,18 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// plainText is what readPlain reads: a text that a link, or a name, in a directory of a root leads to.
+// plainText is what readPlain reads: a text that a link, or a name, in a
+// directory of a root leads to.
 type plainText struct {
 	root      *root
 	dir, text string
 	limit     int64
 }
 
-// errNotPlain is for what has to be read the long way.
+// errNotPlain sends the caller to Read.
 var errNotPlain = errors.New("not a plain file at rest")
 
-// readPlain reads a file at rest that no link and nothing outside the root is on the way to. The kernel sees to that, so the
-// file really lies where its name says, and /proc need not be asked. Everything else, and all trouble, is not ok: Read decides.
+// readPlain reads a file at rest whose path has no link and stays below the
+// root. The kernel checks that, so the file lies where its name says and /proc
+// need not be asked. In every other case, and after any error, ok is false and
+// Read decides.
 func (t *Tree) readPlain(ctx context.Context, dir, text string, limit int64) (got Text, ok bool) {
 	if path.IsAbs(dir) || path.IsAbs(text) || len(t.Deny) > 0 {
 		return got, false
@@ -40,13 +43,15 @@ func (t *Tree) read(p plainText) (got Text, err error) {
 	if t.hiddenReal(strings.Split(name, "/"), Answer) != "" {
 		return got, errNotPlain
 	}
-	// The kernel is given what the link says, not what path.Join made of it: where a folder is a link, ".." leads elsewhere.
+	// The kernel is given what the link says, not what path.Join made of it:
+	// where a folder is a link, ".." leads elsewhere.
 	from := p.dir + "/" + p.text
 	var before, after unix.Stat_t
 	p.root.refresh(p.root.fd, from)
 	// Only a regular file is opened at all.
 	err = unix.Fstatat(p.root.fd, from, &before, unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 || before.Size > p.limit {
+	if err != nil || before.Mode&unix.S_IFMT != unix.S_IFREG || before.Size == 0 ||
+		before.Size > p.limit {
 		return got, errNotPlain
 	}
 	fd, err := unix.Openat2(p.root.fd, from, &unix.OpenHow{

@@ -6,11 +6,14 @@ import (
 	"unicode"
 )
 
+// plain are the characters that mean nothing to a shell.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/"
+
 // Quote is a name or path as a shell takes it, for commands that people are
 // told to paste.
 func Quote(name string) string {
 	switch {
-	case name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-/") == "":
+	case name != "" && strings.Trim(name, plain) == "":
 		return name
 	case strings.IndexFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0:
 		// In one line, as bash, ksh and zsh read it.

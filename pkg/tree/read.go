@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Waiting times for a half-written edit. Measured: a git checkout shows every file missing, then empty, then whole.
+// Waiting times for a half-written edit. Measured: a git checkout shows every
+// file missing, then empty, then whole.
 const (
 	recent    = 2 * time.Second        // an edit younger than this may be half-written
 	quiet     = 20 * time.Millisecond  // a file that nobody touched for so long is whole
@@ -21,7 +22,8 @@ const (
 	pollEvery = 5 * time.Millisecond
 )
 
-// Open opens the file that name leads to, for Serve or Answer. name is relative to the root and clean. The caller closes it.
+// Open opens the file that name leads to, for Serve or Answer. name is relative
+// to the root and clean. The caller closes it.
 func (t *Tree) Open(name string, use Use) (*os.File, error) {
 	f, err := t.open(context.Background(), ".", name, use)
 	if err != nil {
@@ -31,9 +33,9 @@ func (t *Tree) Open(name string, use Use) (*os.File, error) {
 	return f.reopen()
 }
 
-// Remove takes an entry away: a file, or a link wherever it leads. It has to lie
-// really below the root, and the path rule holds for the directory and the name
-// in it, for Serve and for Delete. name is relative to the root and clean.
+// Remove takes an entry away: a file, or a link wherever it leads. It has to
+// lie really below the root, and the path rule holds for the directory and the
+// name in it, for Serve and for Delete. name is relative to the root and clean.
 // Nothing is taken away once ctx has ended, however long the disk takes.
 func (t *Tree) Remove(ctx context.Context, name string) error {
 	s, err := t.snapshot(ctx)
@@ -86,17 +88,21 @@ func (t *Tree) Remove(ctx context.Context, name string) error {
 	return dir.Sync()
 }
 
-// Text is the content of a small file, and where it really was. Several may share one Body: nobody writes to it.
+// Text is the content of a small file, and where it really was. Several may
+// share one Body: nobody writes to it.
 type Text struct {
 	Body []byte
 	Real string // relative to the root where the file lies below it
 }
 
-// Read returns the text of the file that the link text leads to, seen from the directory dir of the root ("." is the root
-// itself, an absolute dir may lie elsewhere); text may be a plain name. A text larger than limit bytes is refused.
+// Read returns the text of the file that the link text leads to, seen from the
+// directory dir of the root ("." is the root itself, an absolute dir may lie
+// elsewhere); text may be a plain name. A text larger than limit bytes is
+// refused.
 //
-// What changed within the last 2 s and is missing, empty, or does not end with a line end is looked at again for up to 300 ms,
-// and so is what a file server calls stale, because it was replaced while it was read.
+// What changed within the last 2 s and is missing, empty, or does not end with
+// a line end is looked at again for up to 300 ms, and so is what a file server
+// calls stale, because it was replaced while it was read.
 func (t *Tree) Read(ctx context.Context, dir, text string, limit int64) (Text, error) {
 	for waited := time.Duration(0); ; waited += pollEvery {
 		got, age, err := t.readOnce(ctx, dir, text, limit)
@@ -135,14 +141,17 @@ func (t *Tree) ReadEntry(ctx context.Context, dir string, e Entry, limit int64) 
 }
 
 // readOnce reads the text whole, and how long nobody has changed it.
-func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Text, time.Duration, error) {
+func (t *Tree) readOnce(
+	ctx context.Context, dir, text string, limit int64,
+) (Text, time.Duration, error) {
 	f, err := t.open(ctx, dir, text, Answer)
 	if err != nil {
 		return Text{}, 0, err
 	}
 	defer f.close()
 	if f.size > limit {
-		return Text{}, 0, refuse(TooLarge, "%s has %d bytes; a script has at most %d", f.real, f.size, limit)
+		return Text{}, 0, refuse(TooLarge, "%s has %d bytes; a script has at most %d",
+			f.real, f.size, limit)
 	}
 	age := t.rests.age(t.Clock, f.real, f.state, f.local)
 	file, err := f.reopen()
@@ -170,9 +179,9 @@ func (t *Tree) readOnce(ctx context.Context, dir, text string, limit int64) (Tex
 	return Text{body, f.real}, age, nil
 }
 
-// wayAge is how long nothing has changed on the way from dir by text, as far
-// as the way exists: where a directory on it has just changed, what is missing
-// may be about to come.
+// wayAge is the age of the last change on the path along which text leads from
+// dir, as far as the path exists: where a directory has just changed, what is
+// missing may be about to appear.
 func (t *Tree) wayAge(dir, text string) time.Duration {
 	youngest := time.Duration(math.MaxInt64)
 	at := inRoot(t.Path, dir)
@@ -213,7 +222,8 @@ func localAt(path string) func() bool {
 	}
 }
 
-// inRoot is the path of a directory that is named relative to the root, or absolute in the configuration.
+// inRoot is the path of a directory that is named relative to the root, or
+// absolute in the configuration.
 func inRoot(root, dir string) string {
 	if filepath.IsAbs(dir) {
 		return dir

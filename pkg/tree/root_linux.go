@@ -32,7 +32,8 @@ type roots struct {
 	idle *time.Timer
 }
 
-// root is an opened root. It is closed when it is no longer kept and has no user.
+// root is an opened root. It is closed when it is no longer kept and has no
+// user.
 type root struct {
 	*Dir
 	dev, ino uint64
@@ -53,8 +54,8 @@ func (k *roots) acquire(path string, users int) (*root, error) {
 			return r, nil
 		}
 	}
-	// Without the lock: it may hang, and another root that is there meanwhile must
-	// not hang with it.
+	// Without the lock: it may hang, and another root that is there meanwhile
+	// must not hang with it.
 	d, err := openRoot(path)
 	if err != nil {
 		return nil, err
@@ -67,7 +68,9 @@ func (k *roots) acquire(path string, users int) (*root, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop()
-	k.now = &root{Dir: d, dev: now.dev, ino: now.ino, local: d.local(), users: users + 1, used: true}
+	k.now = &root{
+		Dir: d, dev: now.dev, ino: now.ino, local: d.local(), users: users + 1, used: true,
+	}
 	k.idle = time.AfterFunc(keepRoot, k.expire)
 	return k.now, nil
 }

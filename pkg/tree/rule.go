@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Clean checks the path of a request and returns it relative to the root, or a Refusal. It takes a decoded path.
+// Clean checks the path of a request and returns it relative to the root, or a
+// Refusal. It takes a decoded path.
 func (t *Tree) Clean(name string) (string, error) {
 	name = strings.TrimLeft(name, "/")
 	switch {
@@ -15,7 +16,8 @@ func (t *Tree) Clean(name string) (string, error) {
 		return "", refuse(NoFile, "%q names a directory", name)
 	case len(name) > 4096:
 		return "", refuse(Missing, "the path is longer than 4096 bytes")
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
+	case !utf8.ValidString(name) ||
+		strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }):
 		return "", refuse(Hidden, "%q has bytes that no path here has", name)
 	}
 	var parts []string
@@ -46,8 +48,7 @@ func (t *Tree) Clean(name string) (string, error) {
 	return strings.Join(parts, "/"), nil
 }
 
-// hiddenRequest says why a path is not served as a file under the name it was
-// asked by.
+// hiddenRequest says why a requested path is not served as a file.
 func (t *Tree) hiddenRequest(parts []string) string {
 	for _, p := range parts {
 		if p[0] == '.' && !t.shown(p) {
@@ -57,8 +58,8 @@ func (t *Tree) hiddenRequest(parts []string) string {
 	return t.hidden(parts, Request)
 }
 
-// hiddenReal says why a file is not given out because of the place where it
-// really lies.
+// hiddenReal says why a file is not given out for the place where it really
+// lies.
 func (t *Tree) hiddenReal(parts []string, use Use) string {
 	for _, p := range parts {
 		if p[0] == '.' && !strings.HasPrefix(p, "..") && !t.shown(p) {
@@ -77,8 +78,8 @@ func (t *Tree) hidden(parts []string, use Use) string {
 
 func (t *Tree) shown(name string) bool { return slices.Contains(t.Show, name) }
 
-// judge decides by the real path of an opened object whether it may be given out, and returns that path relative to the
-// root where it lies below it.
+// judge decides by the real path of an opened object whether it may be given
+// out, and returns that path relative to the root where it lies below it.
 func (t *Tree) judge(root, real string, use Use) (string, error) {
 	deny := t.Deny
 	if use == Serve && len(t.Hide) > 0 {
@@ -101,7 +102,8 @@ func (t *Tree) judge(root, real string, use Use) (string, error) {
 	}
 	for _, dir := range t.Allow {
 		if resolved, err := filepath.EvalSymlinks(dir); err == nil && Below(real, resolved) {
-			if why := t.hiddenReal(strings.Split(strings.TrimPrefix(real, "/"), "/"), use); why != "" {
+			parts := strings.Split(strings.TrimPrefix(real, "/"), "/")
+			if why := t.hiddenReal(parts, use); why != "" {
 				return "", refuse(Hidden, "%s %s", real, why)
 			}
 			return real, nil

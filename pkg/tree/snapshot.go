@@ -18,8 +18,8 @@ type snapshot struct {
 type snapshotKey struct{}
 
 // Snapshot opens the root for all that one goroutine does under the returned
-// context, until it calls release: the steps of a decision see one root. Whatever
-// is polled is looked up by the root's name anew.
+// context, until it calls release: the steps of a decision see one root.
+// Whatever is polled is looked up by the root's name anew.
 func (t *Tree) Snapshot(ctx context.Context) (in context.Context, release func()) {
 	v, err := t.views.do(struct{}{}, t.newView)
 	if err != nil {
@@ -86,8 +86,8 @@ func statOptional(ctx context.Context, dir string) (now state, there bool, err e
 	return here.statOptional(dir)
 }
 
-// statOptional is Dir.statOptional of the root, as the snapshot has seen it if it
-// can.
+// statOptional is Dir.statOptional of the root, as the snapshot has seen it if
+// it can.
 func (s *snapshot) statOptional(dir string) (now state, there bool, err error) {
 	if i := slices.Index(s.tree.Shared, dir); i >= 0 && s.stats != nil {
 		o := &s.stats[i]

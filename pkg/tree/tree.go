@@ -1,15 +1,15 @@
 // Package tree is the root on disk: it opens what a name leads to, and nothing
-// else. It knows nothing of booting: what is hidden, its user says.
+// else. It knows nothing of booting: its user decides what is hidden.
 //
 // The path rule (rule.go) judges the object that was opened, not the text that
 // led to it: a name is opened without touching the object (O_PATH on Linux:
-// nothing blocks, no device is woken), its real path is asked of the kernel, and
-// only a regular file below the root, or below an allowed directory, is opened
-// again for reading, as that very object. So links may be absolute or relative,
-// the root may be a link that is swapped, and there is no moment between look
-// and open. A plain file of the root goes a shorter way (plain_linux.go): the
-// kernel is told to follow no link and to stay below the root while it opens it
-// (openat2).
+// nothing blocks, no device is woken), its real path is asked of the kernel,
+// and only a regular file below the root, or below an allowed directory, is
+// opened again for reading, as that very object. So links may be absolute or
+// relative, the root may be a link that is swapped, and there is no moment
+// between look and open. A plain file of the root goes a shorter way
+// (plain_linux.go): the kernel is told to follow no link and to stay below the
+// root while it opens it (openat2).
 //
 // Every request asks where the root's name leads: a swapped release link, a new
 // checkout or a ConfigMap is in force at once.
@@ -33,14 +33,14 @@ type Tree struct {
 	Hide  []string // directories whose files are boot answers, but are not served as files
 	Show  []string // dot names that are served as files all the same
 
-	// Shared are directories that every decision looks at, relative to the root or
-	// absolute: decisions that begin together share one stat of each.
+	// Shared are directories that every decision looks at, relative to the root
+	// or absolute: decisions that begin together share one stat of each.
 	Shared []string
 
 	// Hidden says why a file is not given out for a use, as a sentence without
-	// its subject, or "". It is asked for the parts of a path, of which there is
-	// one at least: relative to the root, or absolute below one of Allow. Nil
-	// hides nothing.
+	// its subject, or "". It is asked for the parts of a path, of which there
+	// is one at least: relative to the root, or absolute below one of Allow.
+	// Nil hides nothing.
 	Hidden func(parts []string, use Use) string
 
 	Clock Clock // of which an edit is recent or not; nil: this machine's
@@ -75,12 +75,15 @@ const (
 	Empty    Kind = "empty"
 )
 
-// Refusal is the error for what is there but is not given out, or is not there. All other errors of this package mean that
-// nobody can know: an I/O error, a missing right, a stale handle.
+// A Refusal says that a file is not there, or is there and not given out. After
+// every other error of this package the answer is unknown: an I/O error, a
+// missing right, a stale handle.
 type Refusal struct {
 	Kind   Kind
-	Circle bool   // Missing because links lead in a circle
-	Why    string // for the person who can mend it; names files of this machine, never show it to a client
+	Circle bool // Missing because links lead in a circle
+	// for the person who can mend it; names files of this machine, never show
+	// it to a client
+	Why string
 }
 
 func (r *Refusal) Error() string { return r.Why }
@@ -96,7 +99,7 @@ func IsMissing(err error) bool {
 }
 
 // Absent reports whether a system call's error means that nothing is there;
-// after every other error nobody can know.
+// after every other error the answer is unknown.
 func Absent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) ||
 		errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENAMETOOLONG)
@@ -105,5 +108,6 @@ func Absent(err error) bool {
 // StaleTries is how often what a file server calls stale is tried again.
 const StaleTries = 4
 
-// Is makes what is not there and what is not given out the same to whoever asks from outside.
+// Is makes every refusal an fs.ErrNotExist: a client cannot tell a hidden file
+// from a missing one.
 func (r *Refusal) Is(target error) bool { return target == fs.ErrNotExist }
