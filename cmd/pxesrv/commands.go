@@ -118,10 +118,11 @@ func flagError(c *cobra.Command, err error) error {
 	if !c.HasParent() {
 		list = "pxesrv serve --help lists the flags"
 	}
-	hasSettings := false
-	c.Flags().VisitAll(func(f *pflag.Flag) { hasSettings = hasSettings || isSetting(f) })
-	if hasSettings {
+	if _, settings := ownFlags(c); settings > 0 {
 		list += ", and pxesrv help settings the settings"
+	}
+	if c.HasSubCommands() && c.Flags().Lookup("config") == nil { // its commands have the flags
+		list = "flags come after the command: " + c.CommandPath() + " COMMAND --help lists them"
 	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
@@ -136,9 +137,6 @@ func flagError(c *cobra.Command, err error) error {
 	near := names.SuggestionsFor(unknown.GetSpecifiedName())
 	for i, name := range near {
 		near[i] = "--" + name
-	}
-	if c.HasSubCommands() && c.HasParent() {
-		list = "flags come after the command: " + c.CommandPath() + " COMMAND --help lists them"
 	}
 	return withHint(usageError{err}, didYouMean(near), list)
 }

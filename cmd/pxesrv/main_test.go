@@ -35,6 +35,7 @@ func TestUsage(t *testing.T) {
 		{"explain --once-max-per-dya 1 x", 2, "hint: did you mean --once-max-per-day?\n"},
 		{"explain --port 80 x", 2, "pxesrv: unknown flag: --port\n"}, // of the daemon alone
 		{"order --force", 2, "hint: flags come after the command: pxesrv order COMMAND --help lists them\n"},
+		{"iso --csvv hosts.csv", 2, "hint: did you mean --csv?\nhint: pxesrv iso --help lists the flags\n"},
 		{"-p many", 2, "\"many\" is not a number from 0 to 65535"},
 		{"serve x", 2, "pxesrv: serve takes no arguments, and \"x\" is one\n"},
 		{"iso keygen x", 2, "pxesrv: iso keygen takes no arguments, and \"x\" is one\n"},
