@@ -139,6 +139,41 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestCheck_Paths: what names a file or a directory is absolute afterwards, so that
+// it means the same from everywhere.
+func TestCheck_Paths(t *testing.T) {
+	t.Chdir(t.TempDir())
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("root", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := Default()
+	for _, s := range c.Settings() {
+		if kind := s.Value.Type(); kind == "file" || kind == "dir" && s.Key != "paths.allow" && s.Key != "loaders.dirs" {
+			if err := s.Value.Set(s.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.Root, c.AccessLog = "root", ""
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Settings() {
+		if _, ok := s.Value.(*path); ok && s.Key != "access-log" {
+			if got, want := s.Value.String(), filepath.Join(here, s.Key); got != want {
+				t.Errorf("%s is %q, want %q", s.Key, got, want)
+			}
+		}
+	}
+	if c.AccessLog != "" {
+		t.Error("what is not set has become a path")
+	}
+}
+
 // FuzzYAML holds that no file makes the reader panic, and that what it accepts
 // it accepts again, with the same result.
 func FuzzYAML(f *testing.F) {

@@ -12,7 +12,9 @@ import (
 
 // File returns the value that parse makes of a file's text, of at most so many
 // bytes.
-func File[T any](name string, most int64, parse func(text []byte, info fs.FileInfo) (T, error)) *Value[T] {
+func File[T any](
+	name string, most int64, parse func(text []byte, info fs.FileInfo) (T, error),
+) *Value[T] {
 	var (
 		seen    fs.FileInfo       // of the file when it was read; nil: it could not be opened
 		settled bool              // it was at rest then: a later change shows in its time

@@ -24,9 +24,10 @@ type Value[T any] struct {
 
 	read func() (finish func() (T, error))
 
-	mu      sync.Mutex
-	next    *call // the read that begins next, for all who wait for it; nil: nobody does
-	reading bool  // a goroutine reads for as long as there is a next
+	mu        sync.Mutex
+	next      *call // the read that begins next, for all who wait for it; nil: nobody does
+	reading   bool  // a goroutine reads for as long as there is a next
+	finishing bool  // it does not touch the disk now
 
 	began atomic.Int64 // when the read under way began, in nanoseconds; 0: none is
 	state atomic.Pointer[State[T]]
@@ -51,7 +52,11 @@ func New[T any](read func() (finish func() (T, error))) *Value[T] {
 // call is a read that has not begun.
 type call struct {
 	over chan struct{} // closed when it ended, or took too long
-	late *time.Timer
+	late *time.Timer   // nil while the read before it is finished
+}
+
+func (c *call) limit() {
+	c.late = time.AfterFunc(patience, func() { close(c.over) })
 }
 
 // patience is how long one use waits for the disk.
@@ -67,9 +72,10 @@ func (v *Value[T]) Get() State[T] {
 	}
 	v.mu.Lock()
 	if v.next == nil {
-		c := &call{over: make(chan struct{})}
-		c.late = time.AfterFunc(patience, func() { close(c.over) })
-		v.next = c
+		v.next = &call{over: make(chan struct{})}
+		if !v.finishing {
+			v.next.limit()
+		}
 	}
 	over := v.next.over
 	if !v.reading {
@@ -113,7 +119,9 @@ func (v *Value[T]) readAll() {
 		inTime := c.late.Stop() // the disk has answered, and is not waited for any more
 		changed := false
 		if finish != nil {
+			v.setFinishing(true)
 			changed = v.store(finish())
+			v.setFinishing(false)
 		}
 		if inTime {
 			close(c.over)
@@ -121,6 +129,21 @@ func (v *Value[T]) readAll() {
 		if changed && v.Changed != nil {
 			v.Changed()
 		}
+	}
+}
+
+// setFinishing has those who wait for the next read wait longer: it is not the disk
+// that keeps them.
+func (v *Value[T]) setFinishing(now bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.finishing = now
+	switch next := v.next; {
+	case next == nil:
+	case now && next.late.Stop():
+		next.late = nil
+	case !now && next.late == nil:
+		next.limit()
 	}
 }
 

@@ -62,18 +62,43 @@ func TestValue_Unknown(t *testing.T) {
 }
 
 // TestValue_Finish: what is worked out of what was read takes its time; that is
-// no disk that hangs.
+// no disk that hangs, neither for who asked first nor for who asks meanwhile.
 func TestValue_Finish(t *testing.T) {
 	t.Parallel()
+	read, finishing := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	v := New(func() func() (int, error) {
+		once.Do(func() { <-read })
 		return func() (int, error) {
-			time.Sleep(patience + 200*time.Millisecond)
+			select {
+			case <-finishing:
+			default:
+				close(finishing)
+				time.Sleep(patience + 200*time.Millisecond)
+			}
 			return 1, nil
 		}
 	})
-	if s := v.Get(); s.Value != 1 || !s.Good {
-		t.Errorf("%+v", s)
+	var all sync.WaitGroup
+	get := func() {
+		if s := v.Get(); s.Value != 1 || !s.Good {
+			t.Errorf("%+v", s)
+		}
 	}
+	all.Go(get)
+	for v.began.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	all.Go(get) // while the disk is read
+	for waiting := false; !waiting; time.Sleep(time.Millisecond) {
+		v.mu.Lock()
+		waiting = v.next != nil
+		v.mu.Unlock()
+	}
+	close(read)
+	<-finishing
+	all.Go(get)
+	all.Wait()
 }
 
 // TestValue_Later: who comes while a read is under way waits for the next one.
