@@ -82,7 +82,8 @@ func Read(f Files) (*Set, error) {
 	s.Clients = x509.NewCertPool()
 	for _, c := range all {
 		if !c.IsCA {
-			s.warn("%s: %q is no CA: certificates of clients that it signed are refused", f.CA, c.Subject)
+			s.warn("%s: %q is no CA: certificates of clients that it signed are refused",
+				f.CA, c.Subject)
 		}
 		s.Clients.AddCert(c)
 	}
@@ -96,7 +97,8 @@ func read(what, file string) (text []byte, mode fs.FileMode, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, 0, fmt.Errorf("%s %s: there is no such file", what, file)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, 0, fmt.Errorf("%s %s: this user may not read it; give the file to the user of the daemon, and let it enter the directory", what, file)
+		return nil, 0, fmt.Errorf("%s %s: this user may not read it; give the file to the user "+
+			"of the daemon, and let it enter the directory", what, file)
 	case errors.Is(err, reread.ErrNotRegular):
 		return nil, 0, fmt.Errorf("%s %s is not a file", what, file)
 	case errors.Is(err, reread.ErrTooLarge):
@@ -117,7 +119,8 @@ func parse(what, file string, text []byte) (all []*x509.Certificate, err error) 
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: certificate %d in it is broken: %w", what, file, len(all)+1, err)
+			return nil, fmt.Errorf("%s %s: certificate %d in it is broken: %w", what, file,
+				len(all)+1, err)
 		}
 		all = append(all, c)
 	}
@@ -125,15 +128,19 @@ func parse(what, file string, text []byte) (all []*x509.Certificate, err error) 
 	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
 	switch {
 	case len(all) > 0 && begun > len(all):
-		return nil, fmt.Errorf("%s %s: %d certificates begin in it, and %d can be read: the others are cut off or damaged", what, file, begun, len(all))
+		return nil, fmt.Errorf("%s %s: %d certificates begin in it, and %d can be read: the "+
+			"others are cut off or damaged", what, file, begun, len(all))
 	case len(all) > 0:
 		return all, nil
 	case len(others) > 0:
-		return nil, fmt.Errorf("%s %s: there is no certificate in it, but a %s; are two files mixed up?", what, file, others[0])
+		return nil, fmt.Errorf(
+			"%s %s: there is no certificate in it, but a %s; are two files mixed up?", what,
+			file, others[0])
 	case len(bytes.TrimSpace(text)) == 0:
 		return nil, fmt.Errorf("%s %s: there is no certificate in it: it is empty", what, file)
 	}
-	return nil, fmt.Errorf("%s %s: there is no certificate in it; it has to be PEM, which begins with -----BEGIN CERTIFICATE-----", what, file)
+	return nil, fmt.Errorf("%s %s: there is no certificate in it; it has to be PEM, which begins "+
+		"with -----BEGIN CERTIFICATE-----", what, file)
 }
 
 // hasKey says what is wrong with a text in which there is no usable key.
@@ -141,12 +148,15 @@ func hasKey(file string, text []byte) error {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return fmt.Errorf("the key %s is encrypted, and nobody is there to be asked for the password: openssl pkey -in %[1]s -out ... writes it without", file)
-		case block.Type == "PRIVATE KEY" || bytes.HasSuffix([]byte(block.Type), []byte(" PRIVATE KEY")):
+			return fmt.Errorf("the key %s is encrypted, and nobody is there to be asked for the "+
+				"password: openssl pkey -in %[1]s -out ... writes it without", file)
+		case block.Type == "PRIVATE KEY" ||
+			bytes.HasSuffix([]byte(block.Type), []byte(" PRIVATE KEY")):
 			return nil
 		}
 	}
-	return fmt.Errorf("the key %s: there is no key in it; it has to be PEM, which begins with -----BEGIN PRIVATE KEY----- or RSA PRIVATE KEY", file)
+	return fmt.Errorf("the key %s: there is no key in it; it has to be PEM, which begins with "+
+		"-----BEGIN PRIVATE KEY----- or RSA PRIVATE KEY", file)
 }
 
 // mismatch says why a key and a chain do not belong together.
@@ -154,11 +164,14 @@ func mismatch(f Files, chain []*x509.Certificate, keyText []byte, err error) err
 	for i, c := range chain[1:] {
 		one := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 		if _, err := tls.X509KeyPair(one, keyText); err == nil {
-			return fmt.Errorf("the certificate %s: the server's own certificate has to be the first in it, and is number %d", f.Cert, i+2)
+			return fmt.Errorf("the certificate %s: the server's own certificate has to be the "+
+				"first in it, and is number %d", f.Cert, i+2)
 		}
 	}
 	if hasParsed(keyText) {
-		return fmt.Errorf("the key %s is the wrong one: it does not belong to the certificate %s (%q)", f.Key, f.Cert, chain[0].Subject)
+		return fmt.Errorf(
+			"the key %s is the wrong one: it does not belong to the certificate %s (%q)", f.Key,
+			f.Cert, chain[0].Subject)
 	}
 	return fmt.Errorf("the key %s cannot be used: %w", f.Key, err)
 }
@@ -180,16 +193,20 @@ func hasParsed(text []byte) bool {
 // every client.
 func (s *Set) inspect(chain []*x509.Certificate) {
 	leaf := chain[0]
-	s.Ends = slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
+	s.Ends = slices.MinFunc(chain,
+		func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 	if _, isRSA := leaf.PublicKey.(*rsa.PublicKey); !isRSA {
-		s.warn("the certificate %s has a key of type %s: many builds of iPXE, and much firmware, know RSA only", s.Files.Cert, leaf.PublicKeyAlgorithm)
+		s.warn("the certificate %s has a key of type %s: many builds of iPXE, and much firmware, "+
+			"know RSA only", s.Files.Cert, leaf.PublicKeyAlgorithm)
 	}
 	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
-		s.warn("the certificate %s names no server (subjectAltName): most clients refuse it", s.Files.Cert)
+		s.warn("the certificate %s names no server (subjectAltName): most clients refuse it",
+			s.Files.Cert)
 	}
 	for i, c := range chain[1:] {
 		if chain[i].CheckSignatureFrom(c) != nil {
-			s.warn("the certificate %s: number %d in it (%q) did not sign number %d (%q), so that clients may find no way to their CA",
+			s.warn("the certificate %s: number %d in it (%q) did not sign number %d (%q), so "+
+				"that clients may find no way to their CA",
 				s.Files.Cert, i+2, c.Subject, i+1, chain[i].Subject)
 			break
 		}
@@ -210,7 +227,8 @@ func (s *Set) Untimely(now time.Time) string {
 	case !now.Before(end):
 		return fmt.Sprintf("the certificate %s expired on %s", s.Files.Cert, end.UTC().Format(form))
 	case now.Before(s.Pair.Leaf.NotBefore):
-		return fmt.Sprintf("the certificate %s is not valid before %s", s.Files.Cert, s.Pair.Leaf.NotBefore.UTC().Format(form))
+		return fmt.Sprintf("the certificate %s is not valid before %s", s.Files.Cert,
+			s.Pair.Leaf.NotBefore.UTC().Format(form))
 	}
 	return ""
 }
@@ -222,9 +240,11 @@ func (s *Set) Warnings(now time.Time) []string {
 	case s.Untimely(now) != "":
 		all = append(all, s.Untimely(now)+": clients refuse it")
 	case left < 24*time.Hour:
-		all = append(all, fmt.Sprintf("the certificate %s ends within a day, on %s", s.Files.Cert, s.Ends.UTC().Format("2006-01-02 15:04 MST")))
+		all = append(all, fmt.Sprintf("the certificate %s ends within a day, on %s", s.Files.Cert,
+			s.Ends.UTC().Format("2006-01-02 15:04 MST")))
 	case left < endsSoon:
-		all = append(all, fmt.Sprintf("the certificate %s ends in %d days, on %s", s.Files.Cert, int(left.Hours()/24), s.Ends.UTC().Format(time.DateOnly)))
+		all = append(all, fmt.Sprintf("the certificate %s ends in %d days, on %s", s.Files.Cert,
+			int(left.Hours()/24), s.Ends.UTC().Format(time.DateOnly)))
 	}
 	return all
 }
@@ -269,7 +289,8 @@ func (s *Store) Use(f Files) error {
 func (s *Store) Reload() (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.files == (Files{}) || s.failed == "" && slices.EqualFunc(stat(s.files), s.seen, reread.Same) {
+	unchanged := slices.EqualFunc(stat(s.files), s.seen, reread.Same)
+	if s.files == (Files{}) || s.failed == "" && unchanged {
 		return false, nil
 	}
 	before := s.failed
@@ -324,7 +345,8 @@ func stat(f Files) []fs.FileInfo {
 var suites = []uint16{
 	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	tls.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
 	tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA,
 	tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_GCM_SHA256,

@@ -174,13 +174,17 @@ func (c *Config) checkRoot() error {
 func (c *Config) checkTLS() error {
 	switch {
 	case c.TLSCert != "" && c.TLSKey == "":
-		return errors.New("there is a certificate (tls.cert) and no key: name its file with --tls-key")
+		return errors.New(
+			"there is a certificate (tls.cert) and no key: name its file with --tls-key")
 	case c.TLSKey != "" && c.TLSCert == "":
-		return errors.New("there is a key (tls.key) and no certificate: name its file with --tls-cert")
+		return errors.New(
+			"there is a key (tls.key) and no certificate: name its file with --tls-cert")
 	case c.TLSCert == "" && len(c.TLSListen)+len(c.TLSClientListen) > 0:
-		return errors.New("HTTPS needs a certificate and its key: name their files with --tls-cert and --tls-key")
+		return errors.New("HTTPS needs a certificate and its key: name their files with " +
+			"--tls-cert and --tls-key")
 	case c.TLSClientCA == "" && len(c.TLSClientListen) > 0:
-		return errors.New("tls.client-listen needs the CA that clients' certificates come from: name its file with --tls-client-ca")
+		return errors.New("tls.client-listen needs the CA that clients' certificates come from: " +
+			"name its file with --tls-client-ca")
 	}
 	everywhere := slices.Concat(c.Addresses(), c.TLSListen, c.TLSClientListen)
 	for i, a := range everywhere {
@@ -190,11 +194,13 @@ func (c *Config) checkTLS() error {
 	}
 	for _, a := range c.Protocol {
 		if !slices.Contains(everywhere, a) {
-			return fmt.Errorf("proxies.protocol names %s, which is not listened on; it has to be one of %s, as written there", a, strings.Join(everywhere, ", "))
+			return fmt.Errorf("proxies.protocol names %s, which is not listened on; it has to be "+
+				"one of %s, as written there", a, strings.Join(everywhere, ", "))
 		}
 	}
 	if len(c.Protocol) > 0 && len(c.Trusted) == 0 {
-		return errors.New("proxies.protocol lets trusted proxies in, and nobody else: name them with --proxies-trusted")
+		return errors.New("proxies.protocol lets trusted proxies in, and nobody else: name them " +
+			"with --proxies-trusted")
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func (r *source) find(name string) (*Setting, error) {
 // Environ reads the variables PXESRV_* of an environment into c. It returns
 // warnings about variables that set nothing here, and about old names.
 func (c *Config) Environ(environ []string) (warnings []string, err error) {
-	r := newSource(slices.DeleteFunc(c.Settings(), func(s Setting) bool { return s.FileOnly }), envName)
+	settings := slices.DeleteFunc(c.Settings(), func(s Setting) bool { return s.FileOnly })
+	r := newSource(settings, envName)
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
 		if !strings.HasPrefix(name, "PXESRV_") || strings.HasPrefix(name, "PXESRV_TEST_") ||
@@ -76,8 +77,8 @@ func (c *Config) Environ(environ []string) (warnings []string, err error) {
 		case serviceLink.MatchString(value):
 			// Kubernetes sets PXESRV_PORT=tcp://10.0.0.1:4567 in every pod
 			// beside a service called pxesrv.
-			r.warnings = append(r.warnings, fmt.Sprintf("%s=%s looks like a service link of Kubernetes"+
-				" and is ignored (enableServiceLinks: false stops it)", name, value))
+			r.warnings = append(r.warnings, fmt.Sprintf("%s=%s looks like a service link of "+
+				"Kubernetes and is ignored (enableServiceLinks: false stops it)", name, value))
 		default:
 			if err := s.Value.Set(value); err != nil {
 				return r.warnings, fmt.Errorf("%s=%s: %w", name, value, err)

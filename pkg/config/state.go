@@ -56,7 +56,8 @@ func (c *Config) checkState() error {
 	root := real(c.Root)
 	refuse := func(key, path string) error {
 		if within(c.Root, path) || within(root, real(path)) {
-			return fmt.Errorf("%s lies in the document root, where it does not belong; name a place outside with --%s", path, Setting{Key: key}.Flag())
+			return fmt.Errorf("%s lies in the document root, where it does not belong; name a "+
+				"place outside with --%s", path, Setting{Key: key}.Flag())
 		}
 		return nil
 	}
@@ -101,7 +102,8 @@ func SameDir(a, b string) bool {
 }
 
 func within(dir, name string) bool {
-	return strings.HasPrefix(name+string(filepath.Separator), strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
+	return strings.HasPrefix(name+string(filepath.Separator),
+		strings.TrimSuffix(dir, string(filepath.Separator))+string(filepath.Separator))
 }
 
 // real resolves the links of a path, as far as it exists.

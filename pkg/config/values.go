@@ -260,14 +260,16 @@ func checkAddress(s string) error {
 		return checkAbsolute(name)
 	}
 	if _, _, err := net.SplitHostPort(s); err != nil {
-		return fmt.Errorf("%q is not an address to listen on: write host:port, [2001:db8::1]:port, :port or unix:/path", s)
+		return fmt.Errorf("%q is not an address to listen on: write host:port, "+
+			"[2001:db8::1]:port, :port or unix:/path", s)
 	}
 	return nil
 }
 
 func checkTCP(s string) error {
 	if strings.HasPrefix(s, "unix:") {
-		return fmt.Errorf("%q is a Unix socket, where neither TLS nor the PROXY protocol is spoken; write host:port, [2001:db8::1]:port or :port", s)
+		return fmt.Errorf("%q is a Unix socket, where neither TLS nor the PROXY protocol is "+
+			"spoken; write host:port, [2001:db8::1]:port or :port", s)
 	}
 	return checkAddress(s)
 }
@@ -275,19 +277,23 @@ func checkTCP(s string) error {
 func checkUDP(s string) error {
 	host, _, err := net.SplitHostPort(s)
 	if err != nil {
-		return fmt.Errorf("%q is not an address to answer TFTP on: write host:port, [2001:db8::1]:69 or :69", s)
+		return fmt.Errorf(
+			"%q is not an address to answer TFTP on: write host:port, [2001:db8::1]:69 or :69", s)
 	}
 	if strings.Contains(host, "%") {
-		return fmt.Errorf("%q is an address of one link, where TFTP is not answered; write one without %%", s)
+		return fmt.Errorf(
+			"%q is an address of one link, where TFTP is not answered; write one without %%", s)
 	}
 	return nil
 }
 
 func checkURL(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
-		strings.Trim(u.Path, "/") != "" || strings.ContainsAny(s, " \t\n$\"'\\") {
-		return fmt.Errorf("%q is not the address of a server: write http://boot.example or http://10.0.0.1:4567", s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" ||
+		strings.ContainsAny(s, " \t\n$\"'\\") {
+		return fmt.Errorf("%q is not the address of a server: write http://boot.example or "+
+			"http://10.0.0.1:4567", s)
 	}
 	return nil
 }
@@ -296,10 +302,12 @@ func checkURL(s string) error {
 // /redirect.
 func checkServer(s string) error {
 	if ends, write := ipxe.EndsInScript(s); ends != "" {
-		return fmt.Errorf("%q ends in %s, but a host adds what it asks for: write %s", s, ends, write)
+		return fmt.Errorf("%q ends in %s, but a host adds what it asks for: write %s",
+			s, ends, write)
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("%q is not the address of a boot server: write http://10.0.0.1:4567", s)
 	}
 	return nil

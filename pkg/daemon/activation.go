@@ -26,7 +26,8 @@ type activated struct {
 // says of them, so that no child process takes them for its own.
 func activatedSockets(log *slog.Logger) (p activated, err error) {
 	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
-		log.Warn("the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec",
+		log.Warn("the sockets of systemd are for another process and not used: a script between "+
+			"systemd and pxesrv has to start it with exec",
 			"LISTEN_PID", pid, "pid", os.Getpid())
 	}
 	files := activation.Files(true)
@@ -46,7 +47,8 @@ func activatedSockets(log *slog.Logger) (p activated, err error) {
 		addresses []string
 	}{{"HTTP", p.http}, {"HTTPS", p.https}, {"TFTP", p.tftp}} {
 		if len(kind.addresses) > 0 {
-			log.Info("systemd has opened the addresses of "+kind.name+"; those of the configuration are not used", "addresses", kind.addresses)
+			log.Info("systemd has opened the addresses of "+kind.name+
+				"; those of the configuration are not used", "addresses", kind.addresses)
 		}
 	}
 	return p, nil
@@ -55,7 +57,8 @@ func activatedSockets(log *slog.Logger) (p activated, err error) {
 // take takes one socket over; its name says what for.
 func (p *activated) take(f *os.File) error {
 	wrong := func(format string, args ...any) error {
-		return fmt.Errorf("the socket %q (descriptor %d) that systemd passed cannot be used: %s", f.Name(), f.Fd(), fmt.Sprintf(format, args...))
+		return fmt.Errorf("the socket %q (descriptor %d) that systemd passed cannot be used: %s",
+			f.Name(), f.Fd(), fmt.Sprintf(format, args...))
 	}
 	var streams *[]string
 	switch f.Name() {
@@ -65,7 +68,8 @@ func (p *activated) take(f *os.File) error {
 		streams = &p.https
 	case "tftp":
 	default:
-		return wrong("its name says nothing here; write FileDescriptorName=http, https or tftp into its socket unit")
+		return wrong("its name says nothing here; write FileDescriptorName=http, https or tftp " +
+			"into its socket unit")
 	}
 	conn, err := net.FileConn(f)
 	if err != nil {
@@ -79,7 +83,8 @@ func (p *activated) take(f *os.File) error {
 	}
 	if streams == nil {
 		if kind != "udp" {
-			return wrong("TFTP needs a datagram socket, and this is %s; write ListenDatagram= into its socket unit", kind)
+			return wrong("TFTP needs a datagram socket, and this is %s; write ListenDatagram= "+
+				"into its socket unit", kind)
 		}
 		c, err := net.FilePacketConn(f)
 		if err != nil {
@@ -90,7 +95,8 @@ func (p *activated) take(f *os.File) error {
 		return nil
 	}
 	if kind != "tcp" && kind != "unix" {
-		return wrong("HTTP needs a stream socket, and this is %s; write ListenStream= into its socket unit", kind)
+		return wrong("HTTP needs a stream socket, and this is %s; write ListenStream= into its "+
+			"socket unit", kind)
 	}
 	l, err := net.FileListener(f)
 	if err != nil {
@@ -121,7 +127,8 @@ func (p *activated) replace(c *config.Config) error {
 		c.Listen = p.http
 	}
 	if len(p.https) > 0 && c.TLSCert == "" {
-		return fmt.Errorf("systemd passed a socket for HTTPS, and no certificate is configured; systemctl disable --now pxesrv-https.socket takes it away")
+		return fmt.Errorf("systemd passed a socket for HTTPS, and no certificate is configured; " +
+			"systemctl disable --now pxesrv-https.socket takes it away")
 	}
 	if len(p.https) > 0 {
 		c.TLSListen = p.https

@@ -130,7 +130,8 @@ func (d *Daemon) open() (err error) {
 		return err
 	}
 	if d.Hangs != nil {
-		d.Log.Warn("the start goes on: machines that need what hangs are told 503 until it answers", "error", d.Hangs.Error())
+		d.Log.Warn("the start goes on: machines that need what hangs are told 503 until it answers",
+			"error", d.Hangs.Error())
 	}
 	return nil
 }

@@ -49,7 +49,8 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		text += "warning: " + w + "\n"
 	}
 	if len(reasons) > 0 {
-		plain(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(reasons, "\nnot ready: ")+"\n"+text)
+		plain(w, http.StatusServiceUnavailable, "not ready: "+
+			strings.Join(reasons, "\nnot ready: ")+"\n"+text)
 		return
 	}
 	plain(w, http.StatusOK, "ready\n"+text)
@@ -67,7 +68,8 @@ func (r *readiness) report() (reasons, warnings []string) {
 		warnings = append(warnings, "orders cannot be granted or confirmed; the log says why")
 	}
 	if r.noISO {
-		warnings = append(warnings, "a list, row, key or loader of the boot images of hosts is wrong; the log says which")
+		warnings = append(warnings, "a list, row, key or loader of the boot images of hosts is "+
+			"wrong; the log says which")
 	}
 	switch {
 	case r.stopping:
@@ -75,7 +77,8 @@ func (r *readiness) report() (reasons, warnings []string) {
 	case r.probed.IsZero():
 		return []string{"the tree was not looked at yet"}, warnings
 	case time.Since(r.probed) > probeAge:
-		return []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago", time.Since(r.probed).Round(time.Second))}, warnings
+		return []string{fmt.Sprintf("the disk hangs: the last look at the tree ended %s ago",
+			time.Since(r.probed).Round(time.Second))}, warnings
 	}
 	return r.reasons, warnings
 }

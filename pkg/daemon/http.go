@@ -89,6 +89,7 @@ func (w *web) shutdown(ctx context.Context) {
 	select {
 	case <-settled:
 	case <-time.After(c.OnceConfirm + settleWithin):
-		w.d.Log.Warn("stopped while the disk hangs: what was being claimed stays in the journal as open")
+		w.d.Log.Warn(
+			"stopped while the disk hangs: what was being claimed stays in the journal as open")
 	}
 }

@@ -79,7 +79,9 @@ func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.
 	}
 	if proxied {
 		e.Proxies = func(a netip.Addr) bool {
-			return slices.ContainsFunc(d.serving.Load().config.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+			return slices.ContainsFunc(d.serving.Load().config.Trusted, func(p netip.Prefix) bool {
+				return p.Contains(a)
+			})
 		}
 	}
 	return e.Listener(l)
@@ -97,7 +99,8 @@ func (d *Daemon) base(url string) func(netip.Addr) string {
 		var other netip.AddrPort
 		for _, l := range d.baseAddrs {
 			switch at := l.Addr().Unmap().WithZone(""); {
-			case local.IsValid() && (at == local || at == netip.IPv6Unspecified() || at == netip.IPv4Unspecified() && local.Is4()):
+			case local.IsValid() && (at == local || at == netip.IPv6Unspecified() ||
+				at == netip.IPv4Unspecified() && local.Is4()):
 				return "http://" + netip.AddrPortFrom(local.WithZone(""), l.Port()).String()
 			case !other.IsValid() && !at.IsUnspecified() && !at.IsLoopback():
 				other = netip.AddrPortFrom(at, l.Port())
@@ -144,7 +147,8 @@ func (e *noListener) Hint() string  { return e.hint }
 func listenError(addr string, err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "address already in use"):
-		return &noListener{addr, "another program does already", "stop it, or choose another port with -p"}
+		return &noListener{addr, "another program does already",
+			"stop it, or choose another port with -p"}
 	case strings.Contains(text, "permission denied"):
 		return &noListener{addr, "this user may not",
 			"ports below 1024 need the right to; choose another with -p"}

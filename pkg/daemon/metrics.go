@@ -43,38 +43,55 @@ type metrics struct {
 	orderStats atomic.Pointer[order.Stats] // of the last sweep; nil before the first
 }
 
-func newMetrics(build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter) *metrics {
+func newMetrics(
+	build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter,
+) *metrics {
+	counterOpts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help}
+	}
+	gaugeOpts := func(name, help string) prometheus.GaugeOpts {
+		return prometheus.GaugeOpts{Name: "pxesrv_" + name, Help: help}
+	}
 	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help})
+		return prometheus.NewCounter(counterOpts(name, help))
 	}
 	vector := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help}, labels)
+		return prometheus.NewCounterVec(counterOpts(name, help), labels)
 	}
 	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "pxesrv_" + name, Help: help})
+		return prometheus.NewGauge(gaugeOpts(name, help))
 	}
 	m := &metrics{
-		registry:     prometheus.NewRegistry(),
-		answers:      vector("answers_total", "Answers of /redirect, by the step that answered and the result: script, nothing (404), unsure (503), identification.", "step", "result"),
-		skipped:      vector("skipped_total", "Entries that could not be served, by step and reason.", "step", "reason"),
-		conflicts:    counter("conflicts_total", "Requests that contradict themselves and get no order."),
-		placeholders: counter("placeholders_total", "Claims that name nobody because boards carry them unfilled."),
+		registry: prometheus.NewRegistry(),
+		answers: vector("answers_total", "Answers of /redirect, by the step that answered "+
+			"and the result: script, nothing (404), unsure (503), identification.",
+			"step", "result"),
+		skipped: vector("skipped_total",
+			"Entries that could not be served, by step and reason.", "step", "reason"),
+		conflicts: counter("conflicts_total",
+			"Requests that contradict themselves and get no order."),
+		placeholders: counter("placeholders_total",
+			"Claims that name nobody because boards carry them unfilled."),
 		decision: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "pxesrv_decision_seconds", Help: "Time for one decision.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .3, .5, 1, 5},
 		}),
-		orders:     vector("order_events_total", "What happened to one-time orders.", "event"),
-		pending:    gauge("orders_pending", "Orders that wait for their machine."),
-		open:       gauge("orders_open", "Orders that were sent more than a minute ago and never confirmed."),
-		served:     gauge("orders_served", "Served orders in the journal."),
-		files:      vector("files_total", "Requests for files, by status.", "status"),
-		bytes:      counter("file_bytes_total", "Bytes of files that were sent."),
-		transfers:  vector("tftp_transfers_total", "Requests by TFTP, by how they ended.", "result"),
-		tftpBytes:  counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
-		isoHosts:   gauge("iso_hosts", "Hosts of iso.hosts that are known."),
-		isoTrouble: gauge("iso_trouble", "What is wrong with the list of iso.hosts, its rows, the keys and the loaders, in all."),
-		failed:     vector("connections_failed_total", "Connections closed before their first request, by what was wrong with TLS or the PROXY protocol.", "reason"),
-		reloads:    vector("reloads_total", "Reloads of the configuration, by result.", "result"),
+		orders:  vector("order_events_total", "What happened to one-time orders.", "event"),
+		pending: gauge("orders_pending", "Orders that wait for their machine."),
+		open: gauge("orders_open",
+			"Orders that were sent more than a minute ago and never confirmed."),
+		served: gauge("orders_served", "Served orders in the journal."),
+		files:  vector("files_total", "Requests for files, by status.", "status"),
+		bytes:  counter("file_bytes_total", "Bytes of files that were sent."),
+		transfers: vector("tftp_transfers_total", "Requests by TFTP, by how they ended.",
+			"result"),
+		tftpBytes: counter("tftp_bytes_total", "Bytes that were sent by TFTP."),
+		isoHosts:  gauge("iso_hosts", "Hosts of iso.hosts that are known."),
+		isoTrouble: gauge("iso_trouble", "What is wrong with the list of iso.hosts, its rows, "+
+			"the keys and the loaders, in all."),
+		failed: vector("connections_failed_total", "Connections closed before their first "+
+			"request, by what was wrong with TLS or the PROXY protocol.", "reason"),
+		reloads: vector("reloads_total", "Reloads of the configuration, by result.", "result"),
 	}
 	// Every series exists from the start: an alert on an increase misses an
 	// event that makes its series.
@@ -105,35 +122,43 @@ func newMetrics(build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs .
 	m.reloads.WithLabelValues("refused")
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pxesrv_build_info", Help: "1, with what is known of the program.",
-		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit,
+			"goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(info, m.failed, m.answers, m.skipped, m.conflicts, m.placeholders, m.decision, m.orders, m.pending, m.open, m.served,
-		m.files, m.bytes, m.transfers, m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tftp_transfers", Help: "Transfers by TFTP that are under way."},
+	dropped := func() float64 {
+		lost := int64(0)
+		for _, w := range logs {
+			if w != nil {
+				lost += w.Dropped()
+			}
+		}
+		return float64(lost)
+	}
+	m.registry.MustRegister(info, m.failed, m.answers, m.skipped, m.conflicts, m.placeholders,
+		m.decision, m.orders, m.pending, m.open, m.served, m.files, m.bytes, m.transfers,
+		m.tftpBytes, m.reloads, m.isoHosts, m.isoTrouble,
+		prometheus.NewGaugeFunc(
+			gaugeOpts("tftp_transfers", "Transfers by TFTP that are under way."),
 			func() float64 { return float64(transfers.Open()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_connections", Help: "Connections that are open."},
+		prometheus.NewGaugeFunc(gaugeOpts("connections", "Connections that are open."),
 			func() float64 { return float64(gate.Open()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_connections_refused_total", Help: "Connections closed because their address had too many."},
+		prometheus.NewCounterFunc(counterOpts("connections_refused_total",
+			"Connections closed because their address had too many."),
 			func() float64 { return float64(gate.Refused()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "pxesrv_log_dropped_total", Help: "Lines of the log and of the access log that were lost."},
-			func() float64 {
-				lost := int64(0)
-				for _, w := range logs {
-					if w != nil {
-						lost += w.Dropped()
-					}
-				}
-				return float64(lost)
-			}),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		prometheus.NewCounterFunc(counterOpts("log_dropped_total",
+			"Lines of the log and of the access log that were lost."), dropped),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 // hasTLS shows when the certificate in force ends.
 func (m *metrics) hasTLS(ends func() time.Time) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "pxesrv_tls_certificate_expires_seconds",
-		Help: "When the certificate ends, in seconds since 1970."}, func() float64 { return float64(ends().Unix()) }))
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "pxesrv_tls_certificate_expires_seconds",
+		Help: "When the certificate ends, in seconds since 1970.",
+	}, func() float64 { return float64(ends().Unix()) }))
 }
 
 func (m *metrics) handler() http.Handler {
@@ -187,12 +212,15 @@ func (m *metrics) Transfer(r tftpd.Result, sent int64) {
 // The values that labels have. TestLabels holds that none is missing.
 var (
 	steps = boot.Steps()
-	codes = []boot.Code{boot.Missing, boot.Outside, boot.Hidden, boot.NoFile, boot.NoLink, boot.Empty, boot.NoScript, boot.TooLarge,
-		boot.Changing, boot.Taken, boot.Failed, boot.Held, boot.Conflict, boot.NoOrder, boot.Canceled}
-	events = []order.EventKind{order.Granted, order.Served, order.Open, order.GivenBack, order.Replaced, order.Lost, order.Repeats}
+	codes = []boot.Code{boot.Missing, boot.Outside, boot.Hidden, boot.NoFile, boot.NoLink,
+		boot.Empty, boot.NoScript, boot.TooLarge, boot.Changing, boot.Taken, boot.Failed,
+		boot.Held, boot.Conflict, boot.NoOrder, boot.Canceled}
+	events = []order.EventKind{order.Granted, order.Served, order.Open, order.GivenBack,
+		order.Replaced, order.Lost, order.Repeats}
 
 	// statuses are those that a file can have.
-	statuses = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404", 412: "412", 416: "416", 503: "503"}
+	statuses = map[int]string{200: "200", 206: "206", 304: "304", 403: "403", 404: "404",
+		412: "412", 416: "416", 503: "503"}
 )
 
 // statusText is the label of a status.

@@ -29,7 +29,8 @@ func (d *Daemon) reloads(ctx context.Context) error {
 		reloaded(err)
 		if err != nil {
 			d.metrics.reloads.WithLabelValues("refused").Inc()
-			d.Log.Error("the configuration is not reloaded, the old one stays", "error", err.Error())
+			d.Log.Error("the configuration is not reloaded, the old one stays", "error",
+				err.Error())
 			continue
 		}
 		d.metrics.reloads.WithLabelValues("done").Inc()

@@ -26,7 +26,9 @@ type serving struct {
 // use puts a configuration in force.
 func (d *Daemon) use(c config.Config) error {
 	var s *site.Site
-	if err := config.Look("the disk of the state directory, or of the list of placeholders,", func() (err error) { s, err = site.New(c); return err }); err != nil {
+	err := config.Look("the disk of the state directory, or of the list of placeholders,",
+		func() (err error) { s, err = site.New(c); return err })
+	if err != nil {
 		return err
 	}
 	if s.Images() != nil {
@@ -38,27 +40,52 @@ func (d *Daemon) use(c config.Config) error {
 	s.Orders().Event = d.orderEvent
 	s.SetClock(d.clock)
 	d.gate.Set(conn.Limits{
-		Connections: d.connections(c), PerAddress: c.Limits.PerAddress, Write: c.Limits.WriteTimeout,
+		Connections: d.connections(c),
+		PerAddress:  c.Limits.PerAddress,
+		Write:       c.Limits.WriteTimeout,
 		Exempt: func(a netip.Addr) bool {
-			return a.IsLoopback() || slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+			return a.IsLoopback() ||
+				slices.ContainsFunc(c.Trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 		},
 	})
-	next := &serving{config: c, site: s, handler: &httpd.Server{
-		Site: s, Log: d.Log, Identify: c.Identify, Trusted: c.Trusted, Allow: c.Clients, Confirm: c.OnceConfirm,
-		Deadline: c.Limits.Decision, MaxStuck: c.Limits.Hanging, Observe: d.metrics, Pending: &d.pending, FileSlots: d.files, URL: c.URL,
-		Image: images(s), Clear: s.ClearGRUB, ClearByGet: c.CompatGet,
+	next := &serving{config: c, site: s}
+	next.handler = &httpd.Server{
+		Site:       s,
+		Log:        d.Log,
+		Identify:   c.Identify,
+		Trusted:    c.Trusted,
+		Allow:      c.Clients,
+		URL:        c.URL,
+		Confirm:    c.OnceConfirm,
+		Deadline:   c.Limits.Decision,
+		MaxStuck:   c.Limits.Hanging,
+		Pending:    &d.pending,
+		FileSlots:  d.files,
+		Observe:    d.metrics,
+		Image:      images(s),
+		Clear:      s.ClearGRUB,
+		ClearByGet: c.CompatGet,
 		Handlers: map[string]http.Handler{
 			"/metrics": d.metrics.handler(),
 			"/healthz": http.HandlerFunc(healthz),
 			"/readyz":  &d.ready,
 		},
-	}}
+	}
 	if d.Access != nil {
 		next.handler.Access = d.Access
 	}
 	next.tftp = &tftpd.Server{
-		Site: s, Log: d.Log, Allow: c.Clients, Base: d.base(c.URL), Transfers: d.transfers(c), PerAddress: c.Limits.TFTPPerAddress,
-		Deadline: c.Limits.Decision, MaxStuck: c.Limits.Hanging, Observe: d.metrics, Counts: &d.tftp, Spelled: s.Spelled,
+		Site:       s,
+		Log:        d.Log,
+		Allow:      c.Clients,
+		Base:       d.base(c.URL),
+		Spelled:    s.Spelled,
+		Deadline:   c.Limits.Decision,
+		MaxStuck:   c.Limits.Hanging,
+		Transfers:  d.transfers(c),
+		PerAddress: c.Limits.TFTPPerAddress,
+		Observe:    d.metrics,
+		Counts:     &d.tftp,
 	}
 	d.serving.Store(next)
 	return nil
@@ -71,7 +98,8 @@ func (d *Daemon) connections(c config.Config) int {
 	// The rest is for files that are sent, TFTP transfers (an eighth each), the
 	// tree, the journal and the log.
 	if can := descriptors() / 8 * 5; can > 0 && want > can {
-		d.Log.Warn("fewer connections than limits.connections: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+		d.Log.Warn("fewer connections than limits.connections: the process may open too few "+
+			"files; raise it with ulimit -n or LimitNOFILE=",
 			"limits.connections", want, "connections", can)
 		return can
 	}
@@ -84,7 +112,8 @@ func (d *Daemon) transfers(c config.Config) int {
 	want := c.Limits.TFTPTransfers
 	// Each has a socket and a file.
 	if can := descriptors() / 16; can > 0 && want > can && len(c.TFTP) > 0 {
-		d.Log.Warn("fewer transfers than limits.tftp-transfers: the process may open too few files; raise it with ulimit -n or LimitNOFILE=",
+		d.Log.Warn("fewer transfers than limits.tftp-transfers: the process may open too few "+
+			"files; raise it with ulimit -n or LimitNOFILE=",
 			"limits.tftp-transfers", want, "transfers", can)
 		return can
 	}

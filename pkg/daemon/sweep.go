@@ -95,7 +95,8 @@ func (s *sweeper) sweep(now *site.Site) {
 	s.d.metrics.swept(st)
 	if st.Open != s.open {
 		s.open = st.Open
-		s.d.Log.Warn("orders that were sent and never confirmed: see pxesrv order list", "open", st.Open)
+		s.d.Log.Warn("orders that were sent and never confirmed: see pxesrv order list",
+			"open", st.Open)
 	}
 }
 

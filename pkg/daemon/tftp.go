@@ -17,7 +17,9 @@ type transfers struct {
 func (d *Daemon) listenTFTP() (*transfers, error) {
 	t := &transfers{d: d}
 	for _, addr := range d.Config.TFTP {
-		l, err := d.activated.listenTFTP(addr, func() *tftpd.Server { return d.serving.Load().tftp })
+		l, err := d.activated.listenTFTP(addr, func() *tftpd.Server {
+			return d.serving.Load().tftp
+		})
 		if err != nil {
 			for _, l := range t.listeners {
 				l.Close()
@@ -27,7 +29,8 @@ func (d *Daemon) listenTFTP() (*transfers, error) {
 		t.listeners = append(t.listeners, l)
 	}
 	if len(t.listeners) > 0 && len(d.baseAddrs) == 0 && d.Config.URL == "" {
-		d.Log.Warn("clients of TFTP get no script that leads to this server, which answers plain HTTP on no TCP port: set url")
+		d.Log.Warn("clients of TFTP get no script that leads to this server, which answers plain " +
+			"HTTP on no TCP port: set url")
 	}
 	for _, l := range t.listeners {
 		d.Log.Info("listening", "address", "udp:"+l.Addr().String(), "root", d.Config.Root)
@@ -46,13 +49,15 @@ func (t *transfers) run(ctx context.Context) (err error) {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.d.serving.Load().config.Limits.Stop)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx),
+		t.d.serving.Load().config.Limits.Stop)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, l := range t.listeners {
 		all.Go(func() {
 			if l.Shutdown(stop) != nil {
-				t.d.Log.Warn("stopped with transfers by TFTP under way", "address", l.Addr().String())
+				t.d.Log.Warn("stopped with transfers by TFTP under way", "address",
+					l.Addr().String())
 			}
 		})
 	}

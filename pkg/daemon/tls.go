@@ -83,12 +83,14 @@ func (d *Daemon) reloadTLS(c *config.Config) {
 }
 
 func (d *Daemon) oldCertificateStays(err error) {
-	d.Log.Error("the new certificate is not used, the old one stays", "error", err.Error(), "ends", d.certs.Set().Ends.UTC())
+	d.Log.Error("the new certificate is not used, the old one stays", "error", err.Error(), "ends",
+		d.certs.Set().Ends.UTC())
 }
 
 func (d *Daemon) newCertificate() {
 	leaf := d.certs.Set().Pair.Leaf
-	d.Log.Info("the certificate is in force", "subject", leaf.Subject.String(), "serial", leaf.SerialNumber.Text(16), "ends", d.certs.Set().Ends.UTC())
+	d.Log.Info("the certificate is in force", "subject", leaf.Subject.String(), "serial",
+		leaf.SerialNumber.Text(16), "ends", d.certs.Set().Ends.UTC())
 }
 
 // failed logs a connection that was closed before it spoke HTTP. Any client can
@@ -102,7 +104,8 @@ func (d *Daemon) failed(listener string, f conn.Failure) {
 	if !ok {
 		return
 	}
-	line := []any{"peer", f.Peer.String(), "listener", listener, "reason", string(f.Reason), "why", f.Err.Error()}
+	line := []any{"peer", f.Peer.String(), "listener", listener, "reason", string(f.Reason), "why",
+		f.Err.Error()}
 	if f.Client != f.Peer && f.Client.IsValid() {
 		line = append(line, "source", f.Client.String())
 	}

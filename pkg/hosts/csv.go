@@ -27,7 +27,9 @@ func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 	in := newLines(r)
 	if start, _ := in.r.Peek(3); bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
 		in.r.Discard(3)
-	} else if bytes.HasPrefix(start, []byte("\xff\xfe")) || bytes.HasPrefix(start, []byte("\xfe\xff")) || len(start) > 1 && (start[0] == 0) != (start[1] == 0) {
+	} else if bytes.HasPrefix(start, []byte("\xff\xfe")) ||
+		bytes.HasPrefix(start, []byte("\xfe\xff")) ||
+		len(start) > 1 && (start[0] == 0) != (start[1] == 0) {
 		return nil, nil, errors.New(`the file is UTF-16 ("Unicode text"); save it as "CSV UTF-8"`)
 	}
 	l := newList(o)
@@ -49,7 +51,8 @@ func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 			return nil, nil, err
 		}
 		text := strings.TrimSpace(line)
-		if err == nil && (text == "" || text[0] == '#' || names == nil && len(text) == 5 && strings.EqualFold(text[:4], "sep=")) {
+		if err == nil && (text == "" || text[0] == '#' ||
+			names == nil && len(text) == 5 && strings.EqualFold(text[:4], "sep=")) {
 			continue
 		}
 		if names == nil {
@@ -77,7 +80,8 @@ func ReadCSV(r io.Reader, o Options) ([]Row, []*RowError, error) {
 		case cut != nil:
 			l.fail(in.number, "", "", "%v", cut)
 		case len(cells) != len(names):
-			l.fail(in.number, "", "", "has %d cells, and the first line names %d columns", len(cells), len(names))
+			l.fail(in.number, "", "", "has %d cells, and the first line names %d columns",
+				len(cells), len(names))
 		default:
 			row := make(map[string]string, len(cells))
 			for i, c := range cells {
@@ -121,11 +125,13 @@ func header(line string, comma rune, o Options) ([]string, error) {
 	}
 	for _, must := range []string{"name", "address"} {
 		if !slices.Contains(names, must) {
-			return nil, fmt.Errorf("there is no column %q; the first line names the columns, of %s", must, strings.Join(columns, ", "))
+			return nil, fmt.Errorf("there is no column %q; the first line names the columns, of %s",
+				must, strings.Join(columns, ", "))
 		}
 	}
 	if !slices.Contains(names, "server") && len(o.Servers) == 0 {
-		return nil, errors.New(`there is no column "server", and no boot server is given for all rows`)
+		return nil, errors.New(
+			`there is no column "server", and no boot server is given for all rows`)
 	}
 	return names, nil
 }
@@ -140,7 +146,8 @@ func cut(line string, comma rune) ([]string, error) {
 	case err == io.EOF:
 		return nil, nil
 	case errors.Is(err, csv.ErrQuote):
-		return nil, errors.New(`has a quote that is not closed, or something behind one: write "a ""b"" c"`)
+		return nil, errors.New(
+			`has a quote that is not closed, or something behind one: write "a ""b"" c"`)
 	case errors.Is(err, csv.ErrBareQuote):
 		return nil, errors.New(`has a quote within a cell that is not quoted: write "a ""b"" c"`)
 	case err != nil:
@@ -166,7 +173,8 @@ func WriteCSV(w io.Writer, hosts []ipxe.Host) error {
 		if h.MAC != nil {
 			mac = h.MAC.String()
 		}
-		out.Write([]string{h.Name, mac, h.Card, join(h.Addresses), join(h.Gateways), vlan, join(h.DNS),
+		out.Write([]string{h.Name, mac, h.Card, join(h.Addresses), join(h.Gateways), vlan,
+			join(h.DNS),
 			strings.Join(h.Search, " "), strings.Join(h.Servers, " ")})
 	}
 	out.Flush()

@@ -67,15 +67,21 @@ type Options struct {
 
 // columns are the columns of a CSV and the keys of a JSON object, in the order
 // in which WriteCSV has them.
-var columns = []string{"name", "mac", "interface", "address", "netmask", "gateway", "vlan", "dns", "search", "server"}
+var columns = []string{"name", "mac", "interface", "address", "netmask", "gateway", "vlan", "dns",
+	"search", "server"}
 
 // otherwise are other words for the columns, which people try first.
 var otherwise = map[string]string{
-	"host": "name", "hostname": "name", "fqdn": "name", "hwaddr": "mac", "macaddress": "mac", "mac-address": "mac", "mac address": "mac",
-	"nic": "interface", "card": "interface", "port": "interface", "ip": "address", "ip address": "address", "ipaddress": "address",
-	"ipv4": "address", "ipv6": "address", "ip6": "address", "address6": "address", "mask": "netmask", "subnet": "netmask", "prefix": "address",
-	"gw": "gateway", "router": "gateway", "gateway6": "gateway", "vlan_id": "vlan", "vlan id": "vlan", "vid": "vlan", "tag": "vlan",
-	"nameserver": "dns", "nameservers": "dns", "dns1": "dns", "dns-server": "dns", "domain": "search", "url": "server", "servers": "server",
+	"host": "name", "hostname": "name", "fqdn": "name", "hwaddr": "mac", "macaddress": "mac",
+	"mac-address": "mac", "mac address": "mac",
+	"nic": "interface", "card": "interface", "port": "interface", "ip": "address",
+	"ip address": "address", "ipaddress": "address",
+	"ipv4": "address", "ipv6": "address", "ip6": "address", "address6": "address",
+	"mask": "netmask", "subnet": "netmask", "prefix": "address",
+	"gw": "gateway", "router": "gateway", "gateway6": "gateway", "vlan_id": "vlan",
+	"vlan id": "vlan", "vid": "vlan", "tag": "vlan",
+	"nameserver": "dns", "nameservers": "dns", "dns1": "dns", "dns-server": "dns",
+	"domain": "search", "url": "server", "servers": "server",
 	"bootserver": "server", "boot server": "server",
 }
 
@@ -119,7 +125,8 @@ func words(text string) []string {
 
 // add makes a host of the cells of a row, by column; a missing cell is "".
 func (l *list) add(line int, cells map[string]string) {
-	h := ipxe.Host{Name: cells["name"], Servers: words(cells["server"]), Search: words(cells["search"])}
+	h := ipxe.Host{Name: cells["name"], Servers: words(cells["server"]),
+		Search: words(cells["search"])}
 	unread := map[string]bool{} // columns with a value that cannot be read
 	fail := func(column, value, why string, args ...any) {
 		unread[column] = true
@@ -130,7 +137,8 @@ func (l *list) add(line int, cells map[string]string) {
 	case h.Name == "":
 		fail("name", "", "is missing")
 	case !boot.IsName(h.Name) || h.Name[0] == ':':
-		fail("name", h.Name, "is no name: up to 128 letters, digits and . _ : - that begin with a letter or digit")
+		fail("name", h.Name, "is no name: up to 128 letters, digits and . _ : - that begin with "+
+			"a letter or digit")
 	default:
 		l.own(line, "name", strings.ToLower(h.Name)) // some file systems ignore case
 	}
@@ -179,7 +187,8 @@ func (l *list) add(line int, cells map[string]string) {
 		fail("name", h.Name, "would not be known to the server: it %s", why)
 	}
 	for _, e := range h.Check() {
-		if unread[e.Field] || (unread["gateway"] || unread["dns"]) && (e.Field == "dns" || e.Field == "server") {
+		if unread[e.Field] || (unread["gateway"] || unread["dns"]) &&
+			(e.Field == "dns" || e.Field == "server") {
 			continue
 		}
 		l.fail(line, e.Field, e.Value, "%s", e.Why)
@@ -192,8 +201,11 @@ func (l *list) add(line int, cells map[string]string) {
 // anyway.
 func noClaim(h ipxe.Host) string {
 	client := boot.Identify(boot.Claims{Host: h.Name}, netip.Addr{}, boot.NamePolicy{})
-	if len(client.Names) == 1 && client.Names[0].Text == h.Name || h.MAC != nil && h.Name == strings.ReplaceAll(h.MAC.String(), ":", "-") ||
-		slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool { return h.Name == p.Addr().String() }) {
+	if len(client.Names) == 1 && client.Names[0].Text == h.Name ||
+		h.MAC != nil && h.Name == strings.ReplaceAll(h.MAC.String(), ":", "-") ||
+		slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool {
+			return h.Name == p.Addr().String()
+		}) {
 		return ""
 	}
 	if len(client.Dropped) > 0 {
@@ -216,7 +228,8 @@ func (l *list) done() ([]Row, []*RowError) {
 			if i == 0 {
 				other = lines[1]
 			}
-			l.fail(line, c.column, c.value, "is in line %d as well, and only one host can have it", other)
+			l.fail(line, c.column, c.value, "is in line %d as well, and only one host can have it",
+				other)
 		}
 	}
 	slices.SortStableFunc(l.bad, func(a, b *RowError) int { return cmp.Compare(a.Line, b.Line) })
@@ -236,7 +249,9 @@ func parseMAC(text string) (net.HardwareAddr, bool) {
 	return mac, err == nil && len(mac) == 6
 }
 
-func parseAddrs(column, text string, fail func(column, value, why string, args ...any)) (all []netip.Addr) {
+func parseAddrs(
+	column, text string, fail func(column, value, why string, args ...any),
+) (all []netip.Addr) {
 	for _, w := range words(text) {
 		a, err := netip.ParseAddr(w)
 		if err != nil || a.Zone() != "" {
@@ -250,7 +265,9 @@ func parseAddrs(column, text string, fail func(column, value, why string, args .
 
 // addresses reads addresses with their prefix lengths. The column netmask may
 // give that of an IPv4 address.
-func (l *list) addresses(text, netmask string, fail func(column, value, why string, args ...any)) (all []netip.Prefix) {
+func (l *list) addresses(
+	text, netmask string, fail func(column, value, why string, args ...any),
+) (all []netip.Prefix) {
 	bits, used := -1, false
 	if netmask != "" {
 		var err error
@@ -271,7 +288,8 @@ func (l *list) addresses(text, netmask string, fail func(column, value, why stri
 			all, used = append(all, netip.PrefixFrom(a, bits)), true
 			continue
 		case !has && a.Is4():
-			fail("address", w, "has no length of its prefix, as in %s/24, and there is no netmask", plain)
+			fail("address", w, "has no length of its prefix, as in %s/24, and there is no netmask",
+				plain)
 			continue
 		case !has:
 			fail("address", w, "has no length of its prefix, as in %s/64", plain)

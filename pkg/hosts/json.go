@@ -51,7 +51,9 @@ func ReadJSON(r io.Reader, o Options) ([]Row, []*RowError, error) {
 
 // object reads a line with one object.
 func object(line string) (map[string]string, []*RowError) {
-	whole := func(why string) (map[string]string, []*RowError) { return nil, []*RowError{{Why: why}} }
+	whole := func(why string) (map[string]string, []*RowError) {
+		return nil, []*RowError{{Why: why}}
+	}
 	d := json.NewDecoder(strings.NewReader(line))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return whole("is no JSON object; each line has one, as in {\"name\": \"web1\", …}")
@@ -69,7 +71,8 @@ func object(line string) (map[string]string, []*RowError) {
 		_, twice := cells[key]
 		switch {
 		case !slices.Contains(columns, key):
-			bad = append(bad, &RowError{Column: "the key", Value: key, Why: unknown(strings.ToLower(key))})
+			bad = append(bad, &RowError{Column: "the key", Value: key,
+				Why: unknown(strings.ToLower(key))})
 		case twice:
 			bad = append(bad, &RowError{Column: "the key", Value: key, Why: "is there twice"})
 		case err != nil:

@@ -33,9 +33,10 @@ type Keyring struct {
 
 // OpenKeyring returns the keys in a file. Nothing is read yet.
 func OpenKeyring(file string, s Signing) *Keyring {
-	return &Keyring{file, s, reread.File(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
-		return parseKeys(file, text, info)
-	})}
+	return &Keyring{file, s,
+		reread.File(file, maxKeyLen, func(text []byte, info fs.FileInfo) (*Keys, error) {
+			return parseKeys(file, text, info)
+		})}
 }
 
 // Keys returns the keys in force; nil without an error means that nothing is
@@ -127,7 +128,8 @@ func (s *Images) Image(name string) (*iso.Image, error) {
 	}
 	capability := strings.TrimSuffix(dir, "/")
 	if keys == nil && dir != "" || keys != nil && !keys.Opens(h.Name, capability) {
-		return nil, notThere(fmt.Sprintf("the image of the host %s is not given out under this address", h.Name))
+		return nil, notThere(
+			fmt.Sprintf("the image of the host %s is not given out under this address", h.Name))
 	}
 	loaders, err := s.Loaders()
 	if err != nil {
@@ -190,7 +192,9 @@ func (s *Images) Problems() (all []string) {
 	if _, err := s.Loaders(); err != nil {
 		all = append(all, fmt.Sprintf("no image of a host can be made: %v", err))
 	} else if err := s.loaders.Last().Err; err != nil {
-		all = append(all, fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v", err))
+		all = append(all,
+			fmt.Sprintf("the images of hosts are made with loaders that are not there any more: %v",
+				err))
 	}
 	return all
 }

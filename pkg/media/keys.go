@@ -56,14 +56,16 @@ func keyError(file string, err error) error {
 		err = path.Err
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the key file %s is not there; make it with pxesrv iso keygen: %w", file, fs.ErrNotExist)
+		return fmt.Errorf("the key file %s is not there; make it with pxesrv iso keygen: %w", file,
+			fs.ErrNotExist)
 	}
 	return fmt.Errorf("the key file %s: %w", file, err)
 }
 
 func parseKeys(file string, text []byte, info fs.FileInfo) (*Keys, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("the key file %s has the mode %04o, so others can read or change it: chmod 600 %s, and make a new key if they could be strangers", file, mode, file)
+		return nil, fmt.Errorf("the key file %s has the mode %04o, so others can read or change "+
+			"it: chmod 600 %s, and make a new key if they could be strangers", file, mode, file)
 	}
 	k := &Keys{}
 	number := 0
@@ -74,10 +76,12 @@ func parseKeys(file string, text []byte, info fs.FileInfo) (*Keys, error) {
 		}
 		key := make([]byte, hex.DecodedLen(len(line)))
 		if _, err := hex.Decode(key, line); err != nil || len(key) != keySize {
-			return nil, fmt.Errorf("the key file %s, line %d: is no key, which has %d hex digits; pxesrv iso keygen makes one", file, number, 2*keySize)
+			return nil, fmt.Errorf("the key file %s, line %d: is no key, which has %d hex "+
+				"digits; pxesrv iso keygen makes one", file, number, 2*keySize)
 		}
 		if len(k.all) == maxKeys {
-			return nil, fmt.Errorf("the key file %s, line %d: more than %d keys", file, number, maxKeys)
+			return nil, fmt.Errorf("the key file %s, line %d: more than %d keys", file,
+				number, maxKeys)
 		}
 		k.all = append(k.all, key)
 	}
@@ -131,11 +135,13 @@ func NewKey(file string, rotate bool) error {
 	old, _, err := reread.ReadFile(file, maxKeyLen)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		old = []byte("# Keys of pxesrv for the boot images of hosts. The first one signs, all verify. Whoever has one can sign.\n")
+		old = []byte("# Keys of pxesrv for the boot images of hosts. The first one signs, all " +
+			"verify. Whoever has one can sign.\n")
 	case err != nil:
 		return keyError(file, err)
 	case !rotate:
-		return fmt.Errorf("the key file %s is there already; --rotate puts a new key before those in it", file)
+		return fmt.Errorf(
+			"the key file %s is there already; --rotate puts a new key before those in it", file)
 	default:
 		if _, err := OpenKeys(file); err != nil {
 			return err // the new file would not be readable either

@@ -143,7 +143,8 @@ func (l *List) wrong(err error) error {
 func (l *List) Contradiction(name string, macs []string) string {
 	t, err := l.current()
 	if err != nil {
-		return fmt.Sprintf("it says that it is the host %s, and the list of hosts cannot be read", name)
+		return fmt.Sprintf("it says that it is the host %s, and the list of hosts cannot be read",
+			name)
 	}
 	at, listed := t.byName[strings.ToLower(name)]
 	has := false
@@ -153,11 +154,13 @@ func (l *List) Contradiction(name string, macs []string) string {
 		case owned && listed && owner == at:
 			has = true
 		case owned:
-			return fmt.Sprintf("it says that it is the host %s, and has the card %s of the host %s", name, m, t.hosts[owner].Name)
+			return fmt.Sprintf("it says that it is the host %s, and has the card %s of the host %s",
+				name, m, t.hosts[owner].Name)
 		}
 	}
 	if listed && len(macs) > 0 && !has && t.hosts[at].MAC != nil {
-		return fmt.Sprintf("it says that it is the host %s, and has not its card %s", name, hyphens(t.hosts[at].MAC))
+		return fmt.Sprintf("it says that it is the host %s, and has not its card %s", name,
+			hyphens(t.hosts[at].MAC))
 	}
 	return ""
 }

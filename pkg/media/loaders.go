@@ -40,8 +40,9 @@ type LoaderPaths struct {
 // The folders of Debian and Ubuntu, of Fedora and openSUSE, and of Arch.
 var (
 	isolinuxDirs = []string{"/usr/lib/ISOLINUX", "/usr/share/syslinux", "/usr/lib/syslinux/bios"}
-	moduleDirs   = []string{"/usr/lib/syslinux/modules/bios", "/usr/share/syslinux", "/usr/lib/syslinux/bios"}
-	ipxeDirs     = []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot", "/usr/share/ipxe/x86_64"}
+	moduleDirs   = []string{"/usr/lib/syslinux/modules/bios", "/usr/share/syslinux",
+		"/usr/lib/syslinux/bios"}
+	ipxeDirs = []string{"/usr/lib/ipxe", "/usr/share/ipxe", "/boot", "/usr/share/ipxe/x86_64"}
 )
 
 // File is a loader file.
@@ -103,8 +104,10 @@ func (l *Loaders) judge() error {
 	}
 	isolinux, ldlinux, isohdpfx, lkrn, efi := l.all[0], l.all[1], l.all[2], l.all[3], l.all[4]
 	parts := &l.loaders
-	parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN, parts.EFI = isolinux.body, ldlinux.body, isohdpfx.body, lkrn.body, efi.body
-	l.add("BIOS", iso.Loaders{ISOLINUX: parts.ISOLINUX, LDLinux: parts.LDLinux, ISOHDPFX: parts.ISOHDPFX, LKRN: parts.LKRN}, lkrn, isolinux, ldlinux, isohdpfx)
+	parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN, parts.EFI = isolinux.body,
+		ldlinux.body, isohdpfx.body, lkrn.body, efi.body
+	l.add("BIOS", iso.Loaders{ISOLINUX: parts.ISOLINUX, LDLinux: parts.LDLinux,
+		ISOHDPFX: parts.ISOHDPFX, LKRN: parts.LKRN}, lkrn, isolinux, ldlinux, isohdpfx)
 	var shim *File
 	arm := []*File{}
 	for _, file := range l.all[5:] {
@@ -112,7 +115,8 @@ func (l *Loaders) judge() error {
 		case file.Name != "shim":
 			arm, parts.EFIARM64 = append(arm, file), file.body
 		case file.Build.Arch == "arm64":
-			arm, parts.ShimARM64, parts.ShimARM64Starts = append(arm, file), file.body, file.Build.Starts
+			arm, parts.ShimARM64, parts.ShimARM64Starts = append(arm, file), file.body,
+				file.Build.Starts
 		default:
 			shim, parts.Shim, parts.ShimStarts = file, file.body, file.Build.Starts
 		}
@@ -121,9 +125,11 @@ func (l *Loaders) judge() error {
 	if shim != nil {
 		x86 = append(x86, shim)
 	}
-	l.add("UEFI", iso.Loaders{EFI: parts.EFI, Shim: parts.Shim, ShimStarts: parts.ShimStarts}, x86...)
+	l.add("UEFI", iso.Loaders{EFI: parts.EFI, Shim: parts.Shim, ShimStarts: parts.ShimStarts},
+		x86...)
 	if len(arm) > 0 {
-		l.add("UEFI on ARM", iso.Loaders{EFIARM64: parts.EFIARM64, ShimARM64: parts.ShimARM64, ShimARM64Starts: parts.ShimARM64Starts}, arm...)
+		l.add("UEFI on ARM", iso.Loaders{EFIARM64: parts.EFIARM64, ShimARM64: parts.ShimARM64,
+			ShimARM64Starts: parts.ShimARM64Starts}, arm...)
 	}
 	var none []error
 	for _, fw := range l.firmware {
@@ -155,9 +161,12 @@ func (l *Loaders) add(name string, parts iso.Loaders, files ...*File) {
 		}
 	}
 	fw.Why = strings.Join(whys, "; ")
-	if unsigned := slices.DeleteFunc(slices.Clone(files), func(f *File) bool { return f.Build.Signed }); len(unsigned) > 0 && fw.Why == "" &&
+	if unsigned := slices.DeleteFunc(slices.Clone(files), func(f *File) bool {
+		return f.Build.Signed
+	}); len(unsigned) > 0 && fw.Why == "" &&
 		slices.ContainsFunc(files, func(f *File) bool { return f.Name == "shim" }) {
-		fw.Note = fmt.Sprintf("with Secure Boot on it is refused: %s is not signed", unsigned[0].Path)
+		fw.Note = fmt.Sprintf("with Secure Boot on it is refused: %s is not signed",
+			unsigned[0].Path)
 	}
 	l.firmware = append(l.firmware, fw)
 }
@@ -176,7 +185,8 @@ func (f LoaderPaths) find() []*File {
 		}
 	}
 	search := func(name string) (string, error) {
-		file, err := loader.Open(name, slices.Concat(f.Dirs, ipxeDirs), func(string) (*os.File, error) { return nil, fs.ErrNotExist })
+		file, err := loader.Open(name, slices.Concat(f.Dirs, ipxeDirs),
+			func(string) (*os.File, error) { return nil, fs.ErrNotExist })
 		if err != nil {
 			return "", err
 		}
@@ -198,7 +208,8 @@ func (f LoaderPaths) find() []*File {
 		all = append(all, file)
 	}
 	add("isolinux.bin", f.ISOLINUX, "isolinux (Debian) or syslinux (Fedora)", beside(isolinuxDirs))
-	add("ldlinux.c32", f.LDLinux, "syslinux-common (Debian) or syslinux (Fedora)", beside(moduleDirs))
+	add("ldlinux.c32", f.LDLinux, "syslinux-common (Debian) or syslinux (Fedora)",
+		beside(moduleDirs))
 	add("isohdpfx.bin", f.ISOHDPFX, "isolinux (Debian) or syslinux (Fedora)", beside(isolinuxDirs))
 	add("ipxe.lkrn", f.LKRN, "ipxe (Debian) or ipxe-bootimgs-x86 (Fedora)", search)
 	add("ipxe.efi", f.EFI, "ipxe (Debian) or ipxe-bootimgs-x86 (Fedora)", search)
@@ -249,14 +260,18 @@ func (f *File) judge() {
 	case f.Name == "shim" && f.Build.IPXE:
 		f.Why = fmt.Sprintf("%s is iPXE itself; a shim is what starts it", f.Path)
 	case f.Name == "shim" && f.Build.Starts == "":
-		f.Why = fmt.Sprintf("%s is no shim that an image can have: which program it starts does not stand in it", f.Path)
+		f.Why = fmt.Sprintf(
+			"%s is no shim that an image can have: which program it starts does not stand in it",
+			f.Path)
 	case f.Name == "shim":
 	case !f.Build.IPXE:
 		f.Why = fmt.Sprintf("%s is no iPXE for UEFI", f.Path)
 	case isSNPOnly(f.body):
-		f.Why = fmt.Sprintf("%s is snponly.efi: it knows only the card that it was loaded by, and from a CD or a stick that is none; take ipxe.efi", f.Path)
+		f.Why = fmt.Sprintf("%s is snponly.efi: it knows only the card that it was loaded by, "+
+			"and from a CD or a stick that is none; take ipxe.efi", f.Path)
 	case !f.Build.Autoexec:
-		f.Why = fmt.Sprintf("%s is %v, which does not read autoexec.ipxe and would ask DHCP instead; %s",
+		f.Why = fmt.Sprintf(
+			"%s is %v, which does not read autoexec.ipxe and would ask DHCP instead; %s",
 			f.Path, f.Build.Loader, newer)
 	}
 }
@@ -321,7 +336,8 @@ func (l *Loaders) Image(h ipxe.Host, partial bool) (m *iso.Image, notes []string
 		why := fw.Why
 		if why == "" {
 			for _, e := range h.Needs(fw.Loader) {
-				why = strings.TrimPrefix(e.Error(), fmt.Sprintf("%s: no boot by %v: ", e.Host, e.Loader.Platform)) + "; " + newer
+				why = strings.TrimPrefix(e.Error(), fmt.Sprintf("%s: no boot by %v: ", e.Host,
+					e.Loader.Platform)) + "; " + newer
 			}
 		}
 		if why == "" {
@@ -367,11 +383,14 @@ func (l *Loaders) template(set uint) (*iso.Template, error) {
 		}
 		switch fw.Name {
 		case "BIOS":
-			parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN = l.loaders.ISOLINUX, l.loaders.LDLinux, l.loaders.ISOHDPFX, l.loaders.LKRN
+			parts.ISOLINUX, parts.LDLinux, parts.ISOHDPFX, parts.LKRN = l.loaders.ISOLINUX,
+				l.loaders.LDLinux, l.loaders.ISOHDPFX, l.loaders.LKRN
 		case "UEFI":
-			parts.EFI, parts.Shim, parts.ShimStarts = l.loaders.EFI, l.loaders.Shim, l.loaders.ShimStarts
+			parts.EFI, parts.Shim, parts.ShimStarts = l.loaders.EFI, l.loaders.Shim,
+				l.loaders.ShimStarts
 		default:
-			parts.EFIARM64, parts.ShimARM64, parts.ShimARM64Starts = l.loaders.EFIARM64, l.loaders.ShimARM64, l.loaders.ShimARM64Starts
+			parts.EFIARM64, parts.ShimARM64, parts.ShimARM64Starts = l.loaders.EFIARM64,
+				l.loaders.ShimARM64, l.loaders.ShimARM64Starts
 		}
 	}
 	t, err := iso.NewTemplate(parts)

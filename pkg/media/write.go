@@ -52,7 +52,8 @@ func (w Written) Total() int { return w.New + w.Changed + w.Unchanged }
 //
 // Concurrent runs into one folder wait for each other. Where the file system
 // has no locks (flock) they do not; each image is then that of one of the runs.
-func Write(ctx context.Context, dir string, images iter.Seq2[string, *iso.Image], o WriteOptions) (Written, error) {
+func Write(ctx context.Context, dir string, images iter.Seq2[string, *iso.Image],
+	o WriteOptions) (Written, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return Written{}, fmt.Errorf("the folder for the images cannot be made: %w", err)
 	}
@@ -91,7 +92,8 @@ func Write(ctx context.Context, dir string, images iter.Seq2[string, *iso.Image]
 // explain says what a full disk means.
 func explain(dir string, err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("no room in %s: new images stand beside the old ones until all are written; make room, or write fewer at once: %w", dir, err)
+		return fmt.Errorf("no room in %s: new images stand beside the old ones until all are "+
+			"written; make room, or write fewer at once: %w", dir, err)
 	}
 	return err
 }
@@ -199,7 +201,8 @@ func (b *batch) one(name string, m *iso.Image) (w written, err error) {
 	case err != nil:
 		return w, err
 	case !info.Mode().IsRegular():
-		return w, fmt.Errorf("%s is no plain file, and an image takes the place of a plain file only", path)
+		return w, fmt.Errorf(
+			"%s is no plain file, and an image takes the place of a plain file only", path)
 	default:
 		w.old = true
 		if w.same, err = same(path, info, m); err != nil {
@@ -267,16 +270,20 @@ func (b *batch) publish(folder *os.File) error {
 		if w.same {
 			continue
 		}
-		if err := os.Rename(filepath.Join(b.aside, w.name), filepath.Join(b.dir, w.name)); err != nil {
-			return fmt.Errorf("%d of %d images are in their place, the others are as they were: %w", renamed, b.done.New+b.done.Changed, err)
+		if err := os.Rename(filepath.Join(b.aside, w.name),
+			filepath.Join(b.dir, w.name)); err != nil {
+			return fmt.Errorf("%d of %d images are in their place, the others are as they were: %w",
+				renamed, b.done.New+b.done.Changed, err)
 		}
 		renamed++
 	}
 	if err := b.place(sumsAfter, sums); err != nil {
-		return fmt.Errorf("the images are in their place, but not all of them in %s: %w", SumsFile, err)
+		return fmt.Errorf("the images are in their place, but not all of them in %s: %w",
+			SumsFile, err)
 	}
 	if err := syncFolder(folder); err != nil {
-		return fmt.Errorf("the images are in their place, but the disk does not say that it has their names: %w", err)
+		return fmt.Errorf("the images are in their place, but the disk does not say that it has "+
+			"their names: %w", err)
 	}
 	return nil
 }
