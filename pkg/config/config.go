@@ -153,10 +153,10 @@ func (c *Config) Check() error {
 		return err
 	}
 	seen := *c // a check that hangs may read it later
-	if err := Look("the document root "+c.Root, seen.checkRoot); err != nil {
+	if err := Bounded("the document root "+c.Root, seen.checkRoot); err != nil {
 		return err
 	}
-	return Look("the disk of the keys, or of the state directory,", seen.checkState)
+	return Bounded("the disk of the keys, or of the state directory,", seen.checkState)
 }
 
 func (c *Config) checkRoot() error {

@@ -88,7 +88,7 @@ func SameDir(a, b string) bool {
 			return true
 		}
 	}
-	return Look("", func() error {
+	return Bounded("", func() error {
 		ai, err := os.Stat(a)
 		if err != nil {
 			return err

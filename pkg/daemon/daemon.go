@@ -46,7 +46,7 @@ type Daemon struct {
 	files     chan struct{}    // a slot for each file that may be sent at a time; nil: no limit
 
 	// What lasts longer than one configuration.
-	gate    conn.Limiter
+	limiter conn.Limiter
 	tftp    tftpd.Counts
 	pending bounded.Pending
 	refused rateLimit // lines of connections that never spoke HTTP
@@ -117,7 +117,7 @@ func (d *Daemon) open() (err error) {
 	if err := d.activated.replace(&d.Config); err != nil {
 		return err
 	}
-	d.metrics = newMetrics(d.Build, &d.gate, &d.tftp, d.LogOut, d.Access)
+	d.metrics = newMetrics(d.Build, &d.limiter, &d.tftp, d.LogOut, d.Access)
 	if n := descriptors(); n > 0 {
 		d.files = make(chan struct{}, max(n/8, 16))
 	}

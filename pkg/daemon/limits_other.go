@@ -2,6 +2,5 @@
 
 package daemon
 
-// descriptors is how many files the process may open, or 0 when nobody can
-// tell.
+// descriptors is how many files the process may open; 0: unknown.
 func descriptors() int { return 0 }

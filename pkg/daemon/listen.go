@@ -34,7 +34,7 @@ func (d *Daemon) openHTTP() (all []listening, err error) {
 		if a, ok := l.Addr().(*net.TCPAddr); ok && tls == nil && !proxied {
 			d.baseAddrs = append(d.baseAddrs, a.AddrPort())
 		}
-		all = append(all, listening{d.entrance(l, proxied, tls), strings.Join(speaks, ", ")})
+		all = append(all, listening{d.beforeHTTP(l, proxied, tls), strings.Join(speaks, ", ")})
 		return nil
 	}
 	for _, addr := range c.Protocol {
@@ -64,11 +64,11 @@ func (d *Daemon) openHTTP() (all []listening, err error) {
 	return all, nil
 }
 
-// entrance has the connections of a listener count in the gate, and go through
-// what comes before HTTP: with proxied the PROXY protocol, and with a config
-// TLS.
-func (d *Daemon) entrance(l net.Listener, proxied bool, config *tls.Config) net.Listener {
-	l = d.gate.Listener(l)
+// beforeHTTP has the connections of a listener count in the limiter, and go
+// through what comes before HTTP: with proxied the PROXY protocol, and with a
+// config TLS.
+func (d *Daemon) beforeHTTP(l net.Listener, proxied bool, config *tls.Config) net.Listener {
+	l = d.limiter.Listener(l)
 	if !proxied && config == nil {
 		return l
 	}

@@ -44,7 +44,7 @@ type metrics struct {
 }
 
 func newMetrics(
-	build Build, gate *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter,
+	build Build, limiter *conn.Limiter, transfers *tftpd.Counts, logs ...*LogWriter,
 ) *metrics {
 	counterOpts := func(name, help string) prometheus.CounterOpts {
 		return prometheus.CounterOpts{Name: "pxesrv_" + name, Help: help}
@@ -142,10 +142,10 @@ func newMetrics(
 			gaugeOpts("tftp_transfers", "Transfers by TFTP that are under way."),
 			func() float64 { return float64(transfers.Open()) }),
 		prometheus.NewGaugeFunc(gaugeOpts("connections", "Connections that are open."),
-			func() float64 { return float64(gate.Open()) }),
+			func() float64 { return float64(limiter.Open()) }),
 		prometheus.NewCounterFunc(counterOpts("connections_refused_total",
 			"Connections closed because their address had too many."),
-			func() float64 { return float64(gate.Refused()) }),
+			func() float64 { return float64(limiter.Refused()) }),
 		prometheus.NewCounterFunc(counterOpts("log_dropped_total",
 			"Lines of the log and of the access log that were lost."), dropped),
 		collectors.NewGoCollector(),

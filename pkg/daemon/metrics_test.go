@@ -89,8 +89,8 @@ func newSeries(before, now []string) (all []string) {
 // TestLabels: whatever can happen is counted in a series that was there from the
 // start. An alert on an increase misses an event that makes its series.
 func TestLabels(t *testing.T) {
-	gate := &conn.Limiter{}
-	m := newMetrics(Build{}, gate, &tftpd.Counts{})
+	limiter := &conn.Limiter{}
+	m := newMetrics(Build{}, limiter, &tftpd.Counts{})
 	text := func() string {
 		all, err := m.registry.Gather()
 		if err != nil {

@@ -138,7 +138,7 @@ func (d *Daemon) notify(ctx context.Context, ready ...<-chan struct{}) {
 	if ctx.Err() != nil {
 		return
 	}
-	d.systemd.keep(ctx, func() { d.gate.Open(); d.tftp.Open() })
+	d.systemd.keep(ctx, func() { d.limiter.Open(); d.tftp.Open() })
 }
 
 // status says how the daemon is, in a line for systemctl status.

@@ -26,7 +26,7 @@ type serving struct {
 // use puts a configuration in force.
 func (d *Daemon) use(c config.Config) error {
 	var s *site.Site
-	err := config.Look("the disk of the state directory, or of the list of placeholders,",
+	err := config.Bounded("the disk of the state directory, or of the list of placeholders,",
 		func() (err error) { s, err = site.New(c); return err })
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (d *Daemon) use(c config.Config) error {
 	}
 	s.Orders().Event = d.orderEvent
 	s.SetClock(d.clock)
-	d.gate.Set(conn.Limits{
+	d.limiter.Set(conn.Limits{
 		Connections: d.connections(c),
 		PerAddress:  c.Limits.PerAddress,
 		Write:       c.Limits.WriteTimeout,

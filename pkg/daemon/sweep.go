@@ -14,7 +14,7 @@ import (
 // expect: each thing once, and again when it was well in between.
 type sweeper struct {
 	d     *Daemon
-	swept chan struct{} // closed when all was looked at for the first time
+	swept chan struct{} // closed when the first warnings were logged
 
 	said     []string // warnings of the last sweep
 	iso      []string // what was wrong then with boot images of hosts
@@ -63,7 +63,8 @@ func (s *sweeper) warn(now *site.Site) {
 	s.d.ready.warn(len(problems) > 0)
 }
 
-// warnISO looks at the list of hosts, the keys and the loaders of boot images.
+// warnISO says what is wrong with the list of hosts, the keys and the loaders of
+// boot images.
 func (s *sweeper) warnISO(now *site.Site) {
 	problems := now.ISOProblems()
 	for _, p := range problems {

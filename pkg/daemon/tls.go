@@ -12,7 +12,7 @@ import (
 	"pxesrv/pkg/site"
 )
 
-// reloadTLSEach is how often the files of TLS are looked at. It is no event of
+// reloadTLSEach is how often the files of TLS are checked. It is no event of
 // the file system that tells of a new certificate: tools replace files, links
 // to them, or links to the directories of those.
 const reloadTLSEach = 5 * time.Second

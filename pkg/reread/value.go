@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Value is looked up in its files at each use. It may be used by many at once.
+// Value is what some files say now. It is safe for concurrent use.
 //
 // Concurrent calls of Get share one read, which starts after the last of them
 // arrived. If the disk hangs, one goroutine stays blocked, and each call
@@ -19,7 +19,7 @@ import (
 // long.
 type Value[T any] struct {
 	// Changed is called when a read found something else than the one before;
-	// nil: nobody is told. It must not wait. Set it before the first use.
+	// nil: no one is told. It must not block. Set it before the first use.
 	Changed func()
 
 	read func() (finish func() (T, error))
@@ -132,8 +132,8 @@ func (v *Value[T]) readAll() {
 	}
 }
 
-// setFinishing has those who wait for the next read wait longer: it is not the disk
-// that keeps them.
+// setFinishing has those who wait for the next read wait longer: it is not the
+// disk that keeps them.
 func (v *Value[T]) setFinishing(now bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
