@@ -802,8 +802,8 @@ func TestResendWhileFirstRequestHangs(t *testing.T) {
 	}
 }
 
-// Two retries of one machine at the same time are sent the same.
-func TestRetriesAtOnce(t *testing.T) {
+// A machine that asks again twice at the same time is sent the same both times.
+func TestResendsAtOnce(t *testing.T) {
 	for _, step := range []string{"find", "resend", "resent"} {
 		t.Run(step, func(t *testing.T) {
 			dir := t.TempDir()
