@@ -12,6 +12,7 @@ import (
 
 	"pxesrv/cmd/pxesrv/manual"
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 )
 
 // manSource is the source of the manual page.
@@ -51,6 +52,7 @@ func TestManCommand(t *testing.T) {
 
 // TestMan: man(1) shows the page without a warning, with every command, flag and setting.
 func TestMan(t *testing.T) {
+	lab.Needs(t, "man")
 	page := manSource(t)
 	// As lintian does it.
 	cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")

@@ -789,6 +789,7 @@ func TestOrder_ClientGone(t *testing.T) {
 // The power is cut: the client's network is gone before the answer comes, and nobody resets anything. The daemon's
 // writes succeed, and only the missing acknowledgement tells.
 func TestOrder_CableOut(t *testing.T) {
+	lab.Slow(t)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for network namespaces")
 	}

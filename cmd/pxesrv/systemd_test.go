@@ -851,6 +851,7 @@ func TestActivation_Story(t *testing.T) {
 // A Unix socket that systemd opened is trusted, as one that the daemon opens; its file stays when the daemon ends.
 func TestActivation_UnixSocket(t *testing.T) {
 	t.Parallel()
+	lab.Needs(t, "curl")
 	root := bootTree(t, map[string]string{"default": defaultScript, "static/10.1.2.3": "#!ipxe\necho static\n"})
 	name := filepath.Join(t.TempDir(), "http.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/pki"
 )
 
@@ -27,6 +28,7 @@ func write(t *testing.T, name string, text []byte) {
 
 // TestRead: each thing that is wrong has words of its own, and the file's name is in them.
 func TestRead(t *testing.T) {
+	lab.Needs(t, "openssl")
 	ca := pki.NewCA(t, "site")
 	cert, key := ca.Issue(pki.Certificate{})
 	ecCert, ecKey := ca.Issue(pki.Certificate{ECDSA: true})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 )
 
 // Files of the tree.
@@ -259,9 +260,7 @@ func TestFiles_CalledRedirect(t *testing.T) {
 // TestFiles_Sendfile: the kernel sends the file; none of the wrappers around the connection, and not the access log, copies it through the program.
 func TestFiles_Sendfile(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Fatal("there is no strace here: run 'make deps'")
-	}
+	lab.Needs(t, "strace")
 	calls := filepath.Join(t.TempDir(), "calls")
 	if out, err := exec.Command("strace", "-f", "-o", calls, "true").CombinedOutput(); err != nil {
 		t.Skipf("strace does not work here: %s", bytes.TrimSpace(out))

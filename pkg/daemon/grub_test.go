@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/config"
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/faultfs"
 )
 
@@ -80,6 +81,7 @@ func TestGRUBClear_TooLate(t *testing.T) {
 // Every POST that boots send clears, and its body counts for nothing.
 func TestGRUBClear_Posts(t *testing.T) {
 	t.Parallel()
+	lab.Needs(t, "curl")
 	c := serve(t, tree{"default": say("default")})
 	for name, text := range map[string]string{
 		"no length":     "POST /grub/clear/2 HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -100,6 +100,7 @@ func (h *https) wantGet(path, body string, headers ...string) {
 // TestTLS_Clients: old iPXE (TLS 1.2 without elliptic curves), iPXE of today, TLS 1.3, openssl and curl. None gets HTTP/2.
 func TestTLS_Clients(t *testing.T) {
 	t.Parallel()
+	lab.Needs(t, "curl", "openssl")
 	ca := pki.NewCA(t, "site")
 	h := serveTLS(t, ca, tree{"default": say("default"), "file": strings.Repeat("x", 1<<20)})
 	for _, suite := range []uint16{

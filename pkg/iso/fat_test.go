@@ -10,11 +10,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pxesrv/pkg/lab"
 )
 
 // TestFAT makes file systems of all sizes, around the limit between FAT12 and FAT16 cluster by cluster, and has them read by
 // other programs: fsck.fat must find nothing, must take them for what we take them for, and mtools must find the files.
 func TestFAT(t *testing.T) {
+	lab.Needs(t, "mtype")
 	sizes := []int{1, 2047, 2048, 2049, 100_000, 1 << 20, 4 << 20, 16<<20 + 1, 20 << 20}
 	const other = 5 // clusters of the script and the two folders
 	for _, clusters := range []int{

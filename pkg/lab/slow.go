@@ -2,6 +2,7 @@ package lab
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -25,5 +26,21 @@ func OnlyReal(t testing.TB) {
 	Slow(t)
 	if !Real() {
 		t.Skip("long: make real runs it")
+	}
+}
+
+// Needs names programs that a test runs and that make deps installs. Without
+// one of them the test fails, or is skipped where only the quick ones are asked
+// for.
+func Needs(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, name := range programs {
+		if _, err := exec.LookPath(name); err == nil {
+			continue
+		}
+		if testing.Short() {
+			t.Skipf("no %s: make test gets it", name)
+		}
+		t.Fatalf("no %s here: run 'make deps'", name)
 	}
 }
