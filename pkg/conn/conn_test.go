@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pxesrv/pkg/lab"
 )
 
 // gated listens, until the test ends, with a limiter that has these limits.
@@ -99,6 +101,7 @@ func TestConn_SlowReader(t *testing.T) {
 // limit ends.
 func TestConn_FileLongerThanItsLimit(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	const size = 2 << 30
 	f, err := os.Create(filepath.Join(t.TempDir(), "big"))
 	if err != nil {
@@ -227,6 +230,7 @@ func TestConn_HangsUp(t *testing.T) {
 // are all read whole while net/http listens for a client that leaves.
 func TestConn_KeptAlive(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	l, _ := gated(t, Limits{})
 	working, goOn := make(chan context.Context), make(chan struct{})
 	server := &http.Server{

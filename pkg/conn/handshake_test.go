@@ -17,12 +17,14 @@ import (
 	"testing"
 	"time"
 
+	"pxesrv/pkg/lab"
 	"pxesrv/pkg/lab/pki"
 )
 
 // TestHandshaker_Close: who was accepted before the listener was closed is
 // still accepted; who says nothing is closed; then it is over.
 func TestHandshaker_Close(t *testing.T) {
+	lab.Slow(t)
 	defer func(d time.Duration) { drainFor = d }(drainFor)
 	drainFor = 6 * time.Second // a busy computer
 	ca := pki.NewCA(t, "site")

@@ -595,6 +595,7 @@ func TestWarnings(t *testing.T) {
 // TestRootRemovedReclonedSwapped: the root goes, comes back, and is swapped; the next request is right each time,
 // without a restart.
 func TestRootRemovedReclonedSwapped(t *testing.T) {
+	lab.Slow(t)
 	dir := t.TempDir()
 	release := func(n string) lab.Files {
 		return lab.Files{

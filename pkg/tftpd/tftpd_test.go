@@ -446,6 +446,7 @@ func opened(t testing.TB, dir string) bool {
 // many is told so.
 func TestTransfers(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	r := serve(t, "127.0.0.1", func(s *Server) { s.Transfers = 3 })
 	r.write("big", 10_000)
 	for i := range 5 {
@@ -461,6 +462,7 @@ func TestTransfers(t *testing.T) {
 // at once.
 func TestPerAddress(t *testing.T) {
 	t.Parallel()
+	lab.Slow(t)
 	r := serve(t, "127.0.0.1", func(s *Server) { s.PerAddress = 3 })
 	want := r.write("big", 10_000)
 	for i := range 5 {
@@ -632,6 +634,7 @@ func TestHangingDisk(t *testing.T) {
 // TestShutdown: the end waits for a transfer that goes on, and not for a client
 // that is dead.
 func TestShutdown(t *testing.T) {
+	lab.Slow(t)
 	for _, dead := range []bool{false, true} {
 		t.Run(fmt.Sprintf("dead=%v", dead), func(t *testing.T) {
 			t.Parallel()
