@@ -183,7 +183,7 @@ func TestTLS_Order(t *testing.T) {
 		files[fmt.Sprintf("once/127.0.1.%d", i+1)] = "-> ../" + target
 	}
 	files["once/127.0.2.1"] = "-> ../long"
-	h := serveTLS(t, pki.NewCA(t, "site"), files, quickly)
+	h := serveTLS(t, pki.NewCA(t, "site"), files)
 	for i := range clients {
 		name := fmt.Sprintf("127.0.1.%d", i+1)
 		one := (&https{h.as(name), h.tls}).with(func(c *tls.Config) {
