@@ -49,7 +49,7 @@ type Claims struct {
 // of values are cut.
 func ParseQuery(raw string) Claims {
 	var c Claims
-	first := map[string]string{} // the first value of each parameter
+	first := make([]pair, 0, 16) // the first value of each parameter
 	var exact []*string          // the free-form values that came as hex digits
 	var macs, buses string       // the first list of each
 	for _, p := range c.pairs(raw) {
@@ -80,13 +80,13 @@ func ParseQuery(raw string) Claims {
 				continue // not for us
 			}
 		}
-		if before, twice := first[p.key]; twice {
-			if before != value && !slices.Contains(c.Twice, p.key) {
+		if i := slices.IndexFunc(first, func(f pair) bool { return f.key == p.key }); i >= 0 {
+			if first[i].value != value && !slices.Contains(c.Twice, p.key) {
 				c.Twice = append(c.Twice, p.key)
 			}
 			continue
 		}
-		first[p.key] = value
+		first = append(first, pair{p.key, value})
 		switch {
 		case p.key == "uuid":
 			c.UUID = value
@@ -214,7 +214,8 @@ type pair struct{ key, value string }
 
 // pairs returns what a query has between each "&". A piece without "=" goes to
 // the value before it, if that is a free-form text.
-func (c *Claims) pairs(raw string) (all []pair) {
+func (c *Claims) pairs(raw string) []pair {
+	all := make([]pair, 0, 16)
 	began := 0 // where in raw the last value begins
 	for at := 0; at < len(raw); {
 		end := len(raw)

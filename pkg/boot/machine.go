@@ -38,7 +38,7 @@ func (m *Machine) AllMACs() []string {
 // Guards are the texts under which protect/ guards the machine: its names, in
 // their order, and then its other cards.
 func (m *Machine) Guards() []string {
-	return slices.Concat(m.Texts(), m.OtherMACs)
+	return append(m.Texts(), m.OtherMACs...)
 }
 
 // Texts are the names as the tree has them.
@@ -98,7 +98,9 @@ type NamePolicy struct {
 // for another machine's. The address comes from the connection, never from the
 // claims.
 func Identify(c Claims, addr netip.Addr, policy NamePolicy) Machine {
-	n := namer{policy: policy, Machine: Machine{Claims: c, Addr: addr.Unmap().WithZone("")}}
+	n := namer{policy: policy, Machine: Machine{
+		Claims: c, Addr: addr.Unmap().WithZone(""), Names: make([]Name, 0, MaxNames),
+	}}
 	if len(c.Twice) > 0 {
 		n.Conflict = fmt.Sprintf("the request says %s twice, differently",
 			strings.Join(c.Twice, " and "))

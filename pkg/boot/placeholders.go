@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Placeholders is a list of values that name no machine, and of rules for them.
@@ -382,9 +383,9 @@ func hexDigit(b byte) byte {
 // alphabets count as letters.
 func bare(value string) string {
 	return strings.Map(func(r rune) rune {
-		if r >= 0x80 || isAlnum(byte(r)) {
+		if r = unicode.ToLower(r); r >= 0x80 || isAlnum(byte(r)) {
 			return r
 		}
 		return -1
-	}, strings.ToLower(value))
+	}, value)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -35,8 +36,8 @@ func FreeForm(text string) (string, error) {
 	case len(name) > maxName:
 		return "", fmt.Errorf("is longer than %d characters", maxName)
 	}
-	for _, s := range []string{text, name} {
-		if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	for _, s := range slices.Compact([]string{text, name}) {
+		if isAddress(s) {
 			return "", fmt.Errorf("looks like an address")
 		}
 		if _, err := parseMAC(s); err == nil && strings.ContainsAny(s, ":-.") {
@@ -47,6 +48,14 @@ func FreeForm(text string) (string, error) {
 		}
 	}
 	return name, nil
+}
+
+func isAddress(text string) bool {
+	if !strings.ContainsAny(text, ":.") {
+		return false
+	}
+	_, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return err == nil
 }
 
 const maxName = 128
@@ -79,6 +88,10 @@ func nameByte(b byte) bool { return isAlnum(b) || b == '.' || b == '_' || b == '
 // squash replaces each run of foreign bytes, and the hyphens beside it, by one
 // hyphen, and cuts what no name begins or ends with.
 func squash(text string) string {
+	cut := func(s string) string { return strings.TrimRight(strings.TrimLeft(s, "-._:"), "-") }
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) }) {
+		return cut(text)
+	}
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		j, foreign := i, false
@@ -97,7 +110,7 @@ func squash(text string) string {
 			i++
 		}
 	}
-	return strings.TrimRight(strings.TrimLeft(string(out), "-._:"), "-")
+	return cut(string(out))
 }
 
 var (
