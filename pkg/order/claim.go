@@ -67,21 +67,6 @@ func (p *pending) Load(ctx context.Context, m *boot.Machine) (boot.Script, error
 	return p.s.Load(ctx, m, p.entry.Link)
 }
 
-// Allowed refuses an order whose name was granted too often.
-func (p *pending) Allowed(context.Context) error {
-	n, err := p.s.grants(p.name.Text)
-	if err != nil {
-		return &boot.Unservable{Code: boot.Failed,
-			Why: "the journal cannot be read: " + err.Error()}
-	}
-	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
-		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
-			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv "+
-				"order release %s", n, p.name.Text)}
-	}
-	return nil
-}
-
 // Claim moves the order to the open ones, see above.
 func (p *pending) Claim(
 	ctx context.Context, m *boot.Machine, loaded boot.Script,

@@ -1,7 +1,7 @@
 // Package tree is the root on disk: it opens what a name leads to, and nothing
 // else. It knows nothing of booting: its user decides what is hidden.
 //
-// The path rule (rule.go) judges the object that was opened, not the text that
+// The path rule (pathrule.go) judges the object that was opened, not the text that
 // led to it: a name is opened without touching the object (O_PATH on Linux:
 // nothing blocks, no device is woken), its real path is asked of the kernel,
 // and only a regular file below the root, or below an allowed directory, is

@@ -1,6 +1,9 @@
 package order
 
 import (
+	"context"
+	"fmt"
+	"pxesrv/pkg/boot"
 	"slices"
 	"sync"
 	"time"
@@ -99,4 +102,19 @@ func (s *Store) count() (map[string][]time.Time, error) {
 		}
 	}
 	return grants, nil
+}
+
+// Allowed refuses an order whose name was granted too often.
+func (p *pending) Allowed(context.Context) error {
+	n, err := p.s.grants(p.name.Text)
+	if err != nil {
+		return &boot.Unservable{Code: boot.Failed,
+			Why: "the journal cannot be read: " + err.Error()}
+	}
+	if p.s.MaxPerDay > 0 && n >= p.s.MaxPerDay {
+		return &boot.Unservable{Code: boot.Held, Why: fmt.Sprintf(
+			"held: granted %d times in 24 h, something puts it back; when it is right: pxesrv "+
+				"order release %s", n, p.name.Text)}
+	}
+	return nil
 }

@@ -11,26 +11,6 @@ import (
 // names of files. Machines write theirs in few ways, people in many. Nothing
 // else in this program guesses what a name means.
 
-// Canonical returns the name that a text is by the rules of claims: a MAC, uuid
-// or address in the spellings of machines, or any other text as FreeForm has
-// it. A machine finds a file exactly when its name is its own canonical
-// spelling. For what a person means by a text, see Meant.
-func Canonical(text string) (Name, error) {
-	text = strings.TrimSpace(text)
-	if u, err := parseUUID(text); err == nil {
-		return Name{u, UUID}, nil
-	}
-	if m, err := parseMAC(text); err == nil && strings.ContainsAny(text, ":-.") {
-		return Name{m, MAC}, nil
-	}
-	if a, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
-		name, err := addressName(a)
-		return Name{name, Address}, err
-	}
-	f, err := FreeForm(text)
-	return Name{f, Typed}, err
-}
-
 // Meant returns the name that a person means by a text: as Canonical, and a MAC
 // in every spelling that HasMAC knows. A text that may be a serial as well
 // means a card (5254-0012-3456), but for twelve hex digits without a sign
