@@ -152,7 +152,9 @@ func oneOfWords(text string) (Doubt, bool) {
 		}
 	}
 	var found []Name
-	isBetween := func(r rune) bool { return r >= 0x80 || !nameByte(byte(r)) && !strings.ContainsRune("[]", r) }
+	isBetween := func(r rune) bool {
+		return r >= 0x80 || !nameByte(byte(r)) && !strings.ContainsRune("[]", r)
+	}
 	for _, word := range strings.FieldsFunc(text, isBetween) {
 		n, err := Meant(strings.Trim(word, ".-_"))
 		if err == nil && n.Kind != Typed && len(word) >= 6 {
@@ -283,7 +285,8 @@ func almostMAC(text string) (Doubt, bool) {
 			empty = true
 			continue
 		}
-		if len(g) > 20 || strings.ContainsFunc(g, func(r rune) bool { return r >= 0x80 || !isAlnum(byte(r)) }) {
+		foreign := func(r rune) bool { return r >= 0x80 || !isAlnum(byte(r)) }
+		if len(g) > 20 || strings.ContainsFunc(g, foreign) {
 			return Doubt{}, false
 		}
 		if groups = append(groups, g); len(groups) > 24 {

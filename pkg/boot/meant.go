@@ -116,7 +116,8 @@ func cutHex(text string) (digits string, hexed bool) {
 
 // between are the signs that stand between the groups of a MAC or a uuid. Word
 // processors and wikis make other hyphens and blanks of those that were typed.
-const between = "-:._,; \t\u00a0\u00ad\u00b7\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u202f\ufe58\ufe63\uff0d\uff1a"
+const between = "-:._,; \t\u00a0\u00ad\u00b7\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u202f" +
+	"\ufe58\ufe63\uff0d\uff1a"
 
 // eachGroup yields what stands between the signs of a text.
 func eachGroup(text string) func(func(string) bool) {

@@ -107,7 +107,8 @@ func (p *pending) Claim(
 		// Somebody replaced the order after it was read. The answer is what was
 		// claimed.
 		if loaded, err = s.Load(ctx, m, text); err != nil {
-			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be served")
+			g.GiveBack("the order was replaced while it was claimed, and the new one cannot be " +
+				"served")
 			return fail(boot.Failed, "the order was replaced while it was claimed, and the new "+
 				"one cannot be served: %v", err)
 		}

@@ -5,7 +5,7 @@
 // one shared directory, and never lost without a trace. The way of an order:
 //
 //	once/NAME -> target      pending
-//	once/.claimed/NAME~…     open: claimed by rename to a name of its own, sent, arrival not known
+//	once/.claimed/NAME~…     open: moved to a name of its own, sent, arrival not known
 //	once/.served/NAME~…      served: the client's TCP acknowledged all of it
 //
 // A rename has one winner, and a unique new name lets the winner find out that
