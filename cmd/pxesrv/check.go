@@ -81,7 +81,8 @@ func checkCommand(std streams, src *sources) *cobra.Command {
 		}
 		if !*quiet || len(shown) > 0 {
 			fmt.Fprintf(std.err, "pxesrv: %s, %s, %s in %s\n", counted(count[check.Error], "error"),
-				counted(count[check.Warning], "warning"), counted(count[check.Note], "note"), config.Root)
+				counted(count[check.Warning], "warning"), counted(count[check.Note], "note"),
+				config.Root)
 		}
 		if count[check.Error] > 0 || *strict && count[check.Warning] > 0 {
 			return errQuiet

@@ -14,8 +14,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// hookRepository is a Git repository with the hook of examples/git and a boot tree in boot/.
-func hookRepository(t *testing.T) (write func(name, text string), git func(args ...string) (string, error)) {
+// hookRepository is a Git repository with the hook of examples/git and a boot
+// tree in boot/.
+func hookRepository(t *testing.T) (write func(name, text string),
+	git func(args ...string) (string, error)) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Fatal("there is no git here: run 'make deps'")
@@ -25,8 +27,10 @@ func hookRepository(t *testing.T) (write func(name, text string), git func(args 
 	git = func(args ...string) (string, error) {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = repo
-		cmd.Env = append(os.Environ(), "HOME="+repo, "GIT_CONFIG_NOSYSTEM=1", "PATH="+bin+":"+os.Getenv("PATH"), "PXESRV_ROOT=",
-			"GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@example.org", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@example.org")
+		cmd.Env = append(os.Environ(), "HOME="+repo, "GIT_CONFIG_NOSYSTEM=1", "PATH="+bin+":"+
+			os.Getenv("PATH"), "PXESRV_ROOT=",
+			"GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@example.org", "GIT_COMMITTER_NAME=x",
+			"GIT_COMMITTER_EMAIL=x@example.org")
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -143,7 +147,8 @@ func TestExampleJob(t *testing.T) {
 	}
 }
 
-// TestCheckWithoutProc: in a chroot or an image that is being built, what is missing is said once, and not of each file.
+// TestCheckWithoutProc: in a chroot or an image that is being built, what is
+// missing is said once, and not of each file.
 func TestCheckWithoutProc(t *testing.T) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Skip("only root can have a mount namespace without /proc")
@@ -151,7 +156,8 @@ func TestCheckWithoutProc(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "pxesrv")
 	buildProgram(t, program)
-	for name, text := range map[string]string{"root/default": "#!ipxe\nexit 1\n", "root/static/10.0.0.7": "#!ipxe\nexit 1\n", "root/once/.keep": ""} {
+	for name, text := range map[string]string{"root/default": "#!ipxe\nexit 1\n",
+		"root/static/10.0.0.7": "#!ipxe\nexit 1\n", "root/once/.keep": ""} {
 		at := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 			t.Fatal(err)
@@ -160,11 +166,13 @@ func TestCheckWithoutProc(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", `mount -t tmpfs none /proc && exec "$0" check "$1"`,
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`mount -t tmpfs none /proc && exec "$0" check "$1"`,
 		program, filepath.Join(dir, "root"))
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "/proc is not mounted") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Count(string(out), "\n") != 1 ||
+		!strings.Contains(string(out), "/proc is not mounted") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -21,10 +21,12 @@ import (
 	"pxesrv/pkg/lab/servers"
 )
 
-// patience is for one step of a real client on a loaded computer; an idle one needs seconds.
+// patience is for one step of a real client on a loaded computer; an idle one
+// needs seconds.
 const patience = 3 * time.Minute
 
-// room is a document root with a daemon that serves it and a proxy in front, through which the clients come.
+// room is a document root with a daemon that serves it and a proxy in front,
+// through which the clients come.
 type room struct {
 	t     *testing.T
 	root  string
@@ -60,7 +62,8 @@ func newRoom(t *testing.T) *room {
 
 func (r *room) start() {
 	r.t.Helper()
-	r.cmd = exec.Command("pxesrv", append([]string{"serve", "--root", r.root, "--listen", r.addr}, r.args...)...)
+	r.cmd = exec.Command("pxesrv", append([]string{"serve", "--root", r.root, "--listen", r.addr},
+		r.args...)...)
 	r.cmd.Stderr = &r.log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
@@ -142,8 +145,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// answer is a script that says its name on the console and asks again after a second, and so on for ever: one boot
-// gives many answers. It asks as the identification script does: try=1 when the first request fails.
+// answer is a script that says its name on the console and asks again after a
+// second, and so on for ever: one boot gives many answers. It asks as the
+// identification script does: try=1 when the first request fails.
 func answer(name string) string {
 	return "#!ipxe\necho ANSWER-" + name + ".\n" +
 		":again\n" +
@@ -153,15 +157,18 @@ func answer(name string) string {
 		"goto again\n"
 }
 
-// TestClientsBIOS takes a machine with awkward SMBIOS values through everything that a tree can say, in one boot: with the
-// iPXE of 2019 in QEMU's network card, and with the one of Debian 13.
+// TestClientsBIOS takes a machine with awkward SMBIOS values through everything
+// that a tree can say, in one boot: with the iPXE of 2019 in QEMU's network
+// card, and with the one of Debian 13.
 func TestClientsBIOS(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		vm   func(t *testing.T) qemu.VM
 	}{
 		{"iPXE 2019", func(t *testing.T) qemu.VM { return qemu.VM{NICROM: true} }},
-		{"iPXE 2025", func(t *testing.T) qemu.VM { return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
+		{"iPXE 2025", func(t *testing.T) qemu.VM {
+			return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")}
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -171,7 +178,8 @@ func TestClientsBIOS(t *testing.T) {
 			vm.BootFile, vm.Disk = r.url(), qemu.Disk(t)
 			vm.MAC, vm.MAC2 = "52:54:00:ab:cd:01", "52:54:00:ab:cd:02"
 			vm.UUID = "12345678-9abc-def0-1122-aabbccddeeff"
-			vm.Manufacturer, vm.Product, vm.Serial, vm.Asset = "ACME, Inc.", "X 1", "S/N 42&é", "A%7+b?c"
+			vm.Manufacturer, vm.Product, vm.Serial, vm.Asset = "ACME, Inc.", "X 1",
+				"S/N 42&é", "A%7+b?c"
 			m := qemu.Start(t, vm)
 			gets := func(name string) {
 				t.Helper()
@@ -216,9 +224,12 @@ func TestClientsBIOS(t *testing.T) {
 			}
 			r.remove("once/" + vm.UUID)
 
-			// A connection that is cut in the middle of an order: the machine asks again and gets the same order. Most of the
-			// script is in no socket buffer of the proxy when it is cut, so it is not acknowledged.
-			r.write("scripts/long.ipxe", answer("once-cut")+strings.Repeat("# padding\n", 300)+"# CUT-HERE\n"+
+			// A connection that is cut in the middle of an order: the machine
+			// asks again and gets the same order. Most of the script is in no
+			// socket buffer of the proxy when it is cut, so it is not
+			// acknowledged.
+			r.write("scripts/long.ipxe", answer("once-cut")+strings.Repeat("# padding\n", 300)+
+				"# CUT-HERE\n"+
 				strings.Repeat("# padding that no socket buffer swallows\n", 5000))
 			r.write("scripts/before.ipxe", answer("once-before"))
 			r.proxy.Cut(1, "CUT-HERE", servers.RST)
@@ -231,17 +242,21 @@ func TestClientsBIOS(t *testing.T) {
 			if !strings.Contains(r.log.String(), "step=resend") {
 				t.Errorf("the order was not sent again by the step retry")
 			}
-			if claimed, served := r.journal("S-N-42"); claimed+served != 2 { // the earlier one, and this
-				t.Errorf("order over a cut connection: %d in .claimed and %d in .served, want two in all", claimed, served)
+			// the earlier one, and this
+			if claimed, served := r.journal("S-N-42"); claimed+served != 2 {
+				t.Errorf("order over a cut connection: %d in .claimed and %d in .served, want "+
+					"two in all", claimed, served)
 			}
 
-			// The daemon is restarted between two requests, and knows nothing but the tree.
+			// The daemon is restarted between two requests, and knows nothing
+			// but the tree.
 			r.stop(syscall.SIGTERM)
 			r.write("static/ACME-Inc.-S-N-42", answer("after-restart"))
 			r.start()
 			gets("after-restart")
 
-			// Protected, in a spelling of its own: the local disk boots, and the order waits.
+			// Protected, in a spelling of its own: the local disk boots, and
+			// the order waits.
 			r.link("../scripts/before.ipxe", "once/S-N-42")
 			gets("once-before")
 			gets("after-restart")
@@ -282,39 +297,45 @@ func stick(t *testing.T) string {
 	return dir
 }
 
-// TestClientsUEFI boots the local disk of a UEFI machine by /local.ipxe, and when the server is killed after it asked the
-// machine who it is. The disk's own program must run, and no setup menu appear.
+// TestClientsUEFI boots the local disk of a UEFI machine by /local.ipxe, and
+// when the server is killed after it asked the machine who it is. The disk's
+// own program must run, and no setup menu appear.
 func TestClientsUEFI(t *testing.T) {
 	for _, killed := range []bool{false, true} {
-		t.Run(map[bool]string{false: "local.ipxe", true: "server killed"}[killed], func(t *testing.T) {
-			t.Parallel()
-			r := newRoom(t)
-			r.write("default", "#!ipxe\necho ANSWER-default.\nchain --replace --autofree local.ipxe\n")
-			if killed {
-				r.proxy.Cut(1<<20, "ANSWER-default", servers.RST)
-			}
-			m := qemu.Start(t, qemu.VM{UEFI: true, Stick: stick(t), BootFile: r.url(), Disk: qemu.Disk(t)})
-			if killed {
-				for end := time.Now().Add(patience); r.proxy.Cuts() == 0; time.Sleep(10 * time.Millisecond) {
-					if time.Now().After(end) {
-						t.Fatalf("no identified request within %v\n%s", patience, m.Console())
-					}
+		t.Run(map[bool]string{false: "local.ipxe", true: "server killed"}[killed],
+			func(t *testing.T) {
+				t.Parallel()
+				r := newRoom(t)
+				r.write("default",
+					"#!ipxe\necho ANSWER-default.\nchain --replace --autofree local.ipxe\n")
+				if killed {
+					r.proxy.Cut(1<<20, "ANSWER-default", servers.RST)
 				}
-				r.stop(syscall.SIGKILL)
-				m.Expect("NO BOOT SCRIPT", patience)
-			} else {
-				m.Expect(`ANSWER-default\.`, patience)
-			}
-			m.Expect("Booting the local disk", patience)
-			m.Expect(qemu.BootedUEFI, patience)
-			if strings.Contains(m.Console(), "UiApp") {
-				t.Errorf("the setup menu appeared")
-			}
-		})
+				m := qemu.Start(t, qemu.VM{UEFI: true, Stick: stick(t), BootFile: r.url(),
+					Disk: qemu.Disk(t)})
+				if killed {
+					for end := time.Now().Add(patience); r.proxy.Cuts() == 0; time.Sleep(
+						10 * time.Millisecond) {
+						if time.Now().After(end) {
+							t.Fatalf("no identified request within %v\n%s", patience, m.Console())
+						}
+					}
+					r.stop(syscall.SIGKILL)
+					m.Expect("NO BOOT SCRIPT", patience)
+				} else {
+					m.Expect(`ANSWER-default\.`, patience)
+				}
+				m.Expect("Booting the local disk", patience)
+				m.Expect(qemu.BootedUEFI, patience)
+				if strings.Contains(m.Console(), "UiApp") {
+					t.Errorf("the setup menu appeared")
+				}
+			})
 	}
 }
 
-// TestClientsExampleTree boots the example tree: the menu's time runs out, and the local disk boots.
+// TestClientsExampleTree boots the example tree: the menu's time runs out, and
+// the local disk boots.
 func TestClientsExampleTree(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)

@@ -166,7 +166,8 @@ func helpCommand() *cobra.Command {
 }
 
 // completeHelp completes what there is help for.
-func completeHelp(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+func completeHelp(c *cobra.Command, args []string, begin string) ([]string,
+	cobra.ShellCompDirective) {
 	var found []string
 	if of, rest, err := c.Root().Find(args); err == nil && len(rest) == 0 {
 		for _, sub := range of.Commands() {

@@ -41,7 +41,8 @@ func completionCommand(std streams) *cobra.Command {
 			case "fish":
 				return c.Root().GenFishCompletion(std.out, true)
 			}
-			return withHint(usagef("say which shell"), "pxesrv completion "+strings.Join(shellNames, "|"))
+			return withHint(usagef("say which shell"), "pxesrv completion "+
+				strings.Join(shellNames, "|"))
 		},
 	}
 }
@@ -98,7 +99,8 @@ type completer = cobra.CompletionFunc
 
 // completeArgs completes each argument in its own way.
 func completeArgs(each ...completer) completer {
-	return func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	return func(c *cobra.Command, args []string, begin string) ([]string,
+		cobra.ShellCompDirective) {
 		if len(args) >= len(each) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

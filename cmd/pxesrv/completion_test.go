@@ -18,23 +18,28 @@ import (
 func completionTree(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, d := range []string{"root/once", "root/static", "root/protect", "root/install", "root/.git"} {
+	for _, d := range []string{"root/once", "root/static", "root/protect", "root/install",
+		"root/.git"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for name, text := range map[string]string{
-		"root/install/debian.ipxe": "#!ipxe\n", "root/default": "#!ipxe\n", "root/static/web1": "#!ipxe\n", "root/protect/db1": "",
+		"root/install/debian.ipxe": "#!ipxe\n", "root/default": "#!ipxe\n",
+		"root/static/web1": "#!ipxe\n", "root/protect/db1": "",
 		"conf.yaml": "", "with blank.yaml": "",
-		// What a shell would run or take for two words when somebody accepts it, and what would speak to it.
-		"root/static/$(reboot)": "", "root/static/a\n:dirs": "", "root/install/x;reboot": "", "root/install/with blank": "", "root/`reboot`": "",
+		// What a shell would run or take for two words when somebody accepts
+		// it, and what would speak to it.
+		"root/static/$(reboot)": "", "root/static/a\n:dirs": "", "root/install/x;reboot": "",
+		"root/install/with blank": "", "root/`reboot`": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, name := range []string{"52-54-00-12-34-56", "fd00::7"} {
-		if err := os.Symlink("../install/debian.ipxe", filepath.Join(dir, "root/once", name)); err != nil {
+		if err := os.Symlink("../install/debian.ipxe",
+			filepath.Join(dir, "root/once", name)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +104,8 @@ func TestComplete(t *testing.T) {
 		{[]string{"--nothing", ""}, ":files"}, // its value may be a file
 	} {
 		var out, trace bytes.Buffer
-		if status := run(append([]string{cobra.ShellCompRequestCmd}, test.words...), &out, &trace); status != 0 {
+		if status := run(append([]string{cobra.ShellCompRequestCmd}, test.words...), &out,
+			&trace); status != 0 {
 			t.Errorf("%q: status %d", test.words, status)
 		}
 		got := told(t, out.String())

@@ -26,11 +26,12 @@ DHCP server that stays as it is:
 // them: words are all of the command line.
 func dhcpCommand(std streams, words []string) *cobra.Command {
 	c := &cobra.Command{
-		Use:         "dhcp SERVER",
-		Short:       "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy",
-		Long:        dhcpLong,
-		Annotations: map[string]string{usageKey: "pxesrv dhcp " + strings.Join(dhcp.Kinds, "|") + " [flags]"},
-		ValidArgs:   dhcp.Kinds,
+		Use:   "dhcp SERVER",
+		Short: "print the lines for a DHCP server: isc, kea, dnsmasq, dnsmasq-proxy",
+		Long:  dhcpLong,
+		Annotations: map[string]string{usageKey: "pxesrv dhcp " + strings.Join(dhcp.Kinds, "|") +
+			" [flags]"},
+		ValidArgs: dhcp.Kinds,
 	}
 	f := c.Flags()
 	f.SortFlags = false
@@ -116,7 +117,8 @@ func shellLine(words []string) string {
 	var line []string
 	for _, w := range words {
 		plain := w != "" && !strings.ContainsFunc(w, func(r rune) bool {
-			return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,[]@%+", r)
+			return !strings.ContainsRune(
+				"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,[]@%+", r)
 		})
 		if !plain {
 			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
@@ -147,7 +149,8 @@ func notAKind(args []string) error {
 func nearKind(word string) string {
 	letters := func(s string) string { return string(slices.Sorted(slices.Values([]rune(s)))) }
 	for _, kind := range dhcp.Kinds {
-		if letters(kind) == letters(word) || strings.HasPrefix(word, kind) || len(word) > 2 && strings.Contains(kind, word) {
+		if letters(kind) == letters(word) || strings.HasPrefix(word, kind) ||
+			len(word) > 2 && strings.Contains(kind, word) {
 			return kind
 		}
 	}
@@ -163,7 +166,8 @@ func nearKind(word string) string {
 // missingLoaders returns those of the loaders that are neither in folder nor
 // where pxesrv takes them from, and where that is. What cannot be looked at is
 // not missing.
-func missingLoaders(names []string, folder string, c config.Config) (missing []string, where string) {
+func missingLoaders(names []string, folder string, c config.Config) (missing []string,
+	where string) {
 	dirs := c.LoaderDirs
 	if folder != "" {
 		dirs = append([]string{folder}, dirs...)

@@ -87,7 +87,8 @@ func explainCommand(std streams, src *sources) *cobra.Command {
 func (e *explainer) machine(args []string) (m boot.Machine, err error) {
 	c := &e.claims
 	smbios := c.UUID+c.Manufacturer+c.Serial+c.Board+c.Asset+c.Host != "" || len(e.macs) > 0
-	names := []string{"query", "ip", "uuid", "manufacturer", "serial", "board", "asset", "mac", "host"}
+	names := []string{"query", "ip", "uuid", "manufacturer", "serial", "board", "asset",
+		"mac", "host"}
 	if len(args) == 0 && !slices.ContainsFunc(names, e.flags.Changed) {
 		return m, withHint(usagef("explain needs the name of a machine"),
 			"give a MAC, uuid, address, serial, …; see pxesrv explain --help")
@@ -204,12 +205,13 @@ func (e *explainer) explain(ctx context.Context, m boot.Machine) error {
 
 // explained is what is said beside the decision.
 type explained struct {
-	Hosts    []string       `json:"hosts,omitempty"`  // of the list, that the names are of
-	Doubts   []string       `json:"doubts,omitempty"` // about names that were typed
-	Misread  []site.Misread `json:"misread,omitempty"`
-	Missing  []string       `json:"missing,omitempty"` // files that the script boots, and that are not there
-	typed    int            // arguments
-	doubts   []error        // as Doubts, apart from what to do
+	Hosts   []string       `json:"hosts,omitempty"`  // of the list, that the names are of
+	Doubts  []string       `json:"doubts,omitempty"` // about names that were typed
+	Misread []site.Misread `json:"misread,omitempty"`
+	// files that the script boots, and that are not there
+	Missing  []string `json:"missing,omitempty"`
+	typed    int      // arguments
+	doubts   []error  // as Doubts, apart from what to do
 	unlisted error
 }
 
@@ -265,20 +267,23 @@ func explainText(std streams, c boot.Machine, a boot.Answer, about explained, er
 				said = true
 			}
 		}
-		if asked := slices.Contains(a.Trace.Steps, s); !said && asked && !(s == boot.Resend && c.Try == 0) {
+		if asked := slices.Contains(a.Trace.Steps, s); !said && asked &&
+			!(s == boot.Resend && c.Try == 0) {
 			p("%-9s -", s)
 		}
 	}
 	switch {
 	case errors.Is(err, boot.ErrNothing):
-		p("%-9s none: nothing is set for this machine, and there is no default (HTTP 404)", "answer")
+		p("%-9s none: nothing is set for this machine, and there is no default (HTTP 404)",
+			"answer")
 	case err != nil:
 		p("%-9s none: %v (HTTP 503)", "answer", err)
 	default:
 		p("%-9s %s, %d bytes", "answer", a.Script.From, len(a.Script.Body))
 	}
 	if len(about.Missing) > 0 {
-		p("%-9s its script boots what is not there: %s", "missing", strings.Join(about.Missing, ", "))
+		p("%-9s its script boots what is not there: %s", "missing",
+			strings.Join(about.Missing, ", "))
 	}
 }
 
@@ -328,14 +333,16 @@ func explainJSON(std streams, c boot.Machine, a boot.Answer, about explained, er
 		File   string `json:"file,omitempty"`
 		Bytes  int    `json:"bytes,omitempty"`
 		Error  string `json:"error,omitempty"`
-	}{Names: c.Names, Dropped: c.Dropped, Conflict: c.Conflict, explained: about, Trace: a.Trace, Status: 200}
+	}{Names: c.Names, Dropped: c.Dropped, Conflict: c.Conflict, explained: about, Trace: a.Trace,
+		Status: 200}
 	switch {
 	case errors.Is(err, boot.ErrNothing):
 		out.Status, out.Error = 404, err.Error()
 	case err != nil:
 		out.Status, out.Error = 503, err.Error()
 	default:
-		out.Step, out.Entry, out.File, out.Bytes = string(a.Entry.Step), a.Entry.Path, a.Script.From, len(a.Script.Body)
+		out.Step, out.Entry, out.File, out.Bytes = string(a.Entry.Step), a.Entry.Path,
+			a.Script.From, len(a.Script.Body)
 	}
 	e := json.NewEncoder(std.out)
 	e.SetIndent("", "  ")

@@ -12,7 +12,8 @@ import (
 // TestMayWrite: who may not give orders is told the group that may.
 func TestMayWrite(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "once")
-	for mode, want := range map[os.FileMode]string{0o775: "members of the group ", 0o755: "no group may write to " + dir, 0: "no group may"} {
+	for mode, want := range map[os.FileMode]string{0o775: "members of the group ",
+		0o755: "no group may write to " + dir, 0: "no group may"} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,10 @@ func health(ctx context.Context, addr string, https, ready bool) (string, error)
 				return new(net.Dialer).DialContext(ctx, network, at)
 			},
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	url := "http://localhost"
 	if https {

@@ -12,16 +12,20 @@ import (
 	"time"
 )
 
-// TestHealthAnswers has servers that are well, and that behave badly, on the loopback and on a Unix socket.
+// TestHealthAnswers has servers that are well, and that behave badly, on the
+// loopback and on a Unix socket.
 func TestHealthAnswers(t *testing.T) {
 	for what, c := range map[string]struct{ answer, want, err string }{
-		"well":        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", "ok", ""},
-		"unwell":      {"HTTP/1.1 503 No\r\nContent-Length: 14\r\n\r\nnot ready: x\ny", "", "not ready: x; y"},
-		"elsewhere":   {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno", "", "no"},
-		"cut":         {"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nok\n", "", "the answer broke off: unexpected EOF"},
-		"not HTTP":    {"SSH-2.0-x\r\n\r\n", "", "no daemon answers: "},
-		"hangs":       {"", "", "no answer within 3s"},
-		"hangs later": {"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n", "", "the answer broke off: "},
+		"well": {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n", "ok", ""},
+		"unwell": {"HTTP/1.1 503 No\r\nContent-Length: 14\r\n\r\nnot ready: x\ny", "",
+			"not ready: x; y"},
+		"elsewhere": {"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno", "", "no"},
+		"cut": {"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nok\n", "",
+			"the answer broke off: unexpected EOF"},
+		"not HTTP": {"SSH-2.0-x\r\n\r\n", "", "no daemon answers: "},
+		"hangs":    {"", "", "no answer within 3s"},
+		"hangs later": {"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n", "",
+			"the answer broke off: "},
 	} {
 		for _, network := range []string{"tcp", "unix"} {
 			t.Run(what+" "+network, func(t *testing.T) {
@@ -74,7 +78,11 @@ func TestHealthAnswers(t *testing.T) {
 
 // TestHealthHTTPS asks a server whose certificate is for another name.
 func TestHealthHTTPS(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.URL.Path+"\n") }))
+	s := httptest.NewTLSServer(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w,
+				r.URL.Path+"\n")
+		}))
 	defer s.Close()
 	addr := s.Listener.Addr().String()
 	if got, err := health(t.Context(), addr, true, true); err != nil || got != "/readyz" {

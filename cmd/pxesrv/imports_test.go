@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// The rule of imports: each package, what of ours it may import, and why. A package without a line fails, and so does a line
-// without a package.
+// The rule of imports: each package, what of ours it may import, and why. A
+// package without a line fails, and so does a line without a package.
 const imports = `
 pkg/boot    -                            # the subject: a machine asks, what does it boot? It knows no protocol and no disk
 pkg/tree    -                            # the root on disk and its path rule; it knows nothing of booting
@@ -58,25 +58,31 @@ var reserved = []struct {
 	{"path/filepath", nil, []string{"pkg/boot"}, "the decision reads no file"},
 	{"syscall", nil, []string{"pkg/boot"}, "the decision reads no file"},
 	{"time", nil, []string{"pkg/boot"}, "the decision knows no clock"},
-	{"log", nil, []string{"pkg/boot", "pkg/tree", "pkg/order", "pkg/site"}, "they return what is to be said"},
-	{"net/http", nil, []string{"pkg/boot", "pkg/tree", "pkg/order", "pkg/site", "pkg/config"}, "one protocol of several"},
+	{"log", nil, []string{"pkg/boot", "pkg/tree", "pkg/order", "pkg/site"},
+		"they return what is to be said"},
+	{"net/http", nil, []string{"pkg/boot", "pkg/tree", "pkg/order", "pkg/site", "pkg/config"},
+		"one protocol of several"},
 	{"math/rand", nil, []string{"pkg/boot"}, "the same question gets the same answer"},
 	{"unsafe", []string{}, nil, "nothing here needs it"},
 	{"testing", []string{"pkg/lab"}, nil, "it belongs to tests"},
-	{"github.com/spf13/cobra", []string{"cmd/pxesrv", "cmd/pxesrv/manual"}, nil, "commands are the program's; nothing below knows them"},
-	{"github.com/spf13/pflag", []string{"cmd/pxesrv", "cmd/pxesrv/manual"}, nil, "flags are the command's; other packages get values"},
+	{"github.com/spf13/cobra", []string{"cmd/pxesrv", "cmd/pxesrv/manual"}, nil,
+		"commands are the program's; nothing below knows them"},
+	{"github.com/spf13/pflag", []string{"cmd/pxesrv", "cmd/pxesrv/manual"}, nil,
+		"flags are the command's; other packages get values"},
 	{"gopkg.in/yaml.v3", []string{"pkg/config"}, nil, "one place reads YAML"},
 	{"github.com/pin/tftp", []string{"pkg/tftpd"}, nil, "one place speaks TFTP"},
 	{"github.com/coreos/go-systemd", []string{"pkg/daemon"}, nil, "one place speaks to systemd"},
-	{"github.com/pires/go-proxyproto", []string{"pkg/conn"}, nil, "one place reads the PROXY protocol"},
-	{"github.com/prometheus", []string{"pkg/daemon"}, nil, "what is counted is the daemon's business; others get an interface"},
+	{"github.com/pires/go-proxyproto", []string{"pkg/conn"}, nil,
+		"one place reads the PROXY protocol"},
+	{"github.com/prometheus", []string{"pkg/daemon"}, nil,
+		"what is counted is the daemon's business; others get an interface"},
 	{"github.com/ulikunitz/xz", []string{"pkg/loader"}, nil, "one place looks into builds of iPXE"},
 	{"github.com/hanwen/go-fuse", []string{"pkg/lab/faultfs"}, nil, "broken disks are for tests"},
 	{"github.com/rogpeppe/go-internal", []string{}, nil, "stories are for tests"},
 }
 
-// TestImports holds the architecture: who imports whom, on every system. Files of tests may import what they like, and
-// pkg/lab is for them alone.
+// TestImports holds the architecture: who imports whom, on every system. Files
+// of tests may import what they like, and pkg/lab is for them alone.
 func TestImports(t *testing.T) {
 	const module = "pxesrv/"
 	allowed := map[string][]string{}
@@ -110,7 +116,8 @@ func TestImports(t *testing.T) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || name[0] == '_' || name[0] == '.' {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") ||
+			name[0] == '_' || name[0] == '.' {
 			return nil
 		}
 		dir, err := filepath.Rel(root, filepath.Dir(file))
@@ -120,7 +127,8 @@ func TestImports(t *testing.T) {
 		pkg := filepath.ToSlash(dir)
 		may, known := allowed[pkg]
 		if !known {
-			t.Errorf("%s has no line in the rule of imports: write down what of ours it may import, and why", pkg)
+			t.Errorf("%s has no line in the rule of imports: write down what of ours it may "+
+				"import, and why", pkg)
 			return nil
 		}
 		if used[pkg] == nil {
@@ -139,17 +147,22 @@ func TestImports(t *testing.T) {
 			if isOurs {
 				used[pkg][ours] = true
 				if !slices.Contains(may, ours) {
-					t.Errorf("%s imports %s; of ours it may import %q", path.Join(pkg, name), imported, may)
+					t.Errorf("%s imports %s; of ours it may import %q", path.Join(pkg, name),
+						imported, may)
 				}
 			}
 			if pkg == "pkg/boot" && !isStandard(imported) {
-				t.Errorf("%s imports %s; the decision needs the standard library only", path.Join(pkg, name), imported)
+				t.Errorf("%s imports %s; the decision needs the standard library only",
+					path.Join(pkg, name), imported)
 			}
 			for _, r := range reserved {
 				if imported != r.path && !strings.HasPrefix(imported, r.path+"/") {
 					continue
 				}
-				if slices.Contains(r.not, pkg) || r.only != nil && !slices.ContainsFunc(r.only, func(p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") }) {
+				if slices.Contains(r.not, pkg) ||
+					r.only != nil && !slices.ContainsFunc(r.only, func(p string) bool {
+						return pkg == p || strings.HasPrefix(pkg, p+"/")
+					}) {
 					t.Errorf("%s imports %s: %s", path.Join(pkg, name), imported, r.why)
 				}
 			}
@@ -172,7 +185,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// isStandard reports whether a path is one of Go's own: those of others begin with the name of a host.
+// isStandard reports whether a path is one of Go's own: those of others begin
+// with the name of a host.
 func isStandard(imported string) bool {
 	first, _, _ := strings.Cut(imported, "/")
 	return first != "pxesrv" && !strings.Contains(first, ".")

@@ -53,7 +53,8 @@ func loaderFlags(f *pflag.FlagSet) *isoFlags {
 		"where no flag says something else ["+config.FileEnv+"]")
 	fileFlag(f, &m.LKRN, "lkrn", "", "file", "ipxe.lkrn, for BIOS")
 	fileFlag(f, &m.EFI, "efi", "", "file", "ipxe.efi, for UEFI")
-	fileFlag(f, &m.EFIARM64, "efi-arm64", "", "file", "ipxe.efi for UEFI on 64-bit ARM (default: none)")
+	fileFlag(f, &m.EFIARM64, "efi-arm64", "", "file",
+		"ipxe.efi for UEFI on 64-bit ARM (default: none)")
 	fileFlag(f, &m.Shim, "shim", "", "file", "shim for Secure Boot, which starts the signed "+
 		"ipxe.efi (default: none)")
 	fileFlag(f, &m.ISOLINUX, "isolinux", "", "file", "isolinux.bin")
@@ -134,7 +135,8 @@ func isoCommand(std streams, src *sources) *cobra.Command {
 	fileFlag(f, &o.keys, "keys", "", "file", "key file, of pxesrv iso keygen, that signs what "+
 		"the ISOs say of their hosts; or none (default: that of the daemon, if there is one)")
 	o.loaders = loaderFlags(f)
-	group(c, isoInspectCommand(std), isoCheckLoadersCommand(std), isoURLCommand(std, src), isoKeygenCommand(std, src))
+	group(c, isoInspectCommand(std), isoCheckLoadersCommand(std), isoURLCommand(std, src),
+		isoKeygenCommand(std, src))
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 && f.NFlag() > 0 {
 			return usagef("what is %q? The ISO of one host goes to -o FILE, those of a list to "+
@@ -223,7 +225,8 @@ func (o *isoOptions) run(ctx context.Context, std streams) error {
 		}
 	}
 	list := cmp.Or(o.csv, o.json)
-	if m.loaders, err = media.Open(o.loaders.LoaderPaths); err != nil || !m.partial && len(m.loaders.Missing()) > 0 {
+	if m.loaders, err = media.Open(o.loaders.LoaderPaths); err != nil ||
+		!m.partial && len(m.loaders.Missing()) > 0 {
 		hint := "pxesrv iso check-loaders shows what is there; --lkrn, --efi and --loaders take " +
 			"other files"
 		if err == nil {
@@ -282,7 +285,8 @@ func isoKeys(std streams, c config.Config, file string) (*media.Keys, error) {
 }
 
 // one makes the ISO of one host. Its flags are read as a list of one line.
-func (m *maker) one(ctx context.Context, flags map[string]*string, file string, o hosts.Options) error {
+func (m *maker) one(ctx context.Context, flags map[string]*string, file string,
+	o hosts.Options) error {
 	cells := map[string]string{}
 	for column, text := range flags {
 		cells[column] = *text
@@ -298,7 +302,8 @@ func (m *maker) one(ctx context.Context, flags map[string]*string, file string, 
 	if len(bad) > 0 {
 		var all []error
 		for _, e := range bad {
-			all = append(all, errors.New(strings.Replace(e.Error(), fmt.Sprintf("line %d: ", e.Line), "--", 1)))
+			all = append(all,
+				errors.New(strings.Replace(e.Error(), fmt.Sprintf("line %d: ", e.Line), "--", 1)))
 		}
 		return usageError{errors.Join(all...)}
 	}
@@ -323,7 +328,8 @@ func (m *maker) one(ctx context.Context, flags map[string]*string, file string, 
 }
 
 // list makes the ISOs of a list. What is wrong with a row costs no other row.
-func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o hosts.Options) error {
+func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string,
+	o hosts.Options) error {
 	rows, refused, err := readRows(file, isCSV, o)
 	if err != nil {
 		return err
@@ -337,7 +343,8 @@ func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o
 			image, err := m.image(r.Host)
 			if err != nil {
 				for line := range strings.Lines(err.Error()) {
-					refused[r.Line] = append(refused[r.Line], r.Host.Name+": "+strings.TrimRight(line, "\n"))
+					refused[r.Line] = append(refused[r.Line], r.Host.Name+": "+
+						strings.TrimRight(line, "\n"))
 				}
 				if m.hints(err) != nil {
 					unable++
@@ -358,7 +365,9 @@ func (m *maker) list(ctx context.Context, file string, isCSV bool, dir string, o
 	}
 	clear := func() {}
 	if isTerminal(m.std.err) {
-		options.Progress = func(done int) { fmt.Fprintf(m.std.err, "\r\x1b[K%d of %d", done, len(rows)) }
+		options.Progress = func(done int) {
+			fmt.Fprintf(m.std.err, "\r\x1b[K%d of %d", done, len(rows))
+		}
 		clear = func() { fmt.Fprint(m.std.err, "\r\x1b[K") }
 	}
 	var done media.Written
@@ -404,7 +413,8 @@ func readRows(file string, isCSV bool, o hosts.Options) ([]hosts.Row, refusals, 
 	}
 	refused := refusals{}
 	for _, e := range bad {
-		refused[e.Line] = append(refused[e.Line], strings.TrimPrefix(e.Error(), fmt.Sprintf("line %d: ", e.Line)))
+		refused[e.Line] = append(refused[e.Line],
+			strings.TrimPrefix(e.Error(), fmt.Sprintf("line %d: ", e.Line)))
 	}
 	return rows, refused, nil
 }

@@ -21,17 +21,19 @@ import (
 	"pxesrv/pkg/loader"
 )
 
-// Hosts without DHCP, from the CSV to the disk: the command makes their images, real machines boot from them, and the daemon
-// answers.
+// Hosts without DHCP, from the CSV to the disk: the command makes their images,
+// real machines boot from them, and the daemon answers.
 
-// isoCSV are hosts with the wanted one of their two cards second. Those without a server get the daemon.
+// isoCSV are hosts with the wanted one of their two cards second. Those without
+// a server get the daemon.
 const isoCSV = `name,mac,interface,address,gateway,dns,server
 web1,52:54:00:00:00:02,,10.0.2.15/24,10.0.2.2,10.0.2.3,
 gone1,,net1,10.0.2.16/24,10.0.2.2,,http://10.0.2.77:4567
 card1,52:54:00:00:00:03,,10.0.2.17/24,10.0.2.2,,
 `
 
-// isoLoaders are the flags that name a build of iPXE, none for that of the distribution, which is of 2019.
+// isoLoaders are the flags that name a build of iPXE, none for that of the
+// distribution, which is of 2019.
 func isoLoaders(t testing.TB, build string) []string {
 	find := map[string]func(testing.TB, string) string{"2025": lab.IPXE, "2.0": lab.IPXE2}[build]
 	if find == nil {
@@ -40,7 +42,8 @@ func isoLoaders(t testing.TB, build string) []string {
 	return []string{"--lkrn", find(t, "ipxe.lkrn"), "--efi", find(t, "ipxe.efi")}
 }
 
-// isos makes the images of a list of hosts, by iPXE of 2019, of 2025 or 2.0, and returns their folder.
+// isos makes the images of a list of hosts, by iPXE of 2019, of 2025 or 2.0,
+// and returns their folder.
 func (r *room) isos(csv, build string) string {
 	r.t.Helper()
 	dir := r.t.TempDir()
@@ -48,15 +51,17 @@ func (r *room) isos(csv, build string) string {
 	if err := os.WriteFile(list, []byte(csv), 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	args := append([]string{"iso", "--csv", list, "--out", out, "--server", r.seen(), "--allow-partial"}, isoLoaders(r.t, build)...)
+	args := append([]string{"iso", "--csv", list, "--out", out, "--server", r.seen(),
+		"--allow-partial"}, isoLoaders(r.t, build)...)
 	if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
 		r.t.Fatalf("%v\n%s", err, said)
 	}
 	return out
 }
 
-// streams lets the daemon serve the images of a list of hosts, by iPXE of 2025, and returns the address of one. With signed, the
-// name of a host counts only with its signature.
+// streams lets the daemon serve the images of a list of hosts, by iPXE of 2025,
+// and returns the address of one. With signed, the name of a host counts only
+// with its signature.
 func (r *room) streams(csv, host string, signed bool) string {
 	r.t.Helper()
 	dir := r.t.TempDir()
@@ -68,7 +73,8 @@ func (r *room) streams(csv, host string, signed bool) string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	settings := []string{"--root", r.root, "--state", state, "--iso-hosts", list, "--iso-server", r.seen(), "--url", "http://" + r.addr,
+	settings := []string{"--root", r.root, "--state", state, "--iso-hosts", list, "--iso-server",
+		r.seen(), "--url", "http://" + r.addr,
 		"--iso-lkrn", lab.IPXE(r.t, "ipxe.lkrn"), "--iso-efi", lab.IPXE(r.t, "ipxe.efi")}
 	command := func(args ...string) string {
 		out, err := exec.Command("pxesrv", append(args, settings...)...).CombinedOutput()
@@ -86,7 +92,8 @@ func (r *room) streams(csv, host string, signed bool) string {
 	return command("iso", "url", host)
 }
 
-// TestISOOldEFI: the ipxe.efi of Debian 12 would ask DHCP, so no image is made with it.
+// TestISOOldEFI: the ipxe.efi of Debian 12 would ask DHCP, so no image is made
+// with it.
 func TestISOOldEFI(t *testing.T) {
 	const file = "/usr/lib/ipxe/ipxe.efi"
 	body, err := os.ReadFile(file)
@@ -97,7 +104,8 @@ func TestISOOldEFI(t *testing.T) {
 		t.Skipf("%s of this machine is not that of Debian 12 but iPXE %s", file, v)
 	}
 	out := filepath.Join(t.TempDir(), "web1.iso")
-	said, err := exec.Command("pxesrv", "iso", "--name", "web1", "--address", "10.0.2.15/24", "--server", "http://10.0.2.2:4567",
+	said, err := exec.Command("pxesrv", "iso", "--name", "web1", "--address", "10.0.2.15/24",
+		"--server", "http://10.0.2.2:4567",
 		"--lkrn", lab.IPXE(t, "ipxe.lkrn"), "--efi", file, "-o", out).CombinedOutput()
 	if err == nil || !strings.Contains(string(said), "no boot by UEFI: "+file+" is iPXE 1.0.0") ||
 		!strings.Contains(string(said), "does not read autoexec.ipxe and would ask DHCP instead") {
@@ -118,7 +126,8 @@ func (r *room) seen() string {
 func (r *room) logged(pattern string) {
 	r.t.Helper()
 	re := regexp.MustCompile("(?m)" + pattern)
-	for end := time.Now().Add(patience); !re.MatchString(r.log.String()); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); !re.MatchString(r.log.String()); time.Sleep(
+		20 * time.Millisecond) {
 		if time.Now().After(end) {
 			r.t.Fatalf("the daemon's log has no line %s", pattern)
 		}
@@ -127,7 +136,8 @@ func (r *room) logged(pattern string) {
 
 const bootedLocal = qemu.BootedBIOS + "|" + qemu.BootedUEFI
 
-// isoBoot is a machine that always boots from its image: its iPXE, its firmware and its medium.
+// isoBoot is a machine that always boots from its image: its iPXE, its firmware
+// and its medium.
 type isoBoot struct {
 	build    string
 	uefi     bool
@@ -138,8 +148,10 @@ type isoBoot struct {
 
 const endsByDisk = "chain --replace --autofree local.ipxe"
 
-// TestISOBoots takes a machine that always boots from its image through an order, through ordinary days and through a day
-// without a boot script, by each firmware and medium, with iPXE of 2019, of 2025 and 2.0. TestSoakISOBoots has the rest.
+// TestISOBoots takes a machine that always boots from its image through an
+// order, through ordinary days and through a day without a boot script, by each
+// firmware and medium, with iPXE of 2019, of 2025 and 2.0. TestSoakISOBoots has
+// the rest.
 func TestISOBoots(t *testing.T) {
 	bootISOs(t, []isoBoot{
 		{"2019", false, "CD", "exit", "server down"},
@@ -158,7 +170,8 @@ func TestSoakISOBoots(t *testing.T) {
 	var all []isoBoot
 	for _, build := range []string{"2025", "2.0"} {
 		for _, uefi := range []bool{false, true} {
-			all = append(all, isoBoot{build, uefi, "CD", endsByDisk, "server down"}, isoBoot{build, uefi, "USB", "exit", "404"})
+			all = append(all, isoBoot{build, uefi, "CD", endsByDisk, "server down"},
+				isoBoot{build, uefi, "USB", "exit", "404"})
 		}
 	}
 	bootISOs(t, all)
@@ -170,12 +183,15 @@ func bootISOs(t *testing.T, all []isoBoot) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
-			r.write("default", "#!ipxe\necho AN-ORDINARY-DAY OF ${${dev}/ip} ${${dev}/netmask} ${${dev}/gateway} ${${dev}/dns}\n"+c.ordinary+"\n")
+			r.write("default", "#!ipxe\necho AN-ORDINARY-DAY OF ${${dev}/ip} ${${dev}/netmask} "+
+				"${${dev}/gateway} ${${dev}/dns}\n"+c.ordinary+"\n")
 			r.write("scripts/install.ipxe", "#!ipxe\necho INSTALLS-web1\nsleep 2\nreboot\n")
-			if out, err := exec.Command("pxesrv", "once", "place", "--root", r.root, "web1", "scripts/install.ipxe").CombinedOutput(); err != nil {
+			if out, err := exec.Command("pxesrv", "once", "place", "--root", r.root, "web1",
+				"scripts/install.ipxe").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			vm := qemu.VM{UEFI: c.uefi, MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: qemu.Disk(t),
+			vm := qemu.VM{UEFI: c.uefi, MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02",
+				Disk: qemu.Disk(t),
 				Args: []string{"-action", "reboot=reset"}}
 			switch c.medium {
 			case "CD":
@@ -198,7 +214,8 @@ func bootISOs(t *testing.T, all []isoBoot) {
 			m.Expect(bootedLocal, patience)
 			r.logged(`msg=redirect .*names=([^ ]+,)?web1[, ].* step=default`)
 			if claimed, served := r.journal("web1"); claimed+served != 1 {
-				t.Errorf("the order has %d entries in .claimed and %d in .served, want one in all", claimed, served)
+				t.Errorf("the order has %d entries in .claimed and %d in .served, want one in all",
+					claimed, served)
 			}
 
 			if c.lost == "404" {
@@ -207,7 +224,8 @@ func bootISOs(t *testing.T, all []isoBoot) {
 				r.stop(syscall.SIGTERM)
 			}
 			m.Reset()
-			r.fallsBack(m, "web1", name+", "+c.lost, `no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x`)
+			r.fallsBack(m, "web1", name+", "+c.lost,
+				`no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x`)
 			if strings.Count(m.Console(), "INSTALLS-web1") != 1 {
 				t.Error("the order was not run once")
 			}
@@ -215,7 +233,8 @@ func bootISOs(t *testing.T, all []isoBoot) {
 	}
 }
 
-// fallsBack waits until a machine shows why it has no script and boots its disk, and prints how long that took.
+// fallsBack waits until a machine shows why it has no script and boots its
+// disk, and prints how long that took.
 func (r *room) fallsBack(m *qemu.Machine, name, what, shows string) {
 	r.t.Helper()
 	m.Expect("Host "+name+", ", patience)
@@ -224,31 +243,36 @@ func (r *room) fallsBack(m *qemu.Machine, name, what, shows string) {
 	m.Expect("Host "+name+", ", patience)
 	m.Expect("Booting the local disk", patience)
 	m.Expect(bootedLocal, patience)
-	fmt.Printf("lab: %s: the local disk boots %.0f s after the image's script began\n", what, time.Since(began).Seconds())
+	fmt.Printf("lab: %s: the local disk boots %.0f s after the image's script began\n", what,
+		time.Since(began).Seconds())
 }
 
-// TestISOFallsBack: images that can never work, from a stick, which a BIOS calls its first disk: the second one boots.
+// TestISOFallsBack: images that can never work, from a stick, which a BIOS
+// calls its first disk: the second one boots.
 func TestISOFallsBack(t *testing.T) {
 	for _, c := range []struct {
 		name, host string
 		build      string
 		shows      string
 	}{
-		{"BIOS 2019 USB, dead address", "gone1", "2019", `no script from a boot server\nhttp://10.0.2.77:4567: error 0x`},
+		{"BIOS 2019 USB, dead address", "gone1", "2019",
+			`no script from a boot server\nhttp://10.0.2.77:4567: error 0x`},
 		{"BIOS 2025 USB, wrong MAC", "card1", "2025", "no card 52:54:00:00:00:03 in this machine"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRoom(t)
-			m := qemu.Start(t, qemu.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02", Disk: qemu.Disk(t),
-				USB: filepath.Join(r.isos(isoCSV, c.build), c.host+".iso")})
+			m := qemu.Start(t, qemu.VM{MAC: "52:54:00:00:00:01", MAC2: "52:54:00:00:00:02",
+				Disk: qemu.Disk(t),
+				USB:  filepath.Join(r.isos(isoCSV, c.build), c.host+".iso")})
 			defer m.Stop()
 			r.fallsBack(m, c.host, c.name, c.shows)
 		})
 	}
 }
 
-// isoNeeds are hosts that need of iPXE what the BIOS builds of 2019 have not: a VLAN, HTTPS, and IPv6 alone. all1 needs the three.
+// isoNeeds are hosts that need of iPXE what the BIOS builds of 2019 have not: a
+// VLAN, HTTPS, and IPv6 alone. all1 needs the three.
 const isoNeeds = `name,address,vlan,server
 all1,fd77::11/64,5,https://[fd77::1]:4568 http://[fd77::1]:4567
 vlan1,10.77.0.12/24,5,http://10.77.0.1:4567
@@ -256,8 +280,10 @@ https1,10.77.0.13/24,,https://10.77.0.1:4568 http://10.77.0.1:4567
 six1,fd77::14/64,,http://[fd77::1]:4567
 `
 
-// TestISONeeds boots a host in a VLAN that has IPv6 alone and asks by HTTPS, by the BIOS builds of Debian 13 and of iPXE 2.0. A BIOS build
-// trusts no CA of ours, and nobody can give it one: so the first server shows that it speaks TLS, and the second, by HTTP, has the script.
+// TestISONeeds boots a host in a VLAN that has IPv6 alone and asks by HTTPS, by
+// the BIOS builds of Debian 13 and of iPXE 2.0. A BIOS build trusts no CA of
+// ours, and nobody can give it one: so the first server shows that it speaks
+// TLS, and the second, by HTTP, has the script.
 func TestISONeeds(t *testing.T) {
 	bootNeeds(t, []string{"2025", "2.0"}, []string{"all1"}, []bool{false})
 }
@@ -280,27 +306,35 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 	if err := os.WriteFile(list, []byte(isoNeeds), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cert, key := pki.NewCA(t, "site CA").Files(pki.Certificate{Hosts: []string{netns.NetworkAddr6, netns.NetworkAddr}})
+	cert, key := pki.NewCA(t,
+		"site CA").Files(pki.Certificate{Hosts: []string{netns.NetworkAddr6, netns.NetworkAddr}})
 	for _, build := range builds {
 		isos := filepath.Join(dir, build)
-		args := append([]string{"iso", "--csv", list, "--out", isos, "--tries", "1"}, isoLoaders(t, build)...)
+		args := append([]string{"iso", "--csv", list, "--out", isos, "--tries", "1"},
+			isoLoaders(t, build)...)
 		if said, err := exec.Command("pxesrv", args...).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, said)
 		}
 		for _, name := range names {
 			for _, uefi := range firmware {
-				t.Run(map[bool]string{false: "BIOS ", true: "UEFI "}[uefi]+build+" "+name, func(t *testing.T) {
+				t.Run(map[bool]string{false: "BIOS ", true: "UEFI "}[uefi]+build+" "+
+					name, func(t *testing.T) {
 					t.Parallel()
 					n := netns.NewNetwork(t)
-					root := bootTree(t, map[string]string{"once/.gitignore": "", "default": "#!ipxe\necho AN-ORDINARY-DAY\nexit\n",
+					root := bootTree(t, map[string]string{"once/.gitignore": "",
+						"default":         "#!ipxe\necho AN-ORDINARY-DAY\nexit\n",
 						"scripts/install": "#!ipxe\necho INSTALLS-" + name + "\nsleep 1\nreboot\n"})
-					if err := os.Symlink("../scripts/install", filepath.Join(root, "once", name)); err != nil {
+					if err := os.Symlink("../scripts/install",
+						filepath.Join(root, "once", name)); err != nil {
 						t.Fatal(err)
 					}
-					daemon := n.Start("pxesrv", "serve", "--root", root, "--listen", ":4567", "--tls-listen", ":4568", "--tls-cert", cert, "--tls-key", key)
+					daemon := n.Start("pxesrv", "serve", "--root", root, "--listen", ":4567",
+						"--tls-listen", ":4568", "--tls-cert", cert, "--tls-key", key)
 					daemon.Expect(`msg=listening .* speaks=https`, patience)
-					m := qemu.Start(t, qemu.VM{UEFI: uefi, Network: n, VLAN: map[string]int{"all1": 5, "vlan1": 5}[name],
-						CD: filepath.Join(isos, name+".iso"), Disk: qemu.Disk(t), Args: []string{"-action", "reboot=reset"}})
+					m := qemu.Start(t, qemu.VM{UEFI: uefi, Network: n,
+						VLAN: map[string]int{"all1": 5, "vlan1": 5}[name],
+						CD:   filepath.Join(isos, name+".iso"), Disk: qemu.Disk(t),
+						Args: []string{"-action", "reboot=reset"}})
 					defer m.Stop()
 					if name == "all1" || name == "https1" {
 						m.Expect(name+": asking https://", patience)
@@ -309,7 +343,8 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 					}
 					m.Expect(name+": asking http://", patience)
 					m.Expect("INSTALLS-"+name, patience)
-					peer := map[string]string{"all1": "fd77::11", "vlan1": "10.77.0.12", "https1": "10.77.0.13", "six1": "fd77::14"}[name]
+					peer := map[string]string{"all1": "fd77::11", "vlan1": "10.77.0.12",
+						"https1": "10.77.0.13", "six1": "fd77::14"}[name]
 					daemon.Expect(`msg=redirect .*peer=`+peer+` .* entry=once/`+name+` `, patience)
 					m.Expect("AN-ORDINARY-DAY", patience)
 					m.Expect(bootedLocal, patience)
@@ -319,8 +354,9 @@ func bootNeeds(t *testing.T, builds, names []string, firmware []bool) {
 	}
 }
 
-// TestISOSecureBoot: with Secure Boot on, Debian's shim starts the iPXE beside it when both are signed. The firmware here has a key of
-// tests, which signs the shim as well. TestSoakISOSecureBoot has what is refused.
+// TestISOSecureBoot: with Secure Boot on, Debian's shim starts the iPXE beside
+// it when both are signed. The firmware here has a key of tests, which signs
+// the shim as well. TestSoakISOSecureBoot has what is refused.
 func TestISOSecureBoot(t *testing.T) {
 	bootSecure(t, "shim and iPXE signed", true, true, `SECURELY-BOOTED`)
 }
@@ -343,7 +379,8 @@ func bootSecure(t *testing.T, name string, withShim, signed bool, shows string) 
 			efi = qemu.Sign(t, efi)
 		}
 		iso := filepath.Join(t.TempDir(), "web1.iso")
-		args := []string{"iso", "--name", "web1", "--address", "10.0.2.15/24", "--server", r.seen(), "--efi", efi, "--lkrn", lab.IPXE2(t, "ipxe.lkrn"), "-o", iso}
+		args := []string{"iso", "--name", "web1", "--address", "10.0.2.15/24", "--server", r.seen(),
+			"--efi", efi, "--lkrn", lab.IPXE2(t, "ipxe.lkrn"), "-o", iso}
 		if withShim {
 			args = append(args, "--shim", qemu.Sign(t, "/usr/lib/shim/shimx64.efi"))
 		}

@@ -91,7 +91,8 @@ func inspectFile(std streams, path string, script bool) error {
 	for _, m := range saysServer.FindAllSubmatch(first, -1) {
 		fmt.Fprintf(t, "asks\t%s\n", m[1])
 	}
-	if signed := "no: whoever asks in the name of this host gets what it gets"; saysHost.Match(first) {
+	if signed := "no: whoever asks in the name of this host gets what it gets"; saysHost.Match(
+		first) {
 		if saysSigned.Match(first) {
 			signed = "yes, by a key of iso keygen"
 		}
@@ -130,10 +131,12 @@ func inspectFile(std streams, path string, script bool) error {
 		paths, edited = append(paths, s.Path), edited || s.Edited
 	}
 	if same {
-		_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", strings.Join(paths, " and "), len(text), endLine(text))
+		_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", strings.Join(paths, " and "),
+			len(text), endLine(text))
 	} else {
 		for _, s := range info.Scripts {
-			_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", s.Path, len(s.Text), endLine(s.Text))
+			_, err = fmt.Fprintf(std.out, "\n%s, %d bytes:\n%s", s.Path, len(s.Text),
+				endLine(s.Text))
 		}
 		edited = true
 	}
@@ -219,9 +222,11 @@ func isoCheckLoadersCommand(std streams) *cobra.Command {
 			case l.Path == "":
 				fmt.Fprintf(t, "%s\tnot found\n", l.Name)
 			case l.Build.IPXE:
-				fmt.Fprintf(t, "%s\t%s: %v%s\n\t%s\n", l.Name, l.Path, l.Build.Loader, on(l.Build), abilities(l.Build))
+				fmt.Fprintf(t, "%s\t%s: %v%s\n\t%s\n", l.Name, l.Path, l.Build.Loader, on(l.Build),
+					abilities(l.Build))
 			case l.Build.Starts != "":
-				fmt.Fprintf(t, "%s\t%s: %s\n\tin ISOs that is the name of iPXE\n", l.Name, l.Path, shim(l.Build))
+				fmt.Fprintf(t, "%s\t%s: %s\n\tin ISOs that is the name of iPXE\n", l.Name, l.Path,
+					shim(l.Build))
 			case l.SYSLINUX != "":
 				fmt.Fprintf(t, "%s\t%s: %s\n", l.Name, l.Path, l.SYSLINUX)
 			default:

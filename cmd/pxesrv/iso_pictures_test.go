@@ -15,22 +15,27 @@ import (
 	"pxesrv/pkg/lab/qemu"
 )
 
-// TestPictures makes the pictures of docs/iso.md. It is no test, and takes port 4567, so it runs only when asked to:
+// TestPictures makes the pictures of docs/iso.md. It is no test, and takes port
+// 4567, so it runs only when asked to:
 //
 //	PXESRV_TEST_PICTURES=docs go test -count=1 -run TestPictures ./cmd/pxesrv
 func TestPictures(t *testing.T) {
 	into := os.Getenv("PXESRV_TEST_PICTURES")
 	if into == "" {
-		t.Skip("makes the pictures of the documentation: set PXESRV_TEST_PICTURES to the folder docs")
+		t.Skip("makes the pictures of the documentation: set PXESRV_TEST_PICTURES to the " +
+			"folder docs")
 	}
 	if !filepath.IsAbs(into) {
 		into = filepath.Join("../..", into)
 	}
 	r := newRoom(t)
 	r.addr = "127.0.0.1:4567"
-	dir := r.isos("name,mac,address,gateway,server\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,http://10.0.0.5:4567\n", "2025")
-	vm := qemu.VM{CD: filepath.Join(dir, "web1.iso"), MAC: "52:54:00:12:34:55", Disk: qemu.Disk(t), Args: []string{"-vga", "std",
-		"-netdev", "user,id=office,net=10.0.0.0/24,host=10.0.0.5", "-device", "e1000,netdev=office,mac=52:54:00:12:34:56,addr=9,romfile="}}
+	dir := r.isos(
+		"name,mac,address,gateway,server\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,http://10.0.0.5:4567\n", "2025")
+	vm := qemu.VM{CD: filepath.Join(dir, "web1.iso"), MAC: "52:54:00:12:34:55", Disk: qemu.Disk(t),
+		Args: []string{"-vga", "std",
+			"-netdev", "user,id=office,net=10.0.0.0/24,host=10.0.0.5", "-device",
+			"e1000,netdev=office,mac=52:54:00:12:34:56,addr=9,romfile="}}
 	const script = "#!ipxe\necho\necho Installing Debian 12 on web1, which erases its disk\n" +
 		"echo The next boot is an ordinary one again\nsleep 600\n"
 	for _, p := range []struct {
@@ -54,7 +59,8 @@ func TestPictures(t *testing.T) {
 		shot := filepath.Join(t.TempDir(), "screen.png")
 		m.Screenshot(shot)
 		m.Stop()
-		if err := os.WriteFile(filepath.Join(into, p.name+".png"), small(t, shot), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(into, p.name+".png"), small(t, shot),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

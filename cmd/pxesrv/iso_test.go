@@ -27,18 +27,21 @@ func init() {
 		scriptVariables[variable] = func(t testing.TB) string { return lab.IPXE2(t, name) }
 	}
 	scriptVariables["SHIM"] = func(testing.TB) string { return "/usr/lib/shim/shimx64.efi" }
-	for variable, name := range map[string]string{"LKRN": "ipxe.lkrn", "EFI": "ipxe.efi", "EFIARM64": "ipxe-arm64.efi"} {
+	for variable, name := range map[string]string{"LKRN": "ipxe.lkrn", "EFI": "ipxe.efi",
+		"EFIARM64": "ipxe-arm64.efi"} {
 		scriptVariables[variable] = func(t testing.TB) string { return lab.IPXE(t, name) }
 	}
 }
 
 // isoArgs are the arguments for the ISOs of a list.
 func isoArgs(t testing.TB, list, dir string, more ...string) []string {
-	return append([]string{"iso", "--csv", list, "--out", dir, "--lkrn", lab.IPXE(t, "ipxe.lkrn"), "--efi", lab.IPXE(t, "ipxe.efi")}, more...)
+	return append([]string{"iso", "--csv", list, "--out", dir, "--lkrn", lab.IPXE(t, "ipxe.lkrn"),
+		"--efi", lab.IPXE(t, "ipxe.efi")}, more...)
 }
 
-// badRows are rows that are wrong, each in its way, and what is said of them. The last three take what another row has, so
-// that this one is wrong as well: 17 rows make 20 wrong ones.
+// badRows are rows that are wrong, each in its way, and what is said of them.
+// The last three take what another row has, so that this one is wrong as well:
+// 17 rows make 20 wrong ones.
 var badRows = []struct{ row, want string }{
 	{`,,10.0.2.1/16,10.0.0.1,,`, `name is missing`},
 	{`web 1,,10.0.2.3/16,10.0.0.1,,`, `name "web 1" is no name`},
@@ -50,8 +53,10 @@ var badRows = []struct{ row, want string }{
 	{`g2,,10.0.2.8/16,router,,`, `gateway "router" is no address`},
 	{`v1,,10.0.2.9/16,10.0.0.1,4095,`, `vlan "4095" is no VLAN`},
 	{`v2,,10.0.2.10/16,10.0.0.1,server room,`, `vlan "server room" is no VLAN`},
-	{`s1,,10.0.2.11/16,10.0.0.1,,tftp://10.0.0.5`, `server "tftp://10.0.0.5" is no address of a boot server`},
-	{`s2,,10.0.2.12/16,10.0.0.1,,http://boot.example`, `server "http://boot.example" is given by name, and there is no DNS server`},
+	{`s1,,10.0.2.11/16,10.0.0.1,,tftp://10.0.0.5`,
+		`server "tftp://10.0.0.5" is no address of a boot server`},
+	{`s2,,10.0.2.12/16,10.0.0.1,,http://boot.example`,
+		`server "http://boot.example" is given by name, and there is no DNS server`},
 	{`c1,,10.0.2.13/16,10.0.0.1`, `has 4 cells, and the first line names 6 columns`},
 	{`"q1,,10.0.2.14/16,10.0.0.1,,`, `has a quote that is not closed`},
 	// Two hosts with one name, a MAC or an address are both wrong.
@@ -60,7 +65,8 @@ var badRows = []struct{ row, want string }{
 	{`d2,,10.0.1.2/16,10.0.0.1,,`, `address "10.0.1.2" is in line `},
 }
 
-// manyHosts writes a list of 1000 rows with the badRows among them, and returns what is wrong with it, by line.
+// manyHosts writes a list of 1000 rows with the badRows among them, and returns
+// what is wrong with it, by line.
 func manyHosts(t testing.TB) (path string, bad map[int]string) {
 	t.Helper()
 	var b bytes.Buffer
@@ -85,7 +91,8 @@ func manyHosts(t testing.TB) (path string, bad map[int]string) {
 		case 2:
 			address, want = "10.0.1.2", `address "10.0.1.2" is in line `
 		}
-		add(fmt.Sprintf("host%d,52:54:00:00:%02x:%02x,%s/16,10.0.0.1,,", n, n>>8, n&255, address), want)
+		add(fmt.Sprintf("host%d,52:54:00:00:%02x:%02x,%s/16,10.0.0.1,,", n, n>>8, n&255, address),
+			want)
 		if n%50 == 30 && len(wrong) > 0 {
 			add(wrong[0].row, wrong[0].want)
 			wrong = wrong[1:]
@@ -101,19 +108,23 @@ func manyHosts(t testing.TB) (path string, bad map[int]string) {
 	return path, bad
 }
 
-// TestISOThousand: of 1000 rows 20 are wrong. 980 ISOs are written, 20 rows are named with what is wrong, and the status is 1.
+// TestISOThousand: of 1000 rows 20 are wrong. 980 ISOs are written, 20 rows are
+// named with what is wrong, and the status is 1.
 func TestISOThousand(t *testing.T) {
 	lab.Slow(t)
 	list, bad := manyHosts(t)
 	dir := filepath.Join(t.TempDir(), "isos")
-	for round, want := range []string{"980 ISOs, 980 new, 0 changed, 0 unchanged", "980 ISOs, 0 new, 0 changed, 980 unchanged"} {
+	for round, want := range []string{"980 ISOs, 980 new, 0 changed, 0 unchanged",
+		"980 ISOs, 0 new, 0 changed, 980 unchanged"} {
 		var out, said bytes.Buffer
-		if status := run(isoArgs(t, list, dir, "--server", "http://10.0.0.5:4567"), &out, &said); status != 1 || out.Len() > 0 {
+		if status := run(isoArgs(t, list, dir, "--server", "http://10.0.0.5:4567"), &out,
+			&said); status != 1 || out.Len() > 0 {
 			t.Errorf("status %d, standard output %q", status, &out)
 		}
 		named := map[int]bool{}
 		for line := range strings.Lines(said.String()) {
-			m := regexp.MustCompile(`^` + regexp.QuoteMeta(list) + `:(\d+): (.*)\n$`).FindStringSubmatch(line)
+			m := regexp.MustCompile(`^` + regexp.QuoteMeta(list) +
+				`:(\d+): (.*)\n$`).FindStringSubmatch(line)
 			if m == nil {
 				if line != fmt.Sprintf("pxesrv: %s: %s; 20 of 1000 rows refused\n", dir, want) {
 					t.Errorf("said %q", line)
@@ -141,7 +152,8 @@ func TestISOThousand(t *testing.T) {
 	}
 	for _, name := range []string{"host3", "host500", "host982"} {
 		info := inspectISO(t, filepath.Join(dir, name+".iso"))
-		if text, _ := info.Script(); !bytes.Contains(text, []byte("&host="+name+"\n")) || !info.BIOS || !info.UEFI {
+		if text, _ := info.Script(); !bytes.Contains(text, []byte("&host="+name+"\n")) ||
+			!info.BIOS || !info.UEFI {
 			t.Errorf("%s.iso is for another host: %s", name, text)
 		}
 	}
@@ -160,8 +172,9 @@ func inspectISO(t testing.TB, path string) *iso.Info {
 	return info
 }
 
-// TestISOKilled kills the program at many moments of its work. Each time every ISO of the folder is whole, and the list of checksums is
-// right; the next run makes it whole and leaves nothing else.
+// TestISOKilled kills the program at many moments of its work. Each time every
+// ISO of the folder is whole, and the list of checksums is right; the next run
+// makes it whole and leaves nothing else.
 func TestISOKilled(t *testing.T) {
 	lab.Slow(t)
 	list := filepath.Join(t.TempDir(), "hosts.csv")
@@ -217,7 +230,8 @@ func TestISOKilled(t *testing.T) {
 		}
 		check := exec.Command("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
 		check.Dir = dir
-		if out, err := check.CombinedOutput(); err != nil && !strings.Contains(string(out), "no properly formatted") {
+		if out, err := check.CombinedOutput(); err != nil &&
+			!strings.Contains(string(out), "no properly formatted") {
 			t.Errorf("killed after %v: sha256sum: %v\n%s", after, err, out)
 		}
 	}

@@ -44,7 +44,8 @@ func isoURLCommand(std streams, src *sources) *cobra.Command {
 			return err
 		}
 		if s.Images() == nil {
-			return withHint(errors.New("no images are served"), "set iso.hosts to the CSV of the hosts")
+			return withHint(errors.New("no images are served"),
+				"set iso.hosts to the CSV of the hosts")
 		}
 		for _, name := range args {
 			path, _, err := s.Images().Path(name)
@@ -73,7 +74,8 @@ under the addresses that pxesrv iso url prints. Make earlier images again.
 // isoKeygenCommand makes the key that signs images, or puts a new one before
 // the old ones.
 func isoKeygenCommand(std streams, src *sources) *cobra.Command {
-	c := &cobra.Command{Use: "keygen", Short: "make the key that signs ISOs", Long: isoKeygenLong, Args: noArgs}
+	c := &cobra.Command{Use: "keygen", Short: "make the key that signs ISOs", Long: isoKeygenLong,
+		Args: noArgs}
 	rotate := c.Flags().Bool("rotate", false, "put a new key before those in the file, which "+
 		"verify until they are taken out")
 	addFlags(c, src.common)

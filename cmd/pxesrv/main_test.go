@@ -10,7 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary run as the program itself, under the name pxesrv.
+// TestMain lets the test binary run as the program itself, under the name
+// pxesrv.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"pxesrv": main})
 }
@@ -24,18 +25,22 @@ func TestUsage(t *testing.T) {
 		status int
 		says   string // "" nothing on standard error
 	}{
-		{"srve", 2, "pxesrv: there is no command \"srve\"\nhint: did you mean serve?\nhint: pxesrv help lists the commands\n"},
+		{"srve", 2, "pxesrv: there is no command \"srve\"\nhint: did you mean serve?\nhint: " +
+			"pxesrv help lists the commands\n"},
 		{"-p 4567 srve", 2, "pxesrv: there is no command \"srve\"\n"},
 		{"man", 2, "pxesrv: there is no command \"man\"\n"},
-		{"order plaec", 2, "hint: did you mean place?\nhint: pxesrv order --help lists the commands\n"},
+		{"order plaec", 2,
+			"hint: did you mean place?\nhint: pxesrv order --help lists the commands\n"},
 		{"once plaec", 2, "pxesrv: there is no command \"order plaec\"\n"},
 		{"iso inspekt", 2, "hint: did you mean inspect?\n"},
 		{"help order plaec", 2, "pxesrv: there is no command \"order plaec\"\n"},
 		{"--prot 80", 2, "hint: did you mean --root or --port?\nhint: pxesrv serve --help lists"},
 		{"explain --once-max-per-dya 1 x", 2, "hint: did you mean --once-max-per-day?\n"},
 		{"explain --port 80 x", 2, "pxesrv: unknown flag: --port\n"}, // of the daemon alone
-		{"order --force", 2, "hint: flags come after the command: pxesrv order COMMAND --help lists them\n"},
-		{"iso --csvv hosts.csv", 2, "hint: did you mean --csv?\nhint: pxesrv iso --help lists the flags\n"},
+		{"order --force", 2,
+			"hint: flags come after the command: pxesrv order COMMAND --help lists them\n"},
+		{"iso --csvv hosts.csv", 2,
+			"hint: did you mean --csv?\nhint: pxesrv iso --help lists the flags\n"},
 		{"-p many", 2, "\"many\" is not a number from 0 to 65535"},
 		{"serve x", 2, "pxesrv: serve takes no arguments, and \"x\" is one\n"},
 		{"iso keygen x", 2, "pxesrv: iso keygen takes no arguments, and \"x\" is one\n"},
@@ -44,20 +49,24 @@ func TestUsage(t *testing.T) {
 		{"order list x y", 2, "pxesrv: order list takes [NAME]\n"},
 		{"explain", 2, "pxesrv: explain needs the name of a machine\nhint: "},
 		{"completion tcsh", 2, "pxesrv: say which shell\nhint: pxesrv completion bash|zsh|fish\n"},
-		{"help", 0, ""}, {"--help", 0, ""}, {"-h", 0, ""}, {"order", 0, ""}, {"order --help", 0, ""}, {"iso", 0, ""},
-		{"help order place", 0, ""}, {"help settings", 0, ""}, {"settings", 0, ""}, {"--version", 0, ""}, {"version", 0, ""},
+		{"help", 0, ""}, {"--help", 0, ""}, {"-h", 0, ""}, {"order", 0, ""},
+		{"order --help", 0, ""}, {"iso", 0, ""},
+		{"help order place", 0, ""}, {"help settings", 0, ""}, {"settings", 0, ""},
+		{"--version", 0, ""}, {"version", 0, ""},
 		{"order cancel 10.0.0.7", 1, "pxesrv: "},
 	} {
 		var out, said bytes.Buffer
 		status := run(strings.Fields(test.args), &out, &said)
-		if status != test.status || !strings.Contains(said.String(), test.says) || test.says == "" && (said.Len() > 0 || out.Len() == 0) {
+		if status != test.status || !strings.Contains(said.String(), test.says) ||
+			test.says == "" && (said.Len() > 0 || out.Len() == 0) {
 			t.Errorf("%s: status %d, %s%s", test.args, status, &out, &said)
 		}
 	}
 }
 
-// TestSystemFile places orders on a computer with a daemon whose orders lie outside of its root: in whatever way the root of the daemon
-// is named, the order goes where the daemon looks, and with any other root it goes into that.
+// TestSystemFile places orders on a computer with a daemon whose orders lie
+// outside of its root: in whatever way the root of the daemon is named, the
+// order goes where the daemon looks, and with any other root it goes into that.
 func TestSystemFile(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -92,13 +101,18 @@ func TestSystemFile(t *testing.T) {
 		"the root, unclean":       {whole, path("root") + "//", nil, "orders", ""},
 		"where its link leads to": {whole, path("release/tree"), nil, "orders", ""},
 		"relative":                {whole, "tree", nil, "orders", ""},
-		"stronger than the file":  {whole, path("root"), []string{"--once-dir", path("root/once")}, "root/once", ""},
+		"stronger than the file": {whole, path("root"), []string{"--once-dir", path("root/once")},
+			"root/once", ""},
 		"a checkout, environment": {whole, path("checkout"), nil, "checkout/once", ""},
-		"a checkout, flag":        {whole, path("root"), []string{"--root", path("checkout")}, "checkout/once", ""},
-		"a root that hides there": {whole, path("checkout"), []string{"--root", path("root")}, "orders", ""},
-		"a file without a root":   {"once: {dir: " + path("orders") + "}\n", path("root"), nil, "root/once", ""},
-		"no file":                 {"", path("root"), nil, "root/once", ""},
-		"a broken file":           {whole + "ruut: x\n", path("root"), nil, "root/once", "nothing in it counts here, though it may be about the root " + path("root")},
+		"a checkout, flag": {whole, path("root"), []string{"--root", path("checkout")},
+			"checkout/once", ""},
+		"a root that hides there": {whole, path("checkout"), []string{"--root", path("root")},
+			"orders", ""},
+		"a file without a root": {"once: {dir: " + path("orders") + "}\n", path("root"), nil,
+			"root/once", ""},
+		"no file": {"", path("root"), nil, "root/once", ""},
+		"a broken file": {whole + "ruut: x\n", path("root"), nil, "root/once",
+			"nothing in it counts here, though it may be about the root " + path("root")},
 	} {
 		os.Remove(systemFile)
 		if test.text != "" {
@@ -110,8 +124,10 @@ func TestSystemFile(t *testing.T) {
 			os.Unsetenv("PXESRV_ROOT")
 		}
 		var out, said bytes.Buffer
-		status := run(append([]string{"order", "place", "10.0.0.7", "install"}, test.flags...), &out, &said)
-		if _, err := os.Lstat(filepath.Join(path(test.to), "10.0.0.7")); status != 0 || err != nil ||
+		status := run(append([]string{"order", "place", "10.0.0.7", "install"}, test.flags...),
+			&out, &said)
+		if _, err := os.Lstat(filepath.Join(path(test.to), "10.0.0.7")); status != 0 ||
+			err != nil ||
 			(said.Len() > 0) != (test.says != "") || !strings.Contains(said.String(), test.says) {
 			t.Errorf("%s: status %d, %v; said %s", what, status, err, &said)
 		}
@@ -126,11 +142,13 @@ func TestSystemFile(t *testing.T) {
 	}
 	os.Unsetenv("PXESRV_ROOT")
 	var out, said bytes.Buffer
-	if status := run([]string{"order", "list"}, &out, &said); status != 1 || !strings.Contains(said.String(), "pxesrv.yaml:1: ruut is no setting") {
+	if status := run([]string{"order", "list"}, &out, &said); status != 1 ||
+		!strings.Contains(said.String(), "pxesrv.yaml:1: ruut is no setting") {
 		t.Errorf("status %d: %s", status, &said)
 	}
 	said.Reset()
-	if status := run([]string{"check", path("checkout")}, &out, &said); status != 0 || !strings.Contains(said.String(), "nothing in it counts here") {
+	if status := run([]string{"check", path("checkout")}, &out, &said); status != 0 ||
+		!strings.Contains(said.String(), "nothing in it counts here") {
 		t.Errorf("status %d: %s", status, &said)
 	}
 }

@@ -11,7 +11,10 @@ import (
 // Only the build that writes the manual page has the command man (make man).
 func init() {
 	more = append(more, func(std streams) *cobra.Command {
-		write := func(c *cobra.Command, _ []string) error { return manPage(c.Root()).Write(std.out) }
+		write := func(c *cobra.Command, _ []string) error {
+			return manPage(
+				c.Root()).Write(std.out)
+		}
 		return &cobra.Command{Use: "man", Hidden: true, Args: noArgs, RunE: write}
 	})
 }

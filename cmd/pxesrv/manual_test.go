@@ -37,11 +37,13 @@ func TestManCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	dated := regexp.MustCompile(`(?m)^\.TH PXESRV 8 .*$`)
-	if got, want := dated.ReplaceAllString(string(page), ""), dated.ReplaceAllString(manSource(t), ""); got != want {
+	if got, want := dated.ReplaceAllString(string(page), ""),
+		dated.ReplaceAllString(manSource(t), ""); got != want {
 		t.Errorf("the page of the build with the tag man is another one:\n%s", got)
 	}
 	var out, said bytes.Buffer
-	if status := run([]string{"man"}, &out, &said); status != 2 || !strings.Contains(said.String(), `there is no command "man"`) {
+	if status := run([]string{"man"}, &out, &said); status != 2 ||
+		!strings.Contains(said.String(), `there is no command "man"`) {
 		t.Errorf("status %d: %s", status, &said)
 	}
 	parts, err := exec.Command("go", "list", "-deps", ".").Output()
@@ -50,22 +52,26 @@ func TestManCommand(t *testing.T) {
 	}
 }
 
-// TestMan: man(1) shows the page without a warning, with every command, flag and setting.
+// TestMan: man(1) shows the page without a warning, with every command, flag
+// and setting.
 func TestMan(t *testing.T) {
 	lab.Needs(t, "man")
 	page := manSource(t)
 	// As lintian does it.
 	cmd := exec.Command("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-")
 	cmd.Stdin = strings.NewReader(page)
-	cmd.Env = append(cmd.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=200", "MANROFFOPT=-c", "MANPAGER=cat", "MAN_KEEP_FORMATTING=")
+	cmd.Env = append(cmd.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=200", "MANROFFOPT=-c",
+		"MANPAGER=cat", "MAN_KEEP_FORMATTING=")
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil || errOut.Len() > 0 {
 		t.Fatalf("man: %v (make deps installs it)\n%s", err, &errOut)
 	}
-	shown := regexp.MustCompile(`.\x08`).ReplaceAllString(out.String(), "") // bold and italics of a teletype
+	// bold and italics of a teletype
+	shown := regexp.MustCompile(`.\x08`).ReplaceAllString(out.String(), "")
 	flat := strings.Join(strings.Fields(shown), " ")
-	for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "SETTINGS", "ENVIRONMENT", "SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"} {
+	for _, section := range []string{"NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "SETTINGS",
+		"ENVIRONMENT", "SIGNALS", "FILES", "EXIT STATUS", "EXAMPLES", "SEE ALSO"} {
 		if !strings.Contains(shown, "\n"+section+"\n") {
 			t.Errorf("there is no section %s", section)
 		}
@@ -79,14 +85,16 @@ func TestMan(t *testing.T) {
 				t.Errorf("SYNOPSIS lacks %s", line)
 			}
 		}
-		if !strings.Contains(flat, strings.Join(strings.Fields(usageLines(c)[0]+" "+c.Short+"."), " ")) {
+		if !strings.Contains(flat,
+			strings.Join(strings.Fields(usageLines(c)[0]+" "+c.Short+"."), " ")) {
 			t.Errorf("COMMANDS lacks %s, or what it does", c.CommandPath())
 		}
 		c.Flags().VisitAll(func(flag *pflag.Flag) {
 			if flag.Hidden {
 				return // an old name
 			}
-			if !regexp.MustCompile(`(?m)^       (-., )?--` + flag.Name + `([ =[]|$)`).MatchString(shown) {
+			if !regexp.MustCompile(`(?m)^       (-., )?--` + flag.Name +
+				`([ =[]|$)`).MatchString(shown) {
 				t.Errorf("the flag --%s of %s is missing", flag.Name, c.CommandPath())
 			}
 		})
@@ -98,14 +106,17 @@ func TestMan(t *testing.T) {
 		}
 	}
 	// Lines that are typed come out as they are.
-	for _, typed := range []string{"pxesrv explain --query 'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7", "NAME…", ".claimed"} {
+	for _, typed := range []string{"pxesrv explain --query " +
+		"'uuid=12345678-9abc-def0-1122-aabbccddeeff&serial=S/N%2042' --ip 10.0.0.7", "NAME…",
+		".claimed"} {
 		if !strings.Contains(shown, typed) {
 			t.Errorf("%s is missing", typed)
 		}
 	}
 }
 
-// TestRoff: no text is taken for a request of roff, and shells take what is copied.
+// TestRoff: no text is taken for a request of roff, and shells take what is
+// copied.
 func TestRoff(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
 		{"--tftp", `\-\-tftp`},

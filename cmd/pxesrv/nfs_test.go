@@ -23,8 +23,9 @@ import (
 	"pxesrv/pkg/lab/qemu"
 )
 
-// Orders and protection on a real NFS: the kernel's server and three mounts of it with caches of their own, in a whole Debian. The
-// tests here boot it and run themselves in it; there, this variable has the mount options.
+// Orders and protection on a real NFS: the kernel's server and three mounts of
+// it with caches of their own, in a whole Debian. The tests here boot it and
+// run themselves in it; there, this variable has the mount options.
 const insideNFS = "PXESRV_TEST_NFS_INSIDE"
 
 // TestNFSOrders makes orders anew while they are claimed, with the mount option
@@ -34,22 +35,26 @@ func TestNFSOrders(t *testing.T) {
 	onNFS(t, 300, false, "lookupcache=positive")
 }
 
-// TestSoakNFSOrders does it for long, with each set of mount options, while daemons are killed and the NFS server is stopped.
+// TestSoakNFSOrders does it for long, with each set of mount options, while
+// daemons are killed and the NFS server is stopped.
 func TestSoakNFSOrders(t *testing.T) {
 	if _, inside := os.LookupEnv(insideNFS); os.Getenv("PXESRV_TEST_SOAK") == "" && !inside {
 		t.Skip("long: make soak")
 	}
-	onNFS(t, 10_000, true, "", "actimeo=1", "lookupcache=positive,actimeo=1", "noac", "lookupcache=none,actimeo=1")
+	onNFS(t, 10_000, true, "", "actimeo=1", "lookupcache=positive,actimeo=1", "noac",
+		"lookupcache=none,actimeo=1")
 }
 
-// onNFS boots a Debian for each of the sets of mount options, and runs nfsOrders in it.
+// onNFS boots a Debian for each of the sets of mount options, and runs
+// nfsOrders in it.
 func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 	lab.Slow(t)
 	if options, inside := os.LookupEnv(insideNFS); inside {
 		nfsOrders(t, options, orders, chaos)
 		return
 	}
-	// Without the race detector, which the machine is too slow for, and without libraries of this computer.
+	// Without the race detector, which the machine is too slow for, and without
+	// libraries of this computer.
 	program := filepath.Join(t.TempDir(), "pxesrv.test")
 	build := exec.Command("go", "test", "-c", "-o", program, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -62,7 +67,8 @@ func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 			out := qemu.Debian{
 				Files: map[string]string{"pxesrv.test": program},
 				Limit: nfsPatience(orders) + 5*time.Minute,
-				Script: fmt.Sprintf("mkdir /srv/shared\nTMPDIR=/srv/shared %s='%s' ./pxesrv.test -test.v -test.timeout 0 -test.run '^%s$'\n",
+				Script: fmt.Sprintf("mkdir /srv/shared\nTMPDIR=/srv/shared %s='%s' ./pxesrv.test "+
+					"-test.v -test.timeout 0 -test.run '^%s$'\n",
 					insideNFS, options, test),
 			}.Run(t)
 			for line := range strings.Lines(out) {
@@ -74,13 +80,16 @@ func onNFS(t *testing.T, orders int, chaos bool, sets ...string) {
 	}
 }
 
-// nfsOrders runs in the machine: three daemons, each on a mount of its own. Orders for a few machines are made anew on the server's
-// own disk the moment they are claimed, and now and then while they wait; clients ask. After that they ask for another machine, which
-// is protected and set free again.
+// nfsOrders runs in the machine: three daemons, each on a mount of its own.
+// Orders for a few machines are made anew on the server's own disk the moment
+// they are claimed, and now and then while they wait; clients ask. After that
+// they ask for another machine, which is protected and set free again.
 func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 	y := newYard(t, 0)
 	if options == "" {
-		y.leaveOpen(1200) // with the default options, a journal that is too long for what a client asks for with a listing
+		// with the default options, a journal that is too long for what a
+		// client asks for with a listing
+		y.leaveOpen(1200)
 	}
 	y.share(options)
 	began := time.Now()
@@ -94,7 +103,8 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 	}
 	for m := range machines {
 		makers.Go(func() {
-			ignored.Add(int64(y.makeAnew(fmt.Sprint("m", m), orders/machines, began.Add(nfsPatience(orders)))))
+			ignored.Add(int64(y.makeAnew(fmt.Sprint("m", m), orders/machines,
+				began.Add(nfsPatience(orders)))))
 		})
 	}
 	g := &guard{y: y}
@@ -115,7 +125,8 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 		for !closed(over) {
 			y.mu.Lock()
 			fmt.Printf("after %.0f s: %d orders, %d answered, %d requests, protected %d times\n",
-				time.Since(began).Seconds(), y.orders, len(y.answers), y.asked.Load(), g.times.Load())
+				time.Since(began).Seconds(), y.orders, len(y.answers), y.asked.Load(),
+				g.times.Load())
 			y.mu.Unlock()
 			time.Sleep(5 * time.Second)
 		}
@@ -150,10 +161,13 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 		all.failed += s.failed
 	}
 	slices.Sort(all.times)
-	fmt.Printf("orders: NFS %q: %d orders in %.0f s: %d granted twice, %d without a trace, %d confirmed that nobody got, %d ignored for 3 s; %d × 503, %d failed; p50 %v, p99 %v; "+
+	fmt.Printf("orders: NFS %q: %d orders in %.0f s: %d granted twice, %d without a trace, %d "+
+		"confirmed that nobody got, %d ignored for 3 s; %d × 503, %d failed; p50 %v, p99 %v; "+
 		"protected %d times: %d of %d late, unseen for at most %v; the daemons said: %s\n",
-		options, f.orders, time.Since(began).Seconds(), f.twice, f.lost, f.arrivedUnread, ignored.Load(), all.unanswered, all.failed, all.at(50), all.at(99),
-		g.times.Load(), g.late.Load(), g.asked.Load(), time.Duration(g.unseen.Load()).Round(time.Millisecond), y.complaints())
+		options, f.orders, time.Since(began).Seconds(), f.twice, f.lost, f.arrivedUnread,
+		ignored.Load(), all.unanswered, all.failed, all.at(50), all.at(99),
+		g.times.Load(), g.late.Load(), g.asked.Load(),
+		time.Duration(g.unseen.Load()).Round(time.Millisecond), y.complaints())
 	fewest := orders / 2
 	if chaos {
 		fewest = orders / 10 // many are replaced while their daemon or the server is away
@@ -166,7 +180,8 @@ func nfsOrders(t *testing.T, options string, orders int, chaos bool) {
 	}
 }
 
-// nfsPatience is how long orders are made on NFS at most. It takes a twentieth of a second for one on an idle computer.
+// nfsPatience is how long orders are made on NFS at most. It takes a twentieth
+// of a second for one on an idle computer.
 func nfsPatience(orders int) time.Duration {
 	return 5*time.Minute + time.Duration(orders)*300*time.Millisecond
 }
@@ -180,12 +195,16 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// share shares the yard by NFS and starts three daemons on mounts of it: two by version 4.2, one by version 3.
+// share shares the yard by NFS and starts three daemons on mounts of it: two by
+// version 4.2, one by version 3.
 func (y *yard) share(options string) {
 	y.Helper()
-	// After a restart the server waits for old clients of version 4, 90 s unless it is told otherwise.
-	y.must(os.WriteFile("/etc/nfs.conf.d/lab.conf", []byte("[nfsd]\ngrace-time=10\nlease-time=10\n"), 0o644))
-	y.must(os.WriteFile("/etc/exports", []byte(y.root+" 127.0.0.1(rw,sync,no_root_squash,no_subtree_check,fsid=1)\n"), 0o644))
+	// After a restart the server waits for old clients of version 4, 90 s
+	// unless it is told otherwise.
+	y.must(os.WriteFile("/etc/nfs.conf.d/lab.conf",
+		[]byte("[nfsd]\ngrace-time=10\nlease-time=10\n"), 0o644))
+	y.must(os.WriteFile("/etc/exports",
+		[]byte(y.root+" 127.0.0.1(rw,sync,no_root_squash,no_subtree_check,fsid=1)\n"), 0o644))
 	y.command("systemctl", "restart", "nfs-server")
 	for i, version := range []string{"4.2", "4.2", "3"} {
 		mount := filepath.Join("/mnt", fmt.Sprint(i))
@@ -193,7 +212,8 @@ func (y *yard) share(options string) {
 		how := strings.TrimSuffix("nosharecache,vers="+version+","+options, ",")
 		y.command("mount", "-t", "nfs", "-o", how, "127.0.0.1:"+y.root, mount)
 		y.daemons = append(y.daemons, &yardDaemon{y: y, log: filepath.Join(y.TempDir(), "log"),
-			args: []string{"serve", "--root", mount, "--once-max-per-day", "0", "--once-confirm", "1s"}})
+			args: []string{"serve", "--root", mount, "--once-max-per-day", "0",
+				"--once-confirm", "1s"}})
 	}
 	for _, d := range y.daemons {
 		if !y.Failed() {
@@ -229,9 +249,10 @@ func (y *yard) command(name string, args ...string) {
 	}
 }
 
-// makeAnew makes so many orders for a machine, one after the other, until the deadline. Most come the moment that the one before is
-// claimed; the others replace one that waits, as ln -sfn of today does it and as that of long ago. An order that nobody claims for
-// 3 s is replaced, too, and counted.
+// makeAnew makes so many orders for a machine, one after the other, until the
+// deadline. Most come the moment that the one before is claimed; the others
+// replace one that waits, as ln -sfn of today does it and as that of long ago.
+// An order that nobody claims for 3 s is replaced, too, and counted.
 func (y *yard) makeAnew(name string, orders int, deadline time.Time) (ignored int) {
 	at := filepath.Join(y.once, name)
 	for i := range orders {
@@ -259,10 +280,12 @@ func (y *yard) waits(at string) bool {
 	return err == nil
 }
 
-// takeAway unlinks the order that waits, if there is one, and notes which one it was.
+// takeAway unlinks the order that waits, if there is one, and notes which one
+// it was.
 func (y *yard) takeAway(name string) {
 	at := filepath.Join(y.once, name)
-	held, err := os.OpenFile(at, unix.O_PATH|unix.O_NOFOLLOW, 0) // so we can tell afterwards whether it was this one
+	// so we can tell afterwards whether it was this one
+	held, err := os.OpenFile(at, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return
 	}
@@ -306,14 +329,17 @@ func (s *nfsStats) at(percent int) time.Duration {
 	return s.times[len(s.times)*percent/100].Round(time.Millisecond)
 }
 
-// guarded is the machine that is protected now and then. An order always waits for it.
+// guarded is the machine that is protected now and then. An order always waits
+// for it.
 const guarded = "g"
 
-// grace is how long a daemon may take to see a new entry of protect/ on the server: NFS 3 tells changes of a directory apart by time
-// stamps, which are as coarse as the server's clock.
+// grace is how long a daemon may take to see a new entry of protect/ on the
+// server: NFS 3 tells changes of a directory apart by time stamps, which are as
+// coarse as the server's clock.
 const grace = 100 * time.Millisecond
 
-// guard protects a machine and sets it free again, and knows what its requests may be answered.
+// guard protects a machine and sets it free again, and knows what its requests
+// may be answered.
 type guard struct {
 	y     *yard
 	mu    sync.Mutex
@@ -336,7 +362,8 @@ func (g *guard) toggle(times int) {
 		g.mu.Lock()
 		g.since = time.Now()
 		g.mu.Unlock()
-		time.Sleep(time.Second + time.Duration(rand.IntN(1000))*time.Millisecond) // an answer takes long with some options
+		// an answer takes long with some options
+		time.Sleep(time.Second + time.Duration(rand.IntN(1000))*time.Millisecond)
 		g.mu.Lock()
 		g.since = time.Time{}
 		g.mu.Unlock()
@@ -363,11 +390,13 @@ func (g *guard) ask(d *yardDaemon) reply {
 	if r.text == "local disk" {
 		return r
 	}
-	for old := g.unseen.Load(); int64(age) > old && !g.unseen.CompareAndSwap(old, int64(age)); old = g.unseen.Load() {
+	for old := g.unseen.Load(); int64(age) > old &&
+		!g.unseen.CompareAndSwap(old, int64(age)); old = g.unseen.Load() {
 	}
 	if age > grace {
 		g.late.Add(1)
-		g.y.Errorf("a request begun %v after protect/%s was there was answered with %s by %s", age, guarded, r.text, strings.Join(d.args[:3], " "))
+		g.y.Errorf("a request begun %v after protect/%s was there was answered with %s by %s", age,
+			guarded, r.text, strings.Join(d.args[:3], " "))
 	}
 	return r
 }
@@ -388,7 +417,8 @@ func (y *yard) havoc(over <-chan struct{}) (kills int) {
 	return kills
 }
 
-// complaints are what the daemons gave as the reasons of their 503s, without what differs between two of a kind.
+// complaints are what the daemons gave as the reasons of their 503s, without
+// what differs between two of a kind.
 func (y *yard) complaints() string {
 	numbers := regexp.MustCompile(`[0-9a-z.-]*~[^ "]*|[0-9]{2,}`)
 	reason := regexp.MustCompile(`status=503 .*(?:why|error|err)=("(?:[^"\\]|\\.)*"|\S+)`)

@@ -42,7 +42,8 @@ func orderCommand(std streams, src *sources) *cobra.Command {
 				f.BoolVar(&o.force, "force", false, "place the order even if its name is "+
 					"doubtful, or its script cannot be served now")
 			}, any, scripts(src)),
-		o.command("list [NAME]", "orders that are pending, open (sent, arrival not known) and served",
+		o.command("list [NAME]",
+			"orders that are pending, open (sent, arrival not known) and served",
 			o.list, func(f *pflag.FlagSet) {
 				f.BoolVar(&o.json, "json", false, "print the list as JSON")
 				f.IntVar(&o.served, "served", 10, "how many served orders to show; -1: all")
@@ -50,7 +51,8 @@ func orderCommand(std streams, src *sources) *cobra.Command {
 		o.command("cancel NAME", "take a pending order back; when none is pending, dismiss the "+
 			"open ones", o.cancel, nil, names),
 		o.command("retry NAME", "place an open order again", o.retry, nil, names),
-		o.command("release NAME", "let a name be granted again that was granted too often", o.release, nil, names),
+		o.command("release NAME", "let a name be granted again that was granted too often",
+			o.release, nil, names),
 	)
 }
 
@@ -162,7 +164,8 @@ func (o *orderer) place(ctx context.Context, args []string) error {
 	client := &o.machine.Machine
 	if len(client.Names) == 0 && !o.force {
 		why := client.Dropped[0]
-		return withHint(fmt.Errorf("no machine is known by %s %q: it %s", why.Kind, why.Value, why.Why),
+		return withHint(fmt.Errorf("no machine is known by %s %q: it %s", why.Kind,
+			why.Value, why.Why),
 			"call the machine by another of its names")
 	}
 	text, err := o.site.LinkTarget(ctx, client, script)
@@ -191,7 +194,8 @@ func (o *orderer) place(ctx context.Context, args []string) error {
 		fmt.Fprintf(o.std.out, "the machine is protected by %s: the order waits until that is "+
 			"gone\n", a.Entry.Path)
 	} else if err == nil && a.Entry.Step == boot.Once && a.Entry.Path != mine {
-		fmt.Fprintf(o.std.out, "%s is an order for the same machine, and comes first\n", a.Entry.Path)
+		fmt.Fprintf(o.std.out, "%s is an order for the same machine, and comes first\n",
+			a.Entry.Path)
 	} else if err == nil && a.Entry.Step != boot.Once {
 		for _, f := range a.Trace.Findings {
 			if f.Step == boot.Once && f.Why != "" {
@@ -201,7 +205,8 @@ func (o *orderer) place(ctx context.Context, args []string) error {
 	}
 	if s, err := o.store.Load(ctx, client, text); err == nil {
 		if missing := o.site.Missing(s); len(missing) > 0 {
-			fmt.Fprintf(o.std.out, "its script boots what is not there: %s\n", strings.Join(missing, ", "))
+			fmt.Fprintf(o.std.out, "its script boots what is not there: %s\n",
+				strings.Join(missing, ", "))
 		}
 	}
 	return nil

@@ -32,10 +32,12 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// One-time orders with real daemons: several processes on one directory, killed and started again.
+// One-time orders with real daemons: several processes on one directory, killed
+// and started again.
 
-// yard is a root with several daemons, and the book of what was ordered and answered. The text of each order's link and its
-// script have a number of their own, so that each answer tells which order it was.
+// yard is a root with several daemons, and the book of what was ordered and
+// answered. The text of each order's link and its script have a number of their
+// own, so that each answer tells which order it was.
 type yard struct {
 	*testing.T
 	root    string
@@ -69,7 +71,9 @@ func newYard(t *testing.T, daemons int, args ...string) *yard {
 		t.Cleanup(func() {
 			d.kill()
 			text, _ := os.ReadFile(d.log)
-			if bytes.Contains(text, []byte("DATA RACE")) || bytes.Contains(text, []byte("panic:")) || bytes.Contains(text, []byte("not moved")) {
+			if bytes.Contains(text, []byte("DATA RACE")) ||
+				bytes.Contains(text, []byte("panic:")) ||
+				bytes.Contains(text, []byte("not moved")) {
 				t.Errorf("daemon %d said:\n%.20000s", i, text)
 			} else if t.Failed() {
 				t.Logf("the last words of daemon %d:\n%s", i, text[max(0, len(text)-4000):])
@@ -149,7 +153,8 @@ func (d *yardDaemon) start() {
 // listens waits until the log, from an offset on, says that the daemon listens.
 func (d *yardDaemon) listens(from int64, ended <-chan struct{}) bool {
 	for begin := time.Now(); time.Since(begin) < scriptPatience; {
-		if text, err := os.ReadFile(d.log); err == nil && bytes.Contains(text[from:], []byte("msg=listening")) {
+		if text, err := os.ReadFile(d.log); err == nil &&
+			bytes.Contains(text[from:], []byte("msg=listening")) {
 			return true
 		}
 		select {
@@ -193,8 +198,9 @@ func (y *yard) stop() {
 	}
 }
 
-// write makes the script of the next order and returns the text of its link. A script that was written just now is not
-// answered at once, so many are written ahead.
+// write makes the script of the next order and returns the text of its link. A
+// script that was written just now is not answered at once, so many are written
+// ahead.
 func (y *yard) write() string {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -210,12 +216,13 @@ func (y *yard) write() string {
 // writeLong makes it 500 kB.
 func (y *yard) writeLong() string {
 	text := y.write()
-	y.file(text[3:], "#!ipxe\n# "+text[3:]+"\n"+strings.Repeat("# "+strings.Repeat("x", 97)+"\n", 5000))
+	y.file(text[3:], "#!ipxe\n# "+text[3:]+"\n"+strings.Repeat("# "+strings.Repeat("x", 97)+
+		"\n", 5000))
 	return text
 }
 
-// place orders something new for a machine. With replace it takes the place of an order that waits, else it waits until
-// that is gone.
+// place orders something new for a machine. With replace it takes the place of
+// an order that waits, else it waits until that is gone.
 func (y *yard) place(name string, replace bool) string { return y.link(name, y.write(), replace) }
 
 func (y *yard) link(name, text string, replace bool) string {
@@ -238,7 +245,8 @@ func (y *yard) link(name, text string, replace bool) string {
 			y.Error(err)
 			return ""
 		}
-		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, filepath.Join(y.once, name), unix.RENAME_EXCHANGE)
+		err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, filepath.Join(y.once, name),
+			unix.RENAME_EXCHANGE)
 		old, rerr := os.Readlink(temp)
 		os.Remove(temp)
 		switch {
@@ -262,7 +270,8 @@ type reply struct {
 
 var errNoAnswer = errors.New("503 Service Unavailable")
 
-var yardClient = &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
+var yardClient = &http.Client{Timeout: time.Minute,
+	Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
 
 // ask asks one daemon once.
 func (y *yard) ask(d *yardDaemon, name string, try int) reply {
@@ -281,13 +290,15 @@ func (y *yard) ask(d *yardDaemon, name string, try int) reply {
 		return reply{err: err}
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
-		return reply{err: errNoAnswer} // the machine is busy: a decision took longer than its deadline
+		// the machine is busy: a decision took longer than its deadline
+		return reply{err: errNoAnswer}
 	}
 	if bytes.Equal(body, ipxe.Local()) {
 		return reply{text: "local disk"}
 	}
 	lines := strings.SplitN(string(body), "\n", 3)
-	if resp.StatusCode != 200 || len(lines) != 3 || lines[0] != "#!ipxe" || !strings.HasPrefix(lines[1], "# ") {
+	if resp.StatusCode != 200 || len(lines) != 3 || lines[0] != "#!ipxe" ||
+		!strings.HasPrefix(lines[1], "# ") {
 		y.Errorf("%s answered %s %q", url, resp.Status, body)
 		return reply{err: errors.New(resp.Status)}
 	}
@@ -320,11 +331,13 @@ func (y *yard) insists(first int, name string) reply {
 // figures are the accounts at the end.
 type figures struct {
 	orders, answered, pending, open, served, replaced, superseded, arrivedUnread int
-	twice, lost                                                                  int // granted twice; without a trace
+	// granted twice; without a trace
+	twice, lost int
 }
 
-// balance checks the accounts, when no daemon is at work any more: no order was answered twice, each answered one has its one
-// entry and waits no more, and each order is somewhere, at exactly one place.
+// balance checks the accounts, when no daemon is at work any more: no order was
+// answered twice, each answered one has its one entry and waits no more, and
+// each order is somewhere, at exactly one place.
 func (y *yard) balance(twice bool) (f figures) {
 	y.Helper()
 	where := map[string][]string{}
@@ -332,7 +345,8 @@ func (y *yard) balance(twice bool) (f figures) {
 	// it was not sent, and the order may wait again beside that.
 	givenUp := map[string]bool{}
 	dirs := []string{".", ".claimed", ".served"}
-	aside, _ := filepath.Glob(filepath.Join(y.once, ".claimed", tree.Aside+"*")) // by who was killed, until the next sweep
+	// by who was killed, until the next sweep
+	aside, _ := filepath.Glob(filepath.Join(y.once, ".claimed", tree.Aside+"*"))
 	for _, dir := range aside {
 		dirs = append(dirs, ".claimed/"+filepath.Base(dir))
 	}
@@ -351,7 +365,9 @@ func (y *yard) balance(twice bool) (f figures) {
 			}
 			claim, ok := order.ParseRecord(file.Name())
 			if strings.HasPrefix(file.Name(), ".new~") {
-				continue // the daemon's trial of its rights, killed in the middle; it is swept after an hour
+				// the daemon's trial of its rights, killed in the middle; it is
+				// swept after an hour
+				continue
 			}
 			switch state := ""; {
 			case dir == ".":
@@ -386,7 +402,8 @@ func (y *yard) balance(twice bool) (f figures) {
 		if len(got) > 1 {
 			f.twice++
 		}
-		if len(at) == 0 || len(got) > 0 && !slices.Contains(at, "open") && !slices.Contains(at, "served") {
+		if len(at) == 0 || len(got) > 0 && !slices.Contains(at, "open") &&
+			!slices.Contains(at, "served") {
 			f.lost++
 		}
 		switch {
@@ -419,13 +436,16 @@ func (y *yard) balance(twice bool) (f figures) {
 }
 
 func (y *yard) report(kills int, f figures) {
-	line := fmt.Sprintf("orders: %s: %d daemons, %d requests, %d orders, %d answered, %d kills; %d served, %d open, %d pending, %d replaced, %d superseded",
-		y.Name(), len(y.daemons), y.asked.Load(), f.orders, f.answered, kills, f.served, f.open, f.pending, f.replaced, f.superseded)
+	line := fmt.Sprintf("orders: %s: %d daemons, %d requests, %d orders, %d answered, %d kills; "+
+		"%d served, %d open, %d pending, %d replaced, %d superseded",
+		y.Name(), len(y.daemons), y.asked.Load(), f.orders, f.answered, kills, f.served, f.open,
+		f.pending, f.replaced, f.superseded)
 	y.Log(line)
 	fmt.Println(line)
 }
 
-// runOrders lets three contenders fight for each order over three daemons, while links are made anew and daemons are killed.
+// runOrders lets three contenders fight for each order over three daemons,
+// while links are made anew and daemons are killed.
 func runOrders(t *testing.T, orders, kills int) {
 	y := newYard(t, 3, "--once-confirm", "1s")
 	turns := make(chan int, orders) // which order is next; so many for each kill
@@ -450,7 +470,8 @@ func runOrders(t *testing.T, orders, kills int) {
 				if t.Failed() {
 					continue
 				}
-				// An order for a machine of its own, and now and then a newer one while the first is fought for.
+				// An order for a machine of its own, and now and then a newer
+				// one while the first is fought for.
 				name := fmt.Sprintf("w%d-%d", w, i%10)
 				y.place(name, true)
 				var contenders sync.WaitGroup
@@ -462,7 +483,8 @@ func runOrders(t *testing.T, orders, kills int) {
 					contenders.Go(func() { y.insists(i+3, name) })
 				}
 				if i%3 == 0 && i%2 != 0 {
-					// place waits until the link is gone; somebody must take it.
+					// place waits until the link is gone; somebody must take
+					// it.
 					contenders.Go(func() { y.insists(i+4, name) })
 				}
 				contenders.Wait()
@@ -522,7 +544,8 @@ func TestOrder_24Clients3Daemons(t *testing.T) {
 		close(ready)
 		wg.Wait()
 		if winners.Load() != 1 || losers.Load() != 23 {
-			t.Errorf("%d winners and %d who got the default, want 1 and 23", winners.Load(), losers.Load())
+			t.Errorf("%d winners and %d who got the default, want 1 and 23", winners.Load(),
+				losers.Load())
 		}
 	}
 	y.stop()
@@ -533,7 +556,8 @@ func TestOrder_24Clients3Daemons(t *testing.T) {
 	}
 }
 
-// One link is made anew 3000 times while it is asked for, some of the times while it waits, most while it is claimed.
+// One link is made anew 3000 times while it is asked for, some of the times
+// while it waits, most while it is claimed.
 func TestOrder_PlacedAgainWhileClaimed(t *testing.T) {
 	y := newYard(t, 3, "--once-confirm", "1s")
 	placed := make(chan struct{})
@@ -566,8 +590,9 @@ func TestOrder_PlacedAgainWhileClaimed(t *testing.T) {
 	}
 }
 
-// One daemon is killed 50 times under load. Its clients ask again, as a machine does, until they have an answer; each
-// gets what was ordered for it, even if its first request was killed after the claim.
+// One daemon is killed 50 times under load. Its clients ask again, as a machine
+// does, until they have an answer; each gets what was ordered for it, even if
+// its first request was killed after the claim.
 func TestOrder_Kill9UnderLoad(t *testing.T) {
 	const kills, machines = 50, 8
 	y := newYard(t, 1, "--once-confirm", "1s", "--once-resend-within", "1h")
@@ -621,13 +646,15 @@ func TestOrder_Kill9UnderLoad(t *testing.T) {
 		}
 	}
 	y.report(kills, f)
-	t.Logf("%d machines had to ask again; %d of them got the default", retried.Load(), missed.Load())
+	t.Logf("%d machines had to ask again; %d of them got the default", retried.Load(),
+		missed.Load())
 	if f.pending > 0 || retried.Load() == 0 || int(missed.Load()) > f.arrivedUnread {
 		t.Errorf("%+v, %d missed", f, missed.Load())
 	}
 }
 
-// A client that reads everything has its delivery confirmed, and a slow reader of a long script, too.
+// A client that reads everything has its delivery confirmed, and a slow reader
+// of a long script, too.
 func TestDeliveryConfirmed(t *testing.T) {
 	y := newYard(t, 1, "--once-confirm", "20s")
 	d := y.daemons[0]
@@ -642,7 +669,8 @@ func TestDeliveryConfirmed(t *testing.T) {
 		name := fmt.Sprint("long", i)
 		y.link(name, y.writeLong(), false)
 		c := y.connect(d.where(), name, 8<<10)
-		if body, err := io.ReadAll(&slow{r: c, pause: time.Millisecond}); err != nil || !bytes.HasSuffix(body, []byte("x\n")) {
+		if body, err := io.ReadAll(&slow{r: c, pause: time.Millisecond}); err != nil ||
+			!bytes.HasSuffix(body, []byte("x\n")) {
 			t.Errorf("%d bytes, %v", len(body), err)
 		}
 		c.Close()
@@ -663,23 +691,28 @@ func (s *slow) Read(p []byte) (int, error) {
 	return s.r.Read(p[:min(len(p), 16<<10)])
 }
 
-// connect sends a request for an order over a connection of its own, with a receive buffer of some size (0: as usual).
+// connect sends a request for an order over a connection of its own, with a
+// receive buffer of some size (0: as usual).
 func (y *yard) connect(addr, name string, buffer int) *net.TCPConn {
 	y.Helper()
-	dialer := net.Dialer{Timeout: scriptPatience, Control: func(_, _ string, raw syscall.RawConn) error {
-		if buffer == 0 {
-			return nil
-		}
-		var serr error
-		err := raw.Control(func(fd uintptr) { serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer) })
-		return errors.Join(err, serr)
-	}}
+	dialer := net.Dialer{Timeout: scriptPatience,
+		Control: func(_, _ string, raw syscall.RawConn) error {
+			if buffer == 0 {
+				return nil
+			}
+			var serr error
+			err := raw.Control(func(fd uintptr) {
+				serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+			})
+			return errors.Join(err, serr)
+		}}
 	c, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		y.Fatal(err)
 	}
 	y.Cleanup(func() { c.Close() })
-	if _, err := fmt.Fprintf(c, "GET /redirect?serial=%s HTTP/1.1\r\nHost: x\r\n\r\n", name); err != nil {
+	if _, err := fmt.Fprintf(c, "GET /redirect?serial=%s HTTP/1.1\r\nHost: x\r\n\r\n",
+		name); err != nil {
 		y.Fatal(err)
 	}
 	return c.(*net.TCPConn)
@@ -696,14 +729,16 @@ func (y *yard) claimed(name string) {
 	y.Fatalf("the order of %s is not claimed", name)
 }
 
-// The client resets right after its request, closes in the middle, falls silent.
+// The client resets right after its request, closes in the middle, falls
+// silent.
 func TestOrder_ClientGone(t *testing.T) {
 	t.Run("reset", func(t *testing.T) {
 		y := newYard(t, 1, "--once-confirm", "300ms")
 		for i := range 40 {
 			y.place(fmt.Sprint("m", i), false)
 		}
-		time.Sleep(2100 * time.Millisecond) // after that nothing is looked at twice for having changed just now
+		// after that nothing is looked at twice for having changed just now
+		time.Sleep(2100 * time.Millisecond)
 		for i := range 40 {
 			c := y.connect(y.daemons[0].where(), fmt.Sprint("m", i), 0)
 			c.SetLinger(0)
@@ -713,7 +748,8 @@ func TestOrder_ClientGone(t *testing.T) {
 			c.Close()
 		}
 		y.stop()
-		// What arrived in the client's kernel before the reset is served, the rest is open or was never sent.
+		// What arrived in the client's kernel before the reset is served, the
+		// rest is open or was never sent.
 		f := y.balance(false)
 		y.report(0, f)
 		if f.open+f.pending+f.served != 40 {
@@ -786,8 +822,9 @@ func TestOrder_ClientGone(t *testing.T) {
 	})
 }
 
-// The power is cut: the client's network is gone before the answer comes, and nobody resets anything. The daemon's
-// writes succeed, and only the missing acknowledgement tells.
+// The power is cut: the client's network is gone before the answer comes, and
+// nobody resets anything. The daemon's writes succeed, and only the missing
+// acknowledgement tells.
 func TestOrder_CableOut(t *testing.T) {
 	lab.Slow(t)
 	if os.Geteuid() != 0 {
@@ -813,8 +850,10 @@ func TestOrder_CableOut(t *testing.T) {
 	ip("-n", clientNS, "link", "set", "c0", "up")
 
 	y := newYard(t, 0)
-	d := &yardDaemon{y: y, log: filepath.Join(t.TempDir(), "log"), run: []string{"ip", "netns", "exec", server}, host: "10.123.0.1",
-		args: []string{"serve", "--root", y.root, "--once-max-per-day", "0", "--once-confirm", "500ms"}}
+	d := &yardDaemon{y: y, log: filepath.Join(t.TempDir(), "log"),
+		run: []string{"ip", "netns", "exec", server}, host: "10.123.0.1",
+		args: []string{"serve", "--root", y.root, "--once-max-per-day", "0",
+			"--once-confirm", "500ms"}}
 	y.daemons = append(y.daemons, d)
 	d.start()
 	t.Cleanup(d.kill)
@@ -843,7 +882,8 @@ func TestOrder_CableOut(t *testing.T) {
 	}
 	send := func(name string) (c net.Conn) {
 		inside(func() {
-			// The socket is made in this thread, as the address needs no look-up.
+			// The socket is made in this thread, as the address needs no
+			// look-up.
 			var err error
 			if c, err = net.DialTimeout("tcp4", d.where(), scriptPatience); err == nil {
 				_, err = fmt.Fprintf(c, "GET /redirect?serial=%s HTTP/1.1\r\nHost: x\r\n\r\n", name)
@@ -865,12 +905,14 @@ func TestOrder_CableOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if body, err := io.ReadAll(resp.Body); err != nil || !bytes.Contains(body, []byte("scripts/1")) {
+	if body, err := io.ReadAll(resp.Body); err != nil ||
+		!bytes.Contains(body, []byte("scripts/1")) {
 		t.Fatalf("%q, %v", body, err)
 	}
 	c.Close()
 
-	// The kernel of the server takes the request; the daemon sees it when the cable is out.
+	// The kernel of the server takes the request; the daemon sees it when the
+	// cable is out.
 	var names []string
 	for i := range 3 {
 		names = append(names, fmt.Sprint("m", i))

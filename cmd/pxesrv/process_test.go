@@ -89,7 +89,8 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// buildProgram makes pxesrv as make build does, but for what it says of its version.
+// buildProgram makes pxesrv as make build does, but for what it says of its
+// version.
 func buildProgram(t *testing.T, at string) {
 	t.Helper()
 	lab.Slow(t)
@@ -109,10 +110,12 @@ func environ(more ...string) []string {
 	return append(env, more...)
 }
 
-// runDaemon starts pxesrv and waits until it answers at addr. An empty dir is this one.
+// runDaemon starts pxesrv and waits until it answers at addr. An empty dir is
+// this one.
 func runDaemon(t *testing.T, addr, dir string, env []string, args ...string) *daemonProcess {
 	t.Helper()
-	d := &daemonProcess{t: t, cmd: exec.Command("pxesrv", args...), addr: addr, done: make(chan error, 1)}
+	d := &daemonProcess{t: t, cmd: exec.Command("pxesrv", args...), addr: addr,
+		done: make(chan error, 1)}
 	d.cmd.Dir, d.cmd.Env, d.cmd.Stdout, d.cmd.Stderr = dir, environ(env...), d, d
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -147,7 +150,8 @@ func (d *daemonProcess) eventually(what string, is func() bool) {
 // get asks for a path and returns the body.
 func (d *daemonProcess) get(path string) string {
 	d.t.Helper()
-	client := http.Client{Timeout: processPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: processPatience,
+		Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + d.addr + path)
 	if err != nil {
 		d.t.Fatal(err)
@@ -183,16 +187,18 @@ func freeAddr(t *testing.T) (addr, port string) {
 	return addr, port
 }
 
-// wantFailure runs pxesrv, which must end with one line of words and perhaps one
-// with a hint, without a trace of its insides.
+// wantFailure runs pxesrv, which must end with one line of words and perhaps
+// one with a hint, without a trace of its insides.
 func wantFailure(t *testing.T, env []string, want string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("pxesrv", args...)
 	cmd.Env = environ(env...)
 	out, err := cmd.CombinedOutput()
 	first, hint, _ := strings.Cut(string(out), "\n")
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) || !strings.HasPrefix(first, "pxesrv: ") ||
-		hint != "" && (!strings.HasPrefix(hint, "hint: ") || strings.Count(hint, "\n") != 1) || strings.Contains(string(out), "goroutine") {
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) ||
+		!strings.HasPrefix(first, "pxesrv: ") ||
+		hint != "" && (!strings.HasPrefix(hint, "hint: ") || strings.Count(hint, "\n") != 1) ||
+		strings.Contains(string(out), "goroutine") {
 		t.Errorf("%q %q: %v\n%s", env, args, err, out)
 	}
 }
@@ -202,14 +208,16 @@ const defaultScript = "#!ipxe\necho default\n"
 func TestServe_NoRoot(t *testing.T) {
 	t.Parallel()
 	wantFailure(t, nil, "no document root\nhint: name it with --root DIR or PXESRV_ROOT=DIR\n")
-	wantFailure(t, []string{"PXESRV_ROOT=" + filepath.Join(t.TempDir(), "nothing")}, "the document root cannot be used")
+	wantFailure(t, []string{"PXESRV_ROOT=" + filepath.Join(t.TempDir(), "nothing")},
+		"the document root cannot be used")
 	wantFailure(t, []string{"PXESRV_ROOT=" + os.Args[0]}, "is not a directory")
 }
 
 func TestServe_LogFile(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
-	wantFailure(t, []string{"PXESRV_ROOT=" + root, "PXESRV_LOG=" + root + "/no/such/log"}, "the log cannot be written")
+	wantFailure(t, []string{"PXESRV_ROOT=" + root, "PXESRV_LOG=" + root + "/no/such/log"},
+		"the log cannot be written")
 	log := filepath.Join(t.TempDir(), "log")
 	if err := os.WriteFile(log, []byte("before\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -219,7 +227,8 @@ func TestServe_LogFile(t *testing.T) {
 	d.get("/redirect")
 	d.eventually("the request is logged after what was there", func() bool {
 		text, _ := os.ReadFile(log)
-		return strings.HasPrefix(string(text), "before\n") && strings.Contains(string(text), "msg=redirect")
+		return strings.HasPrefix(string(text), "before\n") &&
+			strings.Contains(string(text), "msg=redirect")
 	})
 }
 
@@ -235,7 +244,8 @@ func TestServe_PortAndAddress(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	_, port := freeAddr(t)
-	d := runDaemon(t, "127.0.0.2:"+port, "", []string{"PXESRV_ROOT=" + root}, "-p", port, "-o", "127.0.0.2")
+	d := runDaemon(t, "127.0.0.2:"+port, "", []string{"PXESRV_ROOT=" + root}, "-p", port, "-o",
+		"127.0.0.2")
 	if got := d.get("/redirect"); got != defaultScript {
 		t.Errorf("%q", got)
 	}
@@ -254,13 +264,17 @@ func TestServe_StartIsLogged(t *testing.T) {
 	d.eventually("it says "+want, func() bool { return strings.Contains(d.output(), want) })
 }
 
-// The access log has a line for each answer, whatever answers, and is opened again at SIGHUP as the log is.
+// The access log has a line for each answer, whatever answers, and is opened
+// again at SIGHUP as the log is.
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
-	root := bootTree(t, map[string]string{"default": defaultScript, "install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install", "file": "0123456789"})
+	root := bootTree(t, map[string]string{"default": defaultScript,
+		"install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install",
+		"file": "0123456789"})
 	addr, port := freeAddr(t)
 	log := filepath.Join(t.TempDir(), "access.log")
-	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log", log, "--proxies-trusted", "127.0.0.1")
+	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log",
+		log, "--proxies-trusted", "127.0.0.1")
 	now := time.Now()
 	ask := func(method, path string, headers ...string) {
 		t.Helper()
@@ -308,7 +322,8 @@ func TestAccessLog(t *testing.T) {
 			if m == nil {
 				t.Fatalf("not a line of an access log: %q", l)
 			}
-			if at, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[2]); err != nil || at.Before(now.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+			if at, err := time.Parse("02/Jan/2006:15:04:05 -0700", m[2]); err != nil ||
+				at.Before(now.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
 				t.Errorf("the time is not that of the answer: %q, %v", l, err)
 			}
 			got = append(got, m[1]+" "+m[3])
@@ -325,21 +340,27 @@ func TestAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.cmd.Process.Signal(syscall.SIGHUP)
-	d.eventually("the access log is there again", func() bool { _, err := os.Stat(log); return err == nil })
+	d.eventually("the access log is there again", func() bool {
+		_, err := os.Stat(log)
+		return err == nil
+	})
 	ask("GET", "/file")
 	d.eventually("the new file has the new line", func() bool { return len(read(log)) == 1 })
 	if old := read(log + ".1"); len(old) != len(want) {
 		t.Errorf("the old file was written to: %d lines", len(old))
 	}
-	wantFailure(t, nil, "the access log cannot be written: ", "--root", root, "--access-log", filepath.Join(root, "no/such/folder"))
+	wantFailure(t, nil, "the access log cannot be written: ", "--root", root, "--access-log",
+		filepath.Join(root, "no/such/folder"))
 }
 
-// An access log that cannot be written to keeps nobody from an answer, and what is lost is counted.
+// An access log that cannot be written to keeps nobody from an answer, and what
+// is lost is counted.
 func TestAccessLog_DiskFull(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
-	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log", "/dev/full")
+	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--access-log",
+		"/dev/full")
 	for range 10 {
 		if got := d.get("/redirect"); got != defaultScript {
 			t.Errorf("%q", got)
@@ -351,17 +372,21 @@ func TestAccessLog_DiskFull(t *testing.T) {
 	})
 }
 
-// One line tells who asked, what was decided and why, what was sent, and how the delivery ended.
+// One line tells who asked, what was decided and why, what was sent, and how
+// the delivery ended.
 func TestLog_DecisionIsOneLine(t *testing.T) {
 	t.Parallel()
-	root := bootTree(t, map[string]string{"default": defaultScript, "install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install"})
+	root := bootTree(t, map[string]string{"default": defaultScript,
+		"install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../install"})
 	addr, port := freeAddr(t)
 	log := filepath.Join(t.TempDir(), "log")
 	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--log", log)
 	d.get("/redirect")
 	d.get("/redirect")
-	line := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=once entry=once/127.0.0.1 target=../install file=install bytes=20 status=200 order=\S+ delivery=acknowledged$`)
-	plain := regexp.MustCompile(`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=default entry=default file=default bytes=20 status=200$`)
+	line := regexp.MustCompile(
+		`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=once entry=once/127.0.0.1 target=../install file=install bytes=20 status=200 order=\S+ delivery=acknowledged$`)
+	plain := regexp.MustCompile(
+		`(?m)^time=\S+ level=INFO msg=redirect peer=127.0.0.1 method=GET names=127.0.0.1 duration_ms=[0-9.]+ step=default entry=default file=default bytes=20 status=200$`)
 	d.eventually("both decisions are in the log file", func() bool {
 		text, _ := os.ReadFile(log)
 		return line.Match(text) && plain.Match(text)
@@ -373,7 +398,8 @@ func TestLog_PeerAndSource(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	addr, port := freeAddr(t)
-	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--proxies-trusted", "127.0.0.1")
+	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port,
+		"--proxies-trusted", "127.0.0.1")
 	r, err := http.NewRequest("GET", "http://"+addr+"/redirect", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -384,21 +410,27 @@ func TestLog_PeerAndSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	d.eventually("peer and source are said", func() bool { return strings.Contains(d.output(), "msg=redirect peer=127.0.0.1 source=10.1.2.3 ") })
+	d.eventually("peer and source are said", func() bool {
+		return strings.Contains(d.output(), "msg=redirect peer=127.0.0.1 source=10.1.2.3 ")
+	})
 }
 
 // An error is one line, not a backtrace.
 func TestLog_NoBacktrace(t *testing.T) {
 	t.Parallel()
-	root := bootTree(t, map[string]string{"default": "-> nowhere", "static/127.0.0.1": "-> .", "sub/file": "text"})
+	root := bootTree(t, map[string]string{"default": "-> nowhere", "static/127.0.0.1": "-> .",
+		"sub/file": "text"})
 	addr, port := freeAddr(t)
 	d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port)
 	for _, path := range []string{"/redirect", "/sub", "/sub/nothing", "/%00"} {
-		if body := d.get(path); strings.Count(body, "\n") != 1 || strings.Contains(body, root) || strings.Contains(body, "goroutine") {
+		if body := d.get(path); strings.Count(body, "\n") != 1 || strings.Contains(body, root) ||
+			strings.Contains(body, "goroutine") {
 			t.Errorf("%s: %q", path, body)
 		}
 	}
-	d.eventually("the skipped entries are said", func() bool { return strings.Contains(d.output(), "msg=redirect") })
+	d.eventually("the skipped entries are said", func() bool {
+		return strings.Contains(d.output(), "msg=redirect")
+	})
 	for line := range strings.Lines(d.output()) {
 		if !strings.HasPrefix(line, "time=") {
 			t.Errorf("not a line of the log: %q", line)
@@ -417,7 +449,10 @@ func TestLog_ReopenedAtSIGHUP(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.cmd.Process.Signal(syscall.SIGHUP)
-	d.eventually("the log is there again", func() bool { _, err := os.Stat(log); return err == nil })
+	d.eventually("the log is there again", func() bool {
+		_, err := os.Stat(log)
+		return err == nil
+	})
 	d.get("/redirect?serial=after")
 	d.eventually("the new file has the new line", func() bool {
 		text, _ := os.ReadFile(log)
@@ -428,7 +463,8 @@ func TestLog_ReopenedAtSIGHUP(t *testing.T) {
 	}
 }
 
-// SIGTERM and SIGINT end the daemon, also while somebody never reads, and a FIFO is in the tree.
+// SIGTERM and SIGINT end the daemon, also while somebody never reads, and a
+// FIFO is in the tree.
 func TestStop_HasADeadline(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -443,7 +479,8 @@ func TestStop_HasADeadline(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr, port := freeAddr(t)
-		d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port, "--limits-stop", "1s")
+		d := runDaemon(t, addr, "", nil, "--root", root, "-o", "127.0.0.1", "-p", port,
+			"--limits-stop", "1s")
 		if got := d.get("/redirect"); got != defaultScript {
 			t.Errorf("beside a FIFO: %q", got)
 		}
@@ -464,17 +501,20 @@ func TestStop_HasADeadline(t *testing.T) {
 	}
 }
 
-// As under a service manager that starts it in /: links mean the same, and no header leads out.
+// As under a service manager that starts it in /: links mean the same, and no
+// header leads out.
 func TestServe_AnyWorkingDirectory(t *testing.T) {
 	t.Parallel()
-	root := bootTree(t, map[string]string{"default": defaultScript, "sub/install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../sub/install"})
+	root := bootTree(t, map[string]string{"default": defaultScript,
+		"sub/install": "#!ipxe\necho install\n", "once/127.0.0.1": "-> ../sub/install"})
 	addr, port := freeAddr(t)
 	d := runDaemon(t, addr, "/", nil, "--root", root, "-o", "127.0.0.1", "-p", port)
 	if got := d.get("/redirect"); got != "#!ipxe\necho install\n" {
 		t.Errorf("%q", got)
 	}
 	for _, path := range []string{"/etc/hostname", "/../etc/hostname", "/%2e%2e/etc/hostname"} {
-		if got := d.get(path); strings.Count(got, "\n") != 1 || !strings.Contains(got, "nothing under this name") {
+		if got := d.get(path); strings.Count(got, "\n") != 1 ||
+			!strings.Contains(got, "nothing under this name") {
 			t.Errorf("%s: %q", path, got)
 		}
 	}

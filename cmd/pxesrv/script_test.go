@@ -24,9 +24,10 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScript tells the stories of testdata/script: each a fresh folder $WORK with the files of the archive, $ROOT (which
-// is $WORK/root unless the story sets it) as PXESRV_ROOT, the scriptVariables, and the commands of testscript with these
-// besides:
+// TestScript tells the stories of testdata/script: each a fresh folder $WORK
+// with the files of the archive, $ROOT (which is $WORK/root unless the story
+// sets it) as PXESRV_ROOT, the scriptVariables, and the commands of testscript
+// with these besides:
 //
 //	serve [ARG...]   start "pxesrv serve ARG..." with the tree $ROOT on a free port of 127.0.0.1, wait until it answers, set
 //	                 $ADDR (host:port) and $URL (http://host:port). SIGTERM ends it at the end of the story; then, and in
@@ -127,7 +128,8 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// start starts the daemon on a free port and waits until it answers or has ended.
+// start starts the daemon on a free port and waits until it answers or has
+// ended.
 func (d *scriptDaemon) start(ts *testscript.TestScript, args []string) (up bool) {
 	addr, err := freeLoopbackAddr()
 	ts.Check(err)
@@ -142,7 +144,8 @@ func (d *scriptDaemon) start(ts *testscript.TestScript, args []string) (up bool)
 	*d = scriptDaemon{ended: make(chan struct{})}
 	cmd := exec.Command(program, append([]string{"serve", "--listen", addr}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
-	cmd.Env = append(strings.Split(strings.TrimRight(string(env), "\x00"), "\x00"), "PXESRV_ROOT="+ts.Getenv("ROOT"))
+	cmd.Env = append(strings.Split(strings.TrimRight(string(env), "\x00"), "\x00"), "PXESRV_ROOT="+
+		ts.Getenv("ROOT"))
 	cmd.Stdout, cmd.Stderr = &d.stdout, &d.stderr
 	ts.Check(cmd.Start())
 	d.cmd = cmd
@@ -197,7 +200,8 @@ func (d *scriptDaemon) end() error {
 
 // freeLoopbackAddr is an address of the loopback where nobody listens.
 func freeLoopbackAddr() (string, error) {
-	// Below the ports that connections are given, so that none of them takes it before or between two starts.
+	// Below the ports that connections are given, so that none of them takes it
+	// before or between two starts.
 	for range 100 {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000)))
 		if err == nil {
@@ -224,7 +228,8 @@ func scriptGet(ts *testscript.TestScript, neg bool, args []string) {
 		return nil
 	})
 	if err := flags.Parse(args); err != nil || flags.NArg() != 1 {
-		ts.Fatalf("usage: get [-head] [-X METHOD] [-A USERAGENT] [-H 'NAME: VALUE']... [-d BODY] PATH|URL: %v", err)
+		ts.Fatalf("usage: get [-head] [-X METHOD] [-A USERAGENT] [-H 'NAME: VALUE']... [-d BODY] "+
+			"PATH|URL: %v", err)
 	}
 	if *head {
 		*method = http.MethodHead
@@ -239,9 +244,12 @@ func scriptGet(ts *testscript.TestScript, neg bool, args []string) {
 	req.Host = header.Get("Host")
 	header.Set("User-Agent", *agent) // "" sends none
 	client := http.Client{
-		Timeout:       scriptPatience,
-		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:   scriptPatience,
+		Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 	resp, err := client.Do(req)
 	if neg {

@@ -37,7 +37,8 @@ func serveCommand(std streams, src *sources) *cobra.Command {
 
 // runServe runs the daemon. hangs is why the configuration could not be checked
 // to its end; nil: it could.
-func runServe(ctx context.Context, std streams, c config.Config, hangs *config.Hangs, src *sources) error {
+func runServe(ctx context.Context, std streams, c config.Config, hangs *config.Hangs,
+	src *sources) error {
 	lines, err := daemon.OpenLog(c.Log, std.err)
 	if err != nil {
 		return withHint(fmt.Errorf("the log cannot be written: %w", err), "name another file "+
@@ -75,11 +76,13 @@ func runServe(ctx context.Context, std streams, c config.Config, hangs *config.H
 		},
 	}
 	lines.Failed = func(err error) {
-		d.Log.Error("the log file cannot be opened again, the old one goes on", "error", err.Error())
+		d.Log.Error("the log file cannot be opened again, the old one goes on", "error",
+			err.Error())
 	}
 	if access != nil {
 		access.Failed = func(err error) {
-			d.Log.Error("the access log cannot be opened again, the old one goes on", "error", err.Error())
+			d.Log.Error("the access log cannot be opened again, the old one goes on", "error",
+				err.Error())
 		}
 	}
 	return d.Run(ctx)

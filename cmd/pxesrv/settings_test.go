@@ -9,7 +9,8 @@ import (
 	"pxesrv/pkg/config"
 )
 
-// TestSettingsTable compares docs/settings.md with the settings of the program, row by row.
+// TestSettingsTable compares docs/settings.md with the settings of the program,
+// row by row.
 func TestSettingsTable(t *testing.T) {
 	text, err := os.ReadFile("../../docs/settings.md")
 	if err != nil {
@@ -35,6 +36,7 @@ func TestSettingsTable(t *testing.T) {
 		}
 	}
 	if strings.Join(have, "\n") != strings.Join(want, "\n") {
-		t.Errorf("the table in docs/settings.md is not that of the program; it has to be:\n\n%s", strings.Join(want, "\n"))
+		t.Errorf("the table in docs/settings.md is not that of the program; it has to be:\n\n%s",
+			strings.Join(want, "\n"))
 	}
 }

@@ -18,17 +18,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestShells types at real shells, each on a terminal of its own: a tab completes, and the line that comes of it is run. The pxesrv
-// of these shells tells its arguments, and asks the real one only for completion.
+// TestShells types at real shells, each on a terminal of its own: a tab
+// completes, and the line that comes of it is run. The pxesrv of these shells
+// tells its arguments, and asks the real one only for completion.
 func TestShells(t *testing.T) {
 	bin := t.TempDir()
 	buildProgram(t, filepath.Join(bin, "real"))
-	fake := "#!/bin/sh\ncase $1 in\n__complete) exec " + bin + "/real \"$@\" ;;\nesac\nprintf 'ARGS'\nprintf '|%s' \"$@\"\nprintf '|\\n'\n"
+	fake := "#!/bin/sh\ncase $1 in\n__complete) exec " + bin +
+		"/real \"$@\" ;;\nesac\nprintf 'ARGS'\nprintf '|%s' \"$@\"\nprintf '|\\n'\n"
 	if err := os.WriteFile(filepath.Join(bin, "pxesrv"), []byte(fake), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	scripts := t.TempDir()
-	for shell, name := range map[string]string{"bash": "pxesrv", "zsh": "_pxesrv", "fish": "pxesrv.fish"} {
+	for shell, name := range map[string]string{"bash": "pxesrv", "zsh": "_pxesrv",
+		"fish": "pxesrv.fish"} {
 		text, err := exec.Command(filepath.Join(bin, "real"), "completion", shell).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -42,18 +45,25 @@ func TestShells(t *testing.T) {
 		start []string
 		setup string
 	}{
-		{"bash", []string{"bash", "--norc", "--noprofile", "-i"}, "source /usr/share/bash-completion/bash_completion; source " + scripts + "/pxesrv; PS1=rea; PS1+='dy> '"},
-		// As packages have it, in a directory of $fpath, and as people have it, by source.
-		{"zsh", []string{"zsh", "-f", "-i"}, "fpath=(" + scripts + " $fpath); autoload -U compinit; compinit -u -D; PS1=rea; PS1+='dy> '"},
-		{"zsh", []string{"zsh", "-f", "-i"}, "autoload -U compinit; compinit -u -D; source " + scripts + "/_pxesrv; PS1=rea; PS1+='dy> '"},
-		{"fish", []string{"fish", "--no-config", "-i"}, "source " + scripts + "/pxesrv.fish; function fish_prompt; echo -n rea; echo -n 'dy> '; end"},
+		{"bash", []string{"bash", "--norc", "--noprofile", "-i"},
+			"source /usr/share/bash-completion/bash_completion; source " + scripts +
+				"/pxesrv; PS1=rea; PS1+='dy> '"},
+		// As packages have it, in a directory of $fpath, and as people have it,
+		// by source.
+		{"zsh", []string{"zsh", "-f", "-i"}, "fpath=(" + scripts +
+			" $fpath); autoload -U compinit; compinit -u -D; PS1=rea; PS1+='dy> '"},
+		{"zsh", []string{"zsh", "-f", "-i"}, "autoload -U compinit; compinit -u -D; source " +
+			scripts + "/_pxesrv; PS1=rea; PS1+='dy> '"},
+		{"fish", []string{"fish", "--no-config", "-i"}, "source " + scripts +
+			"/pxesrv.fish; function fish_prompt; echo -n rea; echo -n 'dy> '; end"},
 	} {
 		t.Run(shell.name, func(t *testing.T) {
 			if _, err := exec.LookPath(shell.name); err != nil {
 				t.Fatalf("%v; make deps installs it", err)
 			}
 			dir := completionTree(t)
-			s := startShell(t, dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+dir, "TERM=dumb",
+			s := startShell(t, dir, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"),
+				"HOME="+dir, "TERM=dumb",
 				"PXESRV_ROOT="+dir+"/root", "PXESRV_STATE="+dir+"/state"), shell.start...)
 			s.write(shell.setup + "\n")
 			for _, row := range []struct{ typed, want string }{
@@ -76,7 +86,8 @@ func TestShells(t *testing.T) {
 				s.write("pxesrv " + row.typed + "\n")
 				line := s.wait("ARGS|")
 				got := strings.TrimSuffix(strings.TrimSpace(line), "|")
-				got = strings.TrimSuffix(got, "/") // zsh takes it off a directory when the line ends
+				// zsh takes it off a directory when the line ends
+				got = strings.TrimSuffix(got, "/")
 				if got != row.want {
 					t.Errorf("%q: %s, want %s", row.typed, got, row.want)
 				}
@@ -110,7 +121,8 @@ func startShell(t *testing.T, dir string, env []string, args ...string) *shell {
 		err = unix.IoctlSetPointerInt(int(terminal.Fd()), unix.TIOCSPTLCK, 0)
 	}
 	if err == nil {
-		err = unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: 500})
+		err = unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ,
+			&unix.Winsize{Row: 50, Col: 500})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -150,10 +162,12 @@ func (s *shell) write(text string) {
 	}
 }
 
-// wait waits for a text, and returns the rest of its line if it is a line that a program prints.
+// wait waits for a text, and returns the rest of its line if it is a line that
+// a program prints.
 func (s *shell) wait(text string) string {
 	s.t.Helper()
-	for end := time.Now().Add(shellPatience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(shellPatience); time.Now().Before(end); time.Sleep(
+		2 * time.Millisecond) {
 		s.mu.Lock()
 		_, after, found := bytes.Cut(s.text, []byte(text))
 		line, rest := after, after

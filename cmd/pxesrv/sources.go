@@ -25,7 +25,8 @@ type sources struct {
 // newSources makes the flags, once for all commands: only one of them runs.
 func newSources() *sources {
 	s := &sources{given: map[string][]string{}, daemon: newFlags(), common: newFlags()}
-	fileFlag(s.daemon, &s.file, "config", "", "file", "configuration file, YAML ["+config.FileEnv+"]")
+	fileFlag(s.daemon, &s.file, "config", "", "file", "configuration file, YAML ["+
+		config.FileEnv+"]")
 	trial := config.Default()
 	settings := trial.Settings()
 	s.common.AddFlag(s.daemon.Lookup("config"))

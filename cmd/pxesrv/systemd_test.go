@@ -27,8 +27,8 @@ import (
 	"pxesrv/pkg/lab/netns"
 )
 
-// The units of systemd/, without a systemd that runs: its own tools judge them, and the daemon runs as they say in a mount namespace
-// that is made of them.
+// The units of systemd/, without a systemd that runs: its own tools judge them,
+// and the daemon runs as they say in a mount namespace that is made of them.
 
 // unitDir is where the units are.
 const unitDir = "../../systemd"
@@ -56,7 +56,8 @@ func writeFile(t *testing.T, name, text string, mode fs.FileMode) {
 	}
 }
 
-// units installs the units into a folder that looks like a machine, with drop-ins of the service: name and text.
+// units installs the units into a folder that looks like a machine, with
+// drop-ins of the service: name and text.
 func units(t *testing.T, dropIns map[string]string) (root string, names []string) {
 	t.Helper()
 	root = t.TempDir()
@@ -67,7 +68,8 @@ func units(t *testing.T, dropIns map[string]string) (root string, names []string
 	for _, f := range files {
 		if ext := filepath.Ext(f); ext == ".service" || ext == ".socket" {
 			names = append(names, filepath.Base(f))
-			writeFile(t, filepath.Join(root, "etc/systemd/system", filepath.Base(f)), readFile(t, f), 0o644)
+			writeFile(t, filepath.Join(root, "etc/systemd/system", filepath.Base(f)),
+				readFile(t, f), 0o644)
 		}
 	}
 	targets, err := filepath.Glob("/usr/lib/systemd/system/*.target")
@@ -109,7 +111,8 @@ func TestUnits_Verify(t *testing.T) {
 			t.Errorf("the units are %q", all)
 		}
 		for _, unit := range all {
-			out, err := exec.Command("systemd-analyze", "verify", "--man=no", "--root="+root, unit).CombinedOutput()
+			out, err := exec.Command("systemd-analyze", "verify", "--man=no", "--root="+root,
+				unit).CombinedOutput()
 			if err != nil || len(out) > 0 {
 				t.Errorf("%s, %s: %v\n%s", name, unit, err, out)
 			}
@@ -117,7 +120,8 @@ func TestUnits_Verify(t *testing.T) {
 	}
 }
 
-// The exposure that systemd-analyze finds: 0 is none, 10 is a service without any confinement.
+// The exposure that systemd-analyze finds: 0 is none, 10 is a service without
+// any confinement.
 func TestUnits_Exposure(t *testing.T) {
 	t.Parallel()
 	tools(t, "systemd-analyze")
@@ -130,7 +134,8 @@ func TestUnits_Exposure(t *testing.T) {
 		"sockets":   {1.2, map[string]string{"sockets.conf": readFile(t, unitDir+"/sockets.conf")}},
 	} {
 		root, _ := units(t, test.dropIns)
-		out := output(t, exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--root="+root, "pxesrv.service"))
+		out := output(t, exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager",
+			"--root="+root, "pxesrv.service"))
 		found := figure.FindStringSubmatch(out)
 		if found == nil {
 			t.Fatalf("%s: no figure in\n%s", name, out)
@@ -143,7 +148,8 @@ func TestUnits_Exposure(t *testing.T) {
 	}
 }
 
-// The user and the folders, into an empty machine; and once more, when somebody has given the folders other rights.
+// The user and the folders, into an empty machine; and once more, when somebody
+// has given the folders other rights.
 func TestUnits_UserAndFolders(t *testing.T) {
 	t.Parallel()
 	tools(t, "systemd-sysusers", "systemd-tmpfiles")
@@ -159,10 +165,13 @@ func TestUnits_UserAndFolders(t *testing.T) {
 	}
 	install := func() {
 		output(t, exec.Command("systemd-sysusers", "--root="+root, from+"/pxesrv.sysusers.conf"))
-		output(t, exec.Command("systemd-tmpfiles", "--root="+root, "--create", from+"/pxesrv.tmpfiles.conf"))
+		output(t, exec.Command("systemd-tmpfiles", "--root="+root, "--create",
+			from+"/pxesrv.tmpfiles.conf"))
 	}
 	install()
-	user := regexp.MustCompile(`(?m)^pxesrv:x:(\d+):(\d+):[^:]*:/var/lib/pxesrv:/\S*nologin$`).FindStringSubmatch(readFile(t, filepath.Join(root, "etc/passwd")))
+	user := regexp.MustCompile(
+		`(?m)^pxesrv:x:(\d+):(\d+):[^:]*:/var/lib/pxesrv:/\S*nologin$`).FindStringSubmatch(
+		readFile(t, filepath.Join(root, "etc/passwd")))
 	if user == nil {
 		t.Fatalf("no such user:\n%s", readFile(t, filepath.Join(root, "etc/passwd")))
 	}
@@ -201,14 +210,16 @@ func TestUnits_UserAndFolders(t *testing.T) {
 func service(t *testing.T) map[string][]string {
 	all := map[string][]string{}
 	for line := range strings.Lines(readFile(t, unitDir+"/pxesrv.service")) {
-		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok &&
+			!strings.HasPrefix(key, "#") {
 			all[key] = append(all[key], value)
 		}
 	}
 	return all
 }
 
-// filter is what SystemCallFilter= allows and, of all that systemd knows, forbids.
+// filter is what SystemCallFilter= allows and, of all that systemd knows,
+// forbids.
 func filter(t *testing.T, lines []string) (allowed map[string]bool, forbidden []string) {
 	t.Helper()
 	list, err := exec.Command("systemd-analyze", "--no-pager", "syscall-filter").Output()
@@ -298,7 +309,8 @@ func (n *notifySocket) count() int {
 	return len(n.said)
 }
 
-// expect waits for a message after the first ones that matches a pattern, and returns how many there were up to it.
+// expect waits for a message after the first ones that matches a pattern, and
+// returns how many there were up to it.
 func (n *notifySocket) expect(first int, pattern string) int {
 	n.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -317,8 +329,8 @@ func (n *notifySocket) expect(first int, pattern string) int {
 	}
 }
 
-// buildDaemon makes pxesrv as it is installed, where every user may run it: the program of the tests is another one, which asks other
-// things of the kernel.
+// buildDaemon makes pxesrv as it is installed, where every user may run it: the
+// program of the tests is another one, which asks other things of the kernel.
 func buildDaemon(t *testing.T) string {
 	t.Helper()
 	built := filepath.Join(openTemp(t), "pxesrv")
@@ -326,7 +338,8 @@ func buildDaemon(t *testing.T) string {
 	return built
 }
 
-// openTemp is a folder that every user may look into; that of a test is for its own user.
+// openTemp is a folder that every user may look into; that of a test is for its
+// own user.
 func openTemp(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pxesrv-systemd")
@@ -340,12 +353,14 @@ func openTemp(t *testing.T) string {
 	return dir
 }
 
-// confinement makes of the whole machine, in a mount namespace of its own, what a service sees under ProtectSystem=strict,
-// ProtectHome=, PrivateTmp=, PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program there as the user of the
-// service, with these capabilities. Nothing is written outside: all changes go to memory.
+// confinement makes of the whole machine, in a mount namespace of its own, what
+// a service sees under ProtectSystem=strict, ProtectHome=, PrivateTmp=,
+// PrivateDevices=, ProtectProc=invisible and ProcSubset=pid, and runs a program
+// there as the user of the service, with these capabilities. Nothing is written
+// outside: all changes go to memory.
 //
-// Arguments: an empty folder, one with what is to be installed, what may be written, the umask, capabilities as setpriv writes them,
-// and the program.
+// Arguments: an empty folder, one with what is to be installed, what may be
+// written, the umask, capabilities as setpriv writes them, and the program.
 const confinement = `
 at=$1 from=$2 writable=$3 mask=$4 capabilities=$5; shift 5
 umask 022
@@ -378,32 +393,40 @@ exec setpriv --reuid=pxesrv --regid=pxesrv --clear-groups --no-new-privs \
 	"--inh-caps=$capabilities" "--ambient-caps=$capabilities" "--bounding-set=$capabilities" "$@"
 `
 
-// TestUnits_Confined runs the daemon by the command line of its unit, as its user, in such a namespace, with everything at work that
-// it does. strace refuses it the system calls that the filter does, and openat2, which RestrictSUIDSGID= refuses: nothing that the
-// daemon needs is among them. What strace cannot be told is looked up in its record: memory that could be written and executed, and
-// families of sockets.
+// TestUnits_Confined runs the daemon by the command line of its unit, as its
+// user, in such a namespace, with everything at work that it does. strace
+// refuses it the system calls that the filter does, and openat2, which
+// RestrictSUIDSGID= refuses: nothing that the daemon needs is among them. What
+// strace cannot be told is looked up in its record: memory that could be
+// written and executed, and families of sockets.
 func TestUnits_Confined(t *testing.T) {
-	tools(t, "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "strace", "setpriv", "unshare", "curl")
+	tools(t, "systemd-analyze", "systemd-sysusers", "systemd-tmpfiles", "strace", "setpriv",
+		"unshare", "curl")
 	if os.Getuid() != 0 {
 		t.Skip("needs root, for namespaces")
 	}
-	if out, err := exec.Command("unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/a && "+
-		"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
+	if out, err := exec.Command("unshare", "-m", "sh", "-c",
+		"mount -t tmpfs tmpfs /mnt && mkdir /mnt/u /mnt/w /mnt/a && "+
+			"mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/a").CombinedOutput(); err != nil {
 		t.Skipf("this kernel mounts no overlay here: %s", out)
 	}
 	built := buildDaemon(t)
 	t.Run("own ports", func(t *testing.T) {
 		net := netns.NewNetwork(t)
-		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service", inside: net.Inside(),
+		c := confined{t: t, built: built, capabilities: "-all,+net_bind_service",
+			inside:   net.Inside(),
 			settings: "port: 80\ntftp: [\":69\"]\n", http: "127.0.0.1", tftp: "127.0.0.1"}
 		c.run(func(status string) {
-			for _, want := range []string{"CapEff:\t0000000000000400\n", "CapBnd:\t0000000000000400\n"} {
+			for _, want := range []string{"CapEff:\t0000000000000400\n",
+				"CapBnd:\t0000000000000400\n"} {
 				if !strings.Contains(status, want) {
 					t.Errorf("it is no %q:\n%s", want, status)
 				}
 			}
-			// ProcSubset=pid hides the length of this queue, which Go would look up.
-			if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(queue) < 3 || queue[2] != "4096" {
+			// ProcSubset=pid hides the length of this queue, which Go would
+			// look up.
+			if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(
+				queue) < 3 || queue[2] != "4096" {
 				t.Errorf("as many connections may wait: %q", queue)
 			}
 		})
@@ -411,14 +434,19 @@ func TestUnits_Confined(t *testing.T) {
 	t.Run("sockets", func(t *testing.T) {
 		stream, http := streamSocket(t)
 		datagrams, tftp := datagramSocket(t)
-		c := confined{t: t, built: built, capabilities: "-all", sockets: []*os.File{stream, datagrams}, http: http, tftp: tftp,
-			// PrivateUsers=yes: only this user is known, and all rights that a new namespace gives are gone again.
-			first: strings.Fields("unshare --user --map-current-user --keep-caps setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all"),
+		c := confined{t: t, built: built, capabilities: "-all",
+			sockets: []*os.File{stream, datagrams}, http: http, tftp: tftp,
+			// PrivateUsers=yes: only this user is known, and all rights that a
+			// new namespace gives are gone again.
+			first: strings.Fields("unshare --user --map-current-user --keep-caps setpriv " +
+				"--inh-caps=-all --ambient-caps=-all --bounding-set=-all"),
 			// systemd says the number of the process after it has made it.
-			last: []string{"sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:tftp; exec "$@"`, "sh"},
+			last: []string{"sh", "-c",
+				`export LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=http:tftp; exec "$@"`, "sh"},
 		}
 		c.run(func(status string) {
-			for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n"} {
+			for _, want := range []string{"CapEff:\t0000000000000000\n",
+				"CapBnd:\t0000000000000000\n"} {
 				if !strings.Contains(status, want) {
 					t.Errorf("it is no %q:\n%s", want, status)
 				}
@@ -439,16 +467,19 @@ type confined struct {
 	first, last  []string // what comes before strace, and before the program
 }
 
-// run runs the service, asks it for everything, and has look look at its /proc/PID/status meanwhile.
+// run runs the service, asks it for everything, and has look look at its
+// /proc/PID/status meanwhile.
 func (c *confined) run(look func(status string)) {
 	t := c.t
 	t.Helper()
 	unit := service(t)
 	from, at := t.TempDir(), t.TempDir()
-	output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf", unitDir+"/pxesrv.tmpfiles.conf", from))
+	output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf",
+		unitDir+"/pxesrv.tmpfiles.conf", from))
 	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\n"+c.settings+
 		"url: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
-	writeFile(t, filepath.Join(from, "etc/hosts.csv"), "name,mac,address,gateway\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1\n", 0o644)
+	writeFile(t, filepath.Join(from, "etc/hosts.csv"),
+		"name,mac,address,gateway\nweb1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1\n", 0o644)
 	tree := filepath.Join(from, "tree")
 	writeFile(t, filepath.Join(tree, "default"), defaultScript, 0o644)
 	writeFile(t, filepath.Join(tree, "install.ipxe"), "#!ipxe\necho install\n", 0o644)
@@ -470,17 +501,20 @@ func (c *confined) run(look func(status string)) {
 	for _, line := range unit["ReadWritePaths"] {
 		writable = append(writable, strings.Fields(strings.ReplaceAll(" "+line, " -", " "))...)
 	}
-	writable = append(writable, "/var/lib/"+unit["StateDirectory"][0], "/run/"+unit["RuntimeDirectory"][0])
+	writable = append(writable, "/var/lib/"+unit["StateDirectory"][0],
+		"/run/"+unit["RuntimeDirectory"][0])
 	allowed, forbidden := filter(t, unit["SystemCallFilter"])
 	refused := ""
 	for _, name := range forbidden {
 		refused += ",?" + name // "?": strace need not know it
 	}
-	line := slices.Concat(c.inside, []string{"unshare", "-m", "--propagation", "private", "sh", "-eu", "-c", confinement, "sh",
+	line := slices.Concat(c.inside, []string{"unshare", "-m", "--propagation", "private", "sh",
+		"-eu", "-c", confinement, "sh",
 		at, from, strings.Join(writable, " "), unit["UMask"][0], c.capabilities}, c.first,
 		[]string{"strace", "-f", "-qq", "-s", "64", "-o", "/var/log/pxesrv/trace",
 			"-e", "inject=" + refused[1:] + ":error=EPERM", "-e", "inject=openat2:error=ENOSYS",
-			"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}, c.last, strings.Fields(unit["ExecStart"][0]))
+			"env", "NOTIFY_SOCKET=/var/log/pxesrv/notify", "WATCHDOG_USEC=1000000"}, c.last,
+		strings.Fields(unit["ExecStart"][0]))
 	server := exec.Command(line[0], line[1:]...)
 	server.Env, server.ExtraFiles = environ(), c.sockets
 	var said lockedBuffer
@@ -514,7 +548,8 @@ func (c *confined) run(look func(status string)) {
 		}
 	}
 	for path, size := range map[string]int{
-		"/images/kernel": 700_000, "/metrics": 1000, "/boot.ipxe": 100, "/ipxe/undionly.kpxe": 10_000, "/ipxe.efi": 100_000, "/iso/web1.iso": 500_000,
+		"/images/kernel": 700_000, "/metrics": 1000, "/boot.ipxe": 100,
+		"/ipxe/undionly.kpxe": 10_000, "/ipxe.efi": 100_000, "/iso/web1.iso": 500_000,
 	} {
 		if got := get("http://" + c.http + path); len(got) < size {
 			t.Errorf("%s: only %d bytes", path, len(got))
@@ -524,7 +559,8 @@ func (c *confined) run(look func(status string)) {
 		t.Errorf("by TFTP: only %d bytes", len(got))
 	}
 
-	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", server.Process.Pid)))
+	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children",
+		server.Process.Pid)))
 	if len(children) != 1 {
 		t.Fatalf("the children of strace are %q", children)
 	}
@@ -533,15 +569,18 @@ func (c *confined) run(look func(status string)) {
 		t.Fatal(err)
 	}
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
-	for _, want := range []string{"Name:\tpxesrv\n", "NoNewPrivs:\t1\n", "Umask:\t" + unit["UMask"][0] + "\n"} {
+	for _, want := range []string{"Name:\tpxesrv\n", "NoNewPrivs:\t1\n", "Umask:\t" +
+		unit["UMask"][0] + "\n"} {
 		if !strings.Contains(status, want) {
 			t.Errorf("it is no %q:\n%s", want, status)
 		}
 	}
 	look(status)
 	inside := fmt.Sprintf("/proc/%d/root", pid)
-	// As once/ is. Under RestrictSUIDSGID=, which nothing stands for here, it stays as the umask makes it: 2770.
-	if info, err := os.Stat(inside + "/srv/pxesrv/once/.served"); err != nil || info.Mode().Perm() != 0o775 || info.Mode()&fs.ModeSetgid == 0 {
+	// As once/ is. Under RestrictSUIDSGID=, which nothing stands for here, it
+	// stays as the umask makes it: 2770.
+	if info, err := os.Stat(inside + "/srv/pxesrv/once/.served"); err != nil ||
+		info.Mode().Perm() != 0o775 || info.Mode()&fs.ModeSetgid == 0 {
 		t.Errorf("the journal: %v, %v", info, err)
 	}
 	before := manager.count()
@@ -578,20 +617,25 @@ func (c *confined) run(look func(status string)) {
 		if strings.Contains(rest, "PROT_WRITE") && strings.Contains(rest, "PROT_EXEC") {
 			t.Errorf("MemoryDenyWriteExecute= forbids %s", line)
 		}
-		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" && !slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), family) {
+		if family := strings.SplitN(rest, ",", 2)[0]; name == "socket" &&
+			!slices.Contains(strings.Fields(unit["RestrictAddressFamilies"][0]), family) {
 			t.Errorf("RestrictAddressFamilies= forbids %s", line)
 		}
 	}
-	for _, name := range []string{"openat2", "sendfile", "renameat", "symlinkat", "accept4", "recvmsg"} {
+	for _, name := range []string{"openat2", "sendfile", "renameat", "symlinkat", "accept4",
+		"recvmsg"} {
 		if used[name] == 0 {
-			t.Errorf("the daemon has not used %s, so this was no busy daemon: %q", name, slices.Sorted(maps.Keys(used)))
+			t.Errorf("the daemon has not used %s, so this was no busy daemon: %q", name,
+				slices.Sorted(maps.Keys(used)))
 		}
 	}
 	t.Logf("%d kinds of system calls, none of %d that are forbidden", len(used), len(forbidden))
 }
 
-// TestOnce_Sticky: the daemon's own links could be moved in a folder with the sticky bit, and those of the people who place orders
-// could not. It says so when it starts, unless the folder is its own. A folder that its group may not write is said as well.
+// TestOnce_Sticky: the daemon's own links could be moved in a folder with the
+// sticky bit, and those of the people who place orders could not. It says so
+// when it starts, unless the folder is its own. A folder that its group may not
+// write is said as well.
 func TestOnce_Sticky(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -604,10 +648,13 @@ func TestOnce_Sticky(t *testing.T) {
 		mode         fs.FileMode
 		want, not    string
 	}{
-		{0, daemon, 0o775 | fs.ModeSetgid | fs.ModeSticky, "orders that others placed cannot be granted, the sticky bit of ONCE forbids the daemon to take them away: chmod -t ONCE", ""},
+		{0, daemon, 0o775 | fs.ModeSetgid | fs.ModeSticky, "orders that others placed cannot be " +
+			"granted, the sticky bit of ONCE forbids the daemon to take them away: chmod -t ONCE",
+			""},
 		{daemon, daemon, 0o775 | fs.ModeSticky, "", "cannot be granted"},
 		{0, daemon, 0o775 | fs.ModeSetgid, "", "cannot be granted"},
-		{0, 0, 0o775, "permission denied; it has to belong to a group of the daemon that may write there: chgrp GROUP ONCE && chmod 2775 ONCE", ""},
+		{0, 0, 0o775, "permission denied; it has to belong to a group of the daemon that may " +
+			"write there: chgrp GROUP ONCE && chmod 2775 ONCE", ""},
 	} {
 		root := openTemp(t)
 		once := filepath.Join(root, "once")
@@ -623,8 +670,10 @@ func TestOnce_Sticky(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr, port := freeAddr(t)
-		cmd := exec.Command(built, "serve", "--root", root, "--state", "/nonexistent", "-o", "127.0.0.1", "-p", port)
-		cmd.Env, cmd.SysProcAttr = environ(), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemon, Gid: daemon}}
+		cmd := exec.Command(built, "serve", "--root", root, "--state", "/nonexistent", "-o",
+			"127.0.0.1", "-p", port)
+		cmd.Env, cmd.SysProcAttr = environ(),
+			&syscall.SysProcAttr{Credential: &syscall.Credential{Uid: daemon, Gid: daemon}}
 		var said lockedBuffer
 		cmd.Stdout, cmd.Stderr = &said, &said
 		if err := cmd.Start(); err != nil {
@@ -632,7 +681,8 @@ func TestOnce_Sticky(t *testing.T) {
 		}
 		t.Cleanup(func() { cmd.Process.Kill() })
 		var got string
-		for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(processPatience); got != defaultScript &&
+			time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			got, _ = fresh("http://" + addr + "/redirect")
 		}
 		cmd.Process.Signal(syscall.SIGTERM)
@@ -641,16 +691,21 @@ func TestOnce_Sticky(t *testing.T) {
 		}
 		want, log := strings.ReplaceAll(test.want, "ONCE", once), said.String()
 		if !strings.Contains(log, want) || test.not != "" && strings.Contains(log, test.not) {
-			t.Errorf("%v of %d:%d: not %q, or %q:\n%s", test.mode, test.owner, test.group, want, test.not, log)
+			t.Errorf("%v of %d:%d: not %q, or %q:\n%s", test.mode, test.owner, test.group, want,
+				test.not, log)
 		}
 	}
 }
 
-// activated starts pxesrv as systemd does, with open sockets that have names. env comes on top, and may name another process.
-func activated(t *testing.T, sockets []*os.File, names string, env []string, args ...string) (*exec.Cmd, *lockedBuffer) {
+// activated starts pxesrv as systemd does, with open sockets that have names.
+// env comes on top, and may name another process.
+func activated(t *testing.T, sockets []*os.File, names string, env []string,
+	args ...string) (*exec.Cmd, *lockedBuffer) {
 	t.Helper()
-	cmd := exec.Command("sh", append([]string{"-c", `export LISTEN_PID=${FOR:-$$}; exec "$@"`, "sh", "pxesrv"}, args...)...)
-	cmd.Env = environ(append([]string{fmt.Sprintf("LISTEN_FDS=%d", len(sockets)), "LISTEN_FDNAMES=" + names}, env...)...)
+	cmd := exec.Command("sh", append([]string{"-c", `export LISTEN_PID=${FOR:-$$}; exec "$@"`, "sh",
+		"pxesrv"}, args...)...)
+	cmd.Env = environ(append([]string{fmt.Sprintf("LISTEN_FDS=%d", len(sockets)),
+		"LISTEN_FDNAMES=" + names}, env...)...)
 	cmd.ExtraFiles = sockets
 	var said lockedBuffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -699,7 +754,8 @@ func datagramSocket(t *testing.T) (*os.File, string) {
 
 // ask asks by a connection of its own.
 func fresh(url string) (string, error) {
-	client := http.Client{Timeout: 2 * processPatience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: 2 * processPatience,
+		Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get(url)
 	if err != nil {
 		return "", err
@@ -712,8 +768,9 @@ func fresh(url string) (string, error) {
 	return string(body), err
 }
 
-// TestActivation_Restart restarts the daemon under load, over and over, as systemctl restart does: the sockets stay. Whoever
-// connects is answered, by one daemon or the next; nobody is refused, reset, or answered in part.
+// TestActivation_Restart restarts the daemon under load, over and over, as
+// systemctl restart does: the sockets stay. Whoever connects is answered, by
+// one daemon or the next; nobody is refused, reset, or answered in part.
 func TestActivation_Restart(t *testing.T) {
 	lab.Slow(t)
 	const restarts, clients = 12, 8
@@ -745,15 +802,18 @@ func TestActivation_Restart(t *testing.T) {
 		})
 	}
 	for n := range restarts {
-		cmd, said := activated(t, []*os.File{stream, datagrams}, "http:tftp", nil, "serve", "--root", root, "--state", t.TempDir(), "--log", "/dev/null")
+		cmd, said := activated(t, []*os.File{stream, datagrams}, "http:tftp", nil, "serve",
+			"--root", root, "--state", t.TempDir(), "--log", "/dev/null")
 		before := answers.Load()
-		for end := time.Now().Add(processPatience); answers.Load() < before+200 && len(failed) == 0; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(processPatience); answers.Load() < before+200 &&
+			len(failed) == 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("start %d: only %d answers", n, answers.Load()-before)
 			}
 		}
 		if n == restarts-1 {
-			if out, err := exec.Command("curl", "-sS", "--max-time", "30", "tftp://"+tftp+"/default").CombinedOutput(); err != nil || string(out) != defaultScript {
+			if out, err := exec.Command("curl", "-sS", "--max-time", "30", "tftp://"+tftp+
+				"/default").CombinedOutput(); err != nil || string(out) != defaultScript {
 				t.Errorf("by TFTP: %v %q", err, out)
 			}
 			stop.Store(true)
@@ -771,16 +831,19 @@ func TestActivation_Restart(t *testing.T) {
 	t.Logf("%d answers over %d restarts", answers.Load(), restarts)
 }
 
-// TestActivation_Story is a service of Type=notify behind a socket, by systemd's own program for trying one.
+// TestActivation_Story is a service of Type=notify behind a socket, by
+// systemd's own program for trying one.
 func TestActivation_Story(t *testing.T) {
 	t.Parallel()
 	tools(t, "systemd-socket-activate")
 	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
 	root := bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"})
 	settings := filepath.Join(t.TempDir(), "pxesrv.yaml")
-	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644) // a port that nobody here may open: it is not opened
+	// a port that nobody here may open: it is not opened
+	writeFile(t, settings, "root: "+root+"\nport: 1\n", 0o644)
 	addr, _ := freeAddr(t)
-	cmd := exec.Command("systemd-socket-activate", "--listen="+addr, "--fdname=http", "-E", "NOTIFY_SOCKET="+manager.path, "-E", "WATCHDOG_USEC=600000",
+	cmd := exec.Command("systemd-socket-activate", "--listen="+addr, "--fdname=http", "-E",
+		"NOTIFY_SOCKET="+manager.path, "-E", "WATCHDOG_USEC=600000",
 		"-E", "PATH", "pxesrv", "serve", "--config", settings, "--state", t.TempDir())
 	cmd.Env = environ()
 	var said lockedBuffer
@@ -798,7 +861,8 @@ func TestActivation_Story(t *testing.T) {
 	})
 	says := func(what string) {
 		t.Helper()
-		for end := time.Now().Add(processPatience); !strings.Contains(said.String(), what); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(processPatience); !strings.Contains(said.String(),
+			what); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("it does not say %q", what)
 			}
@@ -812,7 +876,8 @@ func TestActivation_Story(t *testing.T) {
 	says(`msg="systemd has opened the addresses of HTTP; those of the configuration are not used" addresses=[` + addr + `]`)
 	quoted := regexp.QuoteMeta(root)
 	n := manager.expect(0, `^READY=1\nSTATUS=serving `+quoted+`: \d answers, 0 orders wait$`)
-	n = max(n, manager.expect(0, `^(READY|WATCHDOG)=1\nSTATUS=serving `+quoted+`: 1 answers, 0 orders wait$`))
+	n = max(n, manager.expect(0, `^(READY|WATCHDOG)=1\nSTATUS=serving `+quoted+
+		`: 1 answers, 0 orders wait$`))
 	n = manager.expect(n, `^WATCHDOG=1$`)
 
 	reload := func() {
@@ -825,7 +890,8 @@ func TestActivation_Story(t *testing.T) {
 	says("msg=reloaded")
 	writeFile(t, settings, "rood: "+root+"\n", 0o644)
 	reload()
-	n = manager.expect(n, `^READY=1\nSTATUS=serving .*; the configuration was not reloaded, the old one stays: .*rood.*$`)
+	n = manager.expect(n,
+		`^READY=1\nSTATUS=serving .*; the configuration was not reloaded, the old one stays: .*rood.*$`)
 	if got, err := fresh("http://" + addr + "/redirect"); err != nil || got != defaultScript {
 		t.Errorf("after a reload that failed: %v %q", err, got)
 	}
@@ -848,11 +914,13 @@ func TestActivation_Story(t *testing.T) {
 	}
 }
 
-// A Unix socket that systemd opened is trusted, as one that the daemon opens; its file stays when the daemon ends.
+// A Unix socket that systemd opened is trusted, as one that the daemon opens;
+// its file stays when the daemon ends.
 func TestActivation_UnixSocket(t *testing.T) {
 	t.Parallel()
 	lab.Needs(t, "curl")
-	root := bootTree(t, map[string]string{"default": defaultScript, "static/10.1.2.3": "#!ipxe\necho static\n"})
+	root := bootTree(t, map[string]string{"default": defaultScript,
+		"static/10.1.2.3": "#!ipxe\necho static\n"})
 	name := filepath.Join(t.TempDir(), "http.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: name, Net: "unix"})
 	if err != nil {
@@ -862,8 +930,10 @@ func TestActivation_UnixSocket(t *testing.T) {
 	f := socketFile(t, l)
 	l.Close()
 	for range 2 {
-		cmd, said := activated(t, []*os.File{f}, "http", nil, "serve", "--root", root, "--state", t.TempDir())
-		out, err := exec.Command("curl", "-sS", "--max-time", "60", "--unix-socket", name, "-H", "X-Forwarded-For: 10.1.2.3", "http://x/redirect").CombinedOutput()
+		cmd, said := activated(t, []*os.File{f}, "http", nil, "serve", "--root", root, "--state",
+			t.TempDir())
+		out, err := exec.Command("curl", "-sS", "--max-time", "60", "--unix-socket", name, "-H",
+			"X-Forwarded-For: 10.1.2.3", "http://x/redirect").CombinedOutput()
 		if err != nil || string(out) != "#!ipxe\necho static\n" {
 			t.Errorf("%v %q", err, out)
 		}
@@ -874,7 +944,8 @@ func TestActivation_UnixSocket(t *testing.T) {
 	}
 }
 
-// What cannot be used is said in words of the unit that is to be changed, and nothing is served half.
+// What cannot be used is said in words of the unit that is to be changed, and
+// nothing is served half.
 func TestActivation_Refused(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
@@ -896,15 +967,21 @@ func TestActivation_Refused(t *testing.T) {
 		name string
 		want string
 	}{
-		{stream, "web", `the socket "web" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=http, https or tftp into its socket unit`},
+		{stream, "web",
+			`the socket "web" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=http, https or tftp into its socket unit`},
 		{stream, "", `the socket "LISTEN_FD_3" (descriptor 3) that systemd passed cannot be used: its name says nothing here; write FileDescriptorName=`},
-		{datagrams, "http", "HTTP needs a stream socket, and this is udp; write ListenStream= into its socket unit"},
-		{stream, "tftp", "TFTP needs a datagram socket, and this is tcp; write ListenDatagram= into its socket unit"},
-		{connection, "http", "it is one connection and takes none; write Accept=no into its socket unit"},
+		{datagrams, "http", "HTTP needs a stream socket, and this is udp; write ListenStream= " +
+			"into its socket unit"},
+		{stream, "tftp", "TFTP needs a datagram socket, and this is tcp; write ListenDatagram= " +
+			"into its socket unit"},
+		{connection, "http",
+			"it is one connection and takes none; write Accept=no into its socket unit"},
 		{file, "http", "it is no socket of a kind that is known here"},
-		{stream, "https", "systemd passed a socket for HTTPS, and no certificate is configured; systemctl disable --now pxesrv-https.socket takes it away"},
+		{stream, "https", "systemd passed a socket for HTTPS, and no certificate is configured; " +
+			"systemctl disable --now pxesrv-https.socket takes it away"},
 	} {
-		cmd, said := activated(t, []*os.File{test.file}, test.name, nil, "serve", "--root", root, "--state", t.TempDir())
+		cmd, said := activated(t, []*os.File{test.file}, test.name, nil, "serve", "--root", root,
+			"--state", t.TempDir())
 		err := cmd.Wait()
 		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), test.want) {
 			t.Errorf("%s: %v, and not %q:\n%s", test.name, err, test.want, said)
@@ -912,32 +989,38 @@ func TestActivation_Refused(t *testing.T) {
 	}
 }
 
-// Sockets for another process are left alone, and the daemon listens where it is told to.
+// Sockets for another process are left alone, and the daemon listens where it
+// is told to.
 func TestActivation_OtherProcess(t *testing.T) {
 	t.Parallel()
 	root := bootTree(t, map[string]string{"default": defaultScript})
 	stream, _ := streamSocket(t)
 	addr, port := freeAddr(t)
-	cmd, said := activated(t, []*os.File{stream}, "http", []string{"FOR=1"}, "serve", "--root", root, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
+	cmd, said := activated(t, []*os.File{stream}, "http", []string{"FOR=1"}, "serve", "--root",
+		root, "--state", t.TempDir(), "-o", "127.0.0.1", "-p", port)
 	var got string
 	var err error
-	for end := time.Now().Add(processPatience); got != defaultScript && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(processPatience); got != defaultScript &&
+		time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		got, err = fresh("http://" + addr + "/redirect")
 	}
 	if got != defaultScript {
 		t.Errorf("%v %q", err, got)
 	}
-	want := fmt.Sprintf(`msg="the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec" LISTEN_PID=1 pid=%d`, cmd.Process.Pid)
+	want := fmt.Sprintf(
+		`msg="the sockets of systemd are for another process and not used: a script between systemd and pxesrv has to start it with exec" LISTEN_PID=1 pid=%d`, cmd.Process.Pid)
 	if !strings.Contains(said.String(), want) {
 		t.Errorf("not said: %s", want)
 	}
 }
 
-// TestWatchdog_DiskHangs: a daemon whose disk hangs lives, and says what is the matter. One that starts on such a disk is ready after a
-// while, since it would only be started again.
+// TestWatchdog_DiskHangs: a daemon whose disk hangs lives, and says what is the
+// matter. One that starts on such a disk is ready after a while, since it would
+// only be started again.
 func TestWatchdog_DiskHangs(t *testing.T) {
 	t.Parallel()
-	faults := faultfs.Mount(t, bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
+	faults := faultfs.Mount(t,
+		bootTree(t, map[string]string{"default": defaultScript, "once/README.md": "orders"}))
 	faults.Set(faultfs.Hang(0))
 	manager := listenNotify(t, filepath.Join(t.TempDir(), "notify"))
 	addr, port := freeAddr(t)
@@ -948,7 +1031,8 @@ func TestWatchdog_DiskHangs(t *testing.T) {
 	faults.Set()
 	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=serving `)
 	faults.Set(faultfs.Hang(0))
-	n = manager.expect(n, `^WATCHDOG=1\nSTATUS=not ready: the disk hangs: the last look at the tree ended \d+s ago; serving `)
+	n = manager.expect(n,
+		`^WATCHDOG=1\nSTATUS=not ready: the disk hangs: the last look at the tree ended \d+s ago; serving `)
 	for range 5 {
 		n = manager.expect(n, `^WATCHDOG=1`)
 	}

@@ -15,8 +15,9 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// TestTFTPLeadsBack: the script that a machine gets by TFTP leads to the address that it asked, to the one of --url, or is not there
-// when there is none.
+// TestTFTPLeadsBack: the script that a machine gets by TFTP leads to the
+// address that it asked, to the one of --url, or is not there when there is
+// none.
 func TestTFTPLeadsBack(t *testing.T) {
 	lab.Slow(t)
 	addr, err := freeLoopbackAddr()
@@ -25,11 +26,13 @@ func TestTFTPLeadsBack(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(addr)
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "default"), []byte("#!ipxe\nexit 1\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "default"), []byte("#!ipxe\nexit 1\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	fetch := func(host string) string {
-		out, _ := exec.Command("curl", "-sS", "--max-time", "10", "tftp://"+net.JoinHostPort(host, port)+"/autoexec.ipxe").CombinedOutput()
+		out, _ := exec.Command("curl", "-sS", "--max-time", "10",
+			"tftp://"+net.JoinHostPort(host, port)+"/autoexec.ipxe").CombinedOutput()
 		return string(out)
 	}
 	for _, test := range []struct {
@@ -39,15 +42,21 @@ func TestTFTPLeadsBack(t *testing.T) {
 		says string
 	}{
 		{"two addresses", []string{"--listen", "0.0.0.0:" + port},
-			map[string]string{"127.0.0.1": "http://127.0.0.1:" + port + "/redirect?", "127.0.0.2": "http://127.0.0.2:" + port + "/redirect?"}, ""},
+			map[string]string{"127.0.0.1": "http://127.0.0.1:" + port + "/redirect?",
+				"127.0.0.2": "http://127.0.0.2:" + port + "/redirect?"}, ""},
 		{"url", []string{"--listen", "0.0.0.0:" + port, "--url", "http://boot.example"},
-			map[string]string{"127.0.0.1": "http://boot.example/redirect?", "127.0.0.2": "http://boot.example/redirect?"}, ""},
+			map[string]string{"127.0.0.1": "http://boot.example/redirect?",
+				"127.0.0.2": "http://boot.example/redirect?"}, ""},
 		{"socket", []string{"--listen", "unix:" + filepath.Join(t.TempDir(), "socket")},
-			map[string]string{"127.0.0.1": "curl: (68)"}, "answers plain HTTP on no TCP port: set url"}, // 68: no such file
+			// 68: no such file
+			map[string]string{"127.0.0.1": "curl: (68)"},
+			"answers plain HTTP on no TCP port: set url"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var log lockedBuffer
-			cmd := exec.Command("pxesrv", append([]string{"serve", "--root", root, "--tftp=0.0.0.0:" + port}, test.args...)...)
+			cmd := exec.Command("pxesrv",
+				append([]string{"serve", "--root", root, "--tftp=0.0.0.0:" + port},
+					test.args...)...)
 			cmd.Stderr = &log
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

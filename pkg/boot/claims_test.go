@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// queryTable is what iPXE sends, and people type, and what is understood of it. The machine of the first rows has SMBIOS
-// manufacturer "ACME, Inc.", product "X 1", serial "S/N 42&é", asset "A%7+b?c".
+// queryTable is what iPXE sends, and people type, and what is understood of it.
+// The machine of the first rows has SMBIOS manufacturer "ACME, Inc.", product
+// "X 1", serial "S/N 42&é", asset "A%7+b?c".
 var queryTable = map[string]Claims{
 	"": {},
 
@@ -21,35 +22,42 @@ var queryTable = map[string]Claims{
 	"serial=S/N%2042&%FFFFFFFFFFFFC3%FFFFFFFFFFFFA9": {Serial: "S/N 42&é"},
 	"serial=S%2FN%2042%26%FFFFFFC3%FFFFFFA9":         {Serial: "S/N 42&é"},
 	"serialx=532f4e20343226c3a9":                     {Serial: "S/N 42&é"},
-	"serial=Uy9OIDQyJsOp":                            {Serial: "Uy9OIDQyJsOp"}, // base64 is a text like any other
-	"asset=A%07+b%3Fc":                               {Asset: "A\a+b?c"},       // as damaged as it was sent
-	"asset=A%7+b?c":                                  {Asset: "A%7+b?c"},
-	"asset=A%257+b%3Fc":                              {Asset: "A%7+b?c"},
-	"asset=A%257%2Bb%3Fc":                            {Asset: "A%7+b?c"},
-	"assetx=4125372b623f63":                          {Asset: "A%7+b?c"},
-	"manufacturer=ACME,%20Inc.":                      {Manufacturer: "ACME, Inc."},
-	"manufacturerx=41434d452c20496e632e":             {Manufacturer: "ACME, Inc."},
-	"mac=52%3A54%3A00%3A12%3A34%3A56":                {MACs: []string{"52:54:00:12:34:56"}},
-	"mac=52:54:00:12:34:56":                          {MACs: []string{"52:54:00:12:34:56"}},
-	"mac=52-54-00-12-34-56":                          {MACs: []string{"52-54-00-12-34-56"}},
-	"macs=52-54-00-12-34-56.52-54-00-12-34-57......": {MACs: []string{"52-54-00-12-34-56", "52-54-00-12-34-57"}},
-	"macs=.......":                                   {},
+	// base64 is a text like any other
+	"serial=Uy9OIDQyJsOp": {Serial: "Uy9OIDQyJsOp"},
+	// as damaged as it was sent
+	"asset=A%07+b%3Fc":                   {Asset: "A\a+b?c"},
+	"asset=A%7+b?c":                      {Asset: "A%7+b?c"},
+	"asset=A%257+b%3Fc":                  {Asset: "A%7+b?c"},
+	"asset=A%257%2Bb%3Fc":                {Asset: "A%7+b?c"},
+	"assetx=4125372b623f63":              {Asset: "A%7+b?c"},
+	"manufacturer=ACME,%20Inc.":          {Manufacturer: "ACME, Inc."},
+	"manufacturerx=41434d452c20496e632e": {Manufacturer: "ACME, Inc."},
+	"mac=52%3A54%3A00%3A12%3A34%3A56":    {MACs: []string{"52:54:00:12:34:56"}},
+	"mac=52:54:00:12:34:56":              {MACs: []string{"52:54:00:12:34:56"}},
+	"mac=52-54-00-12-34-56":              {MACs: []string{"52-54-00-12-34-56"}},
+	"macs=52-54-00-12-34-56.52-54-00-12-34-57......": {MACs: []string{"52-54-00-12-34-56",
+		"52-54-00-12-34-57"}},
+	"macs=.......": {},
 
 	// The whole request of the identification script.
 	"uuid=12345678-9abc-def0-1122-aabbccddeeff&mac=52-54-00-ab-cd-01&arch=x86_64&platform=efi" +
 		"&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&serialx=532f4e20343226c3a9&manufacturerx=41434d452c20496e632e" +
 		"&productx=582031&assetx=4125372b623f63&boardx=422c31&hostnamex=&try=0": {
-		UUID: "12345678-9abc-def0-1122-aabbccddeeff", Manufacturer: "ACME, Inc.", Product: "X 1", Serial: "S/N 42&é",
-		Asset: "A%7+b?c", Board: "B,1", Arch: "x86_64", Platform: "efi",
+		UUID: "12345678-9abc-def0-1122-aabbccddeeff", Manufacturer: "ACME, Inc.", Product: "X 1",
+		Serial: "S/N 42&é",
+		Asset:  "A%7+b?c", Board: "B,1", Arch: "x86_64", Platform: "efi",
 		MACs: []string{"52-54-00-ab-cd-01", "52-54-00-ab-cd-01", "52-54-00-ab-cd-02"},
 	},
 
-	// On which bus each card of macs is. Whatever else stands there says nothing.
-	"macs=a.b.c&bus=PCI.USB.PCI":           {MACs: []string{"a", "b", "c"}, USB: []string{"b"}},
-	"bus=..usb&macs=a..c.":                 {MACs: []string{"a", "c"}, USB: []string{"c"}},
-	"mac=z&macs=.b&bus=USB.Usb.USB.USB":    {MACs: []string{"z", "b"}, USB: []string{"b"}},
-	"macs=a.b&macs=c.d&bus=.USB.USB":       {MACs: []string{"a", "b", "c", "d"}, USB: []string{"b"}},
-	"mac=5254.0012.3456&bus=usb":           {MACs: []string{"5254.0012.3456"}, USB: []string{"5254.0012.3456"}},
+	// On which bus each card of macs is. Whatever else stands there says
+	// nothing.
+	"macs=a.b.c&bus=PCI.USB.PCI":        {MACs: []string{"a", "b", "c"}, USB: []string{"b"}},
+	"bus=..usb&macs=a..c.":              {MACs: []string{"a", "c"}, USB: []string{"c"}},
+	"mac=z&macs=.b&bus=USB.Usb.USB.USB": {MACs: []string{"z", "b"}, USB: []string{"b"}},
+	"macs=a.b&macs=c.d&bus=.USB.USB": {MACs: []string{"a", "b", "c", "d"},
+		USB: []string{"b"}},
+	"mac=5254.0012.3456&bus=usb": {MACs: []string{"5254.0012.3456"},
+		USB: []string{"5254.0012.3456"}},
 	"mac=a&bus=PCI":                        {MACs: []string{"a"}},
 	"mac=a&bus=PCI.USB":                    {MACs: []string{"a"}},
 	"bus=USB":                              {},
@@ -117,7 +125,8 @@ var queryTable = map[string]Claims{
 	"product=a&b&product=a&b":      {Product: "a&b"},
 	"serial=A&asset=B&unknown=C&D": {Serial: "A", Asset: "B"},
 
-	// Hex twins win over their plain twins, wherever they stand, when they are hex digits of something.
+	// Hex twins win over their plain twins, wherever they stand, when they are
+	// hex digits of something.
 	"serial=plain&serialx=686578":          {Serial: "hex"},
 	"serialx=686578&serial=plain":          {Serial: "hex"},
 	"serialx=&serial=plain":                {Serial: "plain"},
@@ -157,11 +166,13 @@ var queryTable = map[string]Claims{
 	"board=B1&product=P1&asset=A": {Board: "B1", Product: "P1", Asset: "A"},
 
 	// How often it has asked.
-	"try=0": {}, "try=2": {Try: 2}, "try=255": {Try: 255}, "try=256": {}, "try=-1": {}, "try=x": {}, "try=0x2": {}, "try=": {},
+	"try=0": {}, "try=2": {Try: 2}, "try=255": {Try: 255}, "try=256": {}, "try=-1": {}, "try=x": {},
+	"try=0x2": {}, "try=": {},
 
 	// What is none of ours. The source address is never taken from a query.
 	"ip=10.0.0.7&addr=10.0.0.7&x=y&names=z": {},
-	"x=1&x=2&ip=10.0.0.7&ip=10.0.0.8":       {}, // says nothing of the machine, so it contradicts nothing
+	// says nothing of the machine, so it contradicts nothing
+	"x=1&x=2&ip=10.0.0.7&ip=10.0.0.8": {},
 }
 
 func TestParseQuery(t *testing.T) {

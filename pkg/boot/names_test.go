@@ -10,8 +10,10 @@ import (
 
 // acme is a machine whose firmware says awkward things.
 var acme = Claims{
-	UUID: "12345678-9abc-def0-1122-aabbccddeeff", Manufacturer: "ACME, Inc.", Product: "X 1", Serial: "S/N 42&é", Asset: "A%7+b?c",
-	Board: "B,1", MACs: []string{"52-54-00-ab-cd-01", "52-54-00-ab-cd-01", "52:54:00:AB:CD:02"}, Host: "Web 1", Hostname: "dhcp-name",
+	UUID: "12345678-9abc-def0-1122-aabbccddeeff", Manufacturer: "ACME, Inc.", Product: "X 1",
+	Serial: "S/N 42&é", Asset: "A%7+b?c",
+	Board: "B,1", MACs: []string{"52-54-00-ab-cd-01", "52-54-00-ab-cd-01", "52:54:00:AB:CD:02"},
+	Host: "Web 1", Hostname: "dhcp-name",
 }
 
 func texts(names []Name) []string {
@@ -39,7 +41,8 @@ func TestNames(t *testing.T) {
 	if !slices.Equal(c.Names, want) {
 		t.Errorf("got  %v\nwant %v", c.Names, want)
 	}
-	if len(c.Dropped) != 0 || c.Conflict != "" || c.NoOrders != "" || c.Addr != netip.MustParseAddr("10.0.0.7") {
+	if len(c.Dropped) != 0 || c.Conflict != "" || c.NoOrders != "" ||
+		c.Addr != netip.MustParseAddr("10.0.0.7") {
 		t.Errorf("%+v", c)
 	}
 }
@@ -68,11 +71,17 @@ func TestClient(t *testing.T) {
 		{"ip=10.0.0.9&addr=10.0.0.9", "10.0.0.7", "10.0.0.7", ""},
 
 		// uuids.
-		{"uuid=12345678-9ABC-DEF0-1122-AABBCCDDEEFF", "", "12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
-		{"uuid=123456789abcdef01122aabbccddeeff", "", "12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
-		{"uuid=%7B12345678-9abc-def0-1122-aabbccddeeff%7D", "", "12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
-		{"uuid=11111122-2222-3333-1122-aabbccddeeff", "", "11111122-2222-3333-1122-aabbccddeeff 22111111-2222-3333-1122-aabbccddeeff", ""},
-		{"uuid=77777777-8888-9999-1122-aabbccddeeff", "", "77777777-8888-9999-1122-aabbccddeeff", ""}, // swapped it is the same
+		{"uuid=12345678-9ABC-DEF0-1122-AABBCCDDEEFF", "",
+			"12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
+		{"uuid=123456789abcdef01122aabbccddeeff", "",
+			"12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
+		{"uuid=%7B12345678-9abc-def0-1122-aabbccddeeff%7D", "",
+			"12345678-9abc-def0-1122-aabbccddeeff 78563412-bc9a-f0de-1122-aabbccddeeff", ""},
+		{"uuid=11111122-2222-3333-1122-aabbccddeeff", "",
+			"11111122-2222-3333-1122-aabbccddeeff 22111111-2222-3333-1122-aabbccddeeff", ""},
+		// swapped it is the same
+		{"uuid=77777777-8888-9999-1122-aabbccddeeff", "", "77777777-8888-9999-1122-aabbccddeeff",
+			""},
 		{"uuid=12345678-9abc-def0-1122-aabbccddeef", "", "", "uuid"},
 		{"uuid=12345678-9abc-def0-1122-aabbccddeefg", "", "", "uuid"},
 		{"uuid=1234567-89abc-def0-1122-aabbccddeeff", "", "", "uuid"},
@@ -97,14 +106,16 @@ func TestClient(t *testing.T) {
 		{"serial=n" + strings.Repeat("no", 64), "", "", "serial"},
 		{"serial=" + strings.Repeat("x12", 10000), "", "", "serial"},
 		{"serial=" + strings.Repeat("%20", 300) + "a", "", "a", ""},
-		{"manufacturer=" + strings.Repeat("mno", 33) + "&serial=" + strings.Repeat("stu", 33), "", strings.Repeat("stu", 33), "manufacturer-serial"},
+		{"manufacturer=" + strings.Repeat("mno", 33) + "&serial=" + strings.Repeat("stu", 33), "",
+			strings.Repeat("stu", 33), "manufacturer-serial"},
 		{"asset=7", "", "7", ""},
 		{"asset=A&serial=A", "", "A", ""}, // one name once
 		{"manufacturer=ACME", "", "", ""}, // alone it names nobody
 		{"manufacturer=%C3%A9&serial=S1", "", "S1", ""},
 		{"product=P&hostname=h&arch=i386&platform=efi&version=1.0.0%2B", "", "", ""},
 
-		// Look-alikes: a text that could be taken for another machine's address, MAC or uuid.
+		// Look-alikes: a text that could be taken for another machine's
+		// address, MAC or uuid.
 		{"serial=10.0.0.9", "10.0.0.7", "10.0.0.7", "serial"},
 		{"serial=%2010.0.0.9%20", "", "", "serial"},
 		{"serial=(10.0.0.9)", "", "", "serial"},
@@ -122,8 +133,10 @@ func TestClient(t *testing.T) {
 		{"host=123456789abcdef01122aabbccddeeff", "", "", "host"},
 		{"host=%7B12345678-9abc-def0-1122-aabbccddeeff%7D", "", "", "host"},
 		{"manufacturer=52-54-00&serial=ab-cd-01", "", "ab-cd-01", "manufacturer-serial"},
-		{"manufacturer=12345670&serial=9abc-def0-1122-aabbccddeeff", "", "9abc-def0-1122-aabbccddeeff", "manufacturer-serial"},
-		{"serial=525400abcd01", "", "525400abcd01", ""}, // twelve digits are a serial number as good as any
+		{"manufacturer=12345670&serial=9abc-def0-1122-aabbccddeeff", "",
+			"9abc-def0-1122-aabbccddeeff", "manufacturer-serial"},
+		// twelve digits are a serial number as good as any
+		{"serial=525400abcd01", "", "525400abcd01", ""},
 		{"serial=1.2.3", "", "1.2.3", ""},
 		{"serial=10.0.0.256", "", "10.0.0.256", ""},
 
@@ -134,20 +147,25 @@ func TestClient(t *testing.T) {
 		{"mac=01-52-54-00-ab-cd-01", "", "52-54-00-ab-cd-01", ""},
 		{"mac=52-54-00-ab-cd-01-02-03", "", "52-54-00-ab-cd-01-02-03", ""},
 		{"mac=80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", "",
-			"00-02-c9-03-00-00-10-39 00-02-c9-00-10-39 80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", ""},
+			"00-02-c9-03-00-00-10-39 00-02-c9-00-10-39 " +
+				"80-00-02-08-fe-80-00-00-00-00-00-00-00-02-c9-03-00-00-10-39", ""},
 		{"mac=52-54-00-ab-cd", "", "", "mac"},
 		{"mac=52-54-00-ab-cd-0g", "", "", "mac"},
 		{"mac=52-5400-ab-cd-01", "", "", "mac"},
 		{"mac=10.0.0.9", "10.0.0.7", "10.0.0.7", "mac"},
-		{"mac=52:54:00:ab:cd:01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......", "", "52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
+		{"mac=52:54:00:ab:cd:01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......", "",
+			"52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
 
-		// Placeholders: what boards carry when nobody filled in the real one. They name nobody, and are counted.
+		// Placeholders: what boards carry when nobody filled in the real one.
+		// They name nobody, and are counted.
 		{"uuid=00000000-0000-0000-0000-000000000000", "10.0.0.7", "10.0.0.7", "uuid!"},
 		{"uuid=FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "10.0.0.7", "10.0.0.7", "uuid!"},
 		{"uuid=03000200-0400-0500-0006-000700080009", "10.0.0.7", "10.0.0.7", "uuid!"},
-		{"uuid=00020003-0004-0005-0006-000700080009", "10.0.0.7", "10.0.0.7", "uuid!"}, // the same, swapped
+		// the same, swapped
+		{"uuid=00020003-0004-0005-0006-000700080009", "10.0.0.7", "10.0.0.7", "uuid!"},
 		{"serial=To%20Be%20Filled%20By%20O.E.M.", "10.0.0.7", "10.0.0.7", "serial!"},
-		{"serial=to%20be%20filled%20by%20OEM&asset=To%20be%20filled%20by%20O.E.M.", "10.0.0.7", "10.0.0.7", "serial! asset!"},
+		{"serial=to%20be%20filled%20by%20OEM&asset=To%20be%20filled%20by%20O.E.M.", "10.0.0.7",
+			"10.0.0.7", "serial! asset!"},
 		{"manufacturer=ACME&serial=System%20Serial%20Number", "10.0.0.7", "10.0.0.7", "serial!"},
 		{"manufacturer=System%20manufacturer&serial=S1", "10.0.0.7", "S1 10.0.0.7", ""},
 		{"serial=0123456789&asset=Default%20string&host=None", "", "", "serial! asset! host!"},
@@ -159,15 +177,19 @@ func TestClient(t *testing.T) {
 		{"serial=........................", "", "", "serial!"},
 		{"mac=00-00-00-00-00-00", "", "", "mac!"},
 		{"mac=ff:ff:ff:ff:ff:ff", "", "", "mac!"},
-		{"serial=House%20number%207", "", "", "serial!"},                    // from the list of this site
+		// from the list of this site
+		{"serial=House%20number%207", "", "", "serial!"},
 		{"uuid=99999999-9999-9999-9999-999999999999", "", "", "uuid!"},      // 9...
 		{"serial=Nonesuch&asset=None12345A", "", "Nonesuch None12345A", ""}, // only the whole value
 		{"serial=10000000&asset=2222", "", "10000000 2222", ""},
 		{"serial=0000a", "", "0000a", ""},
 		{"serial=SYS-1234567890&asset=AssetTagNum0", "", "", "serial! asset!"},
 		{"uuid=4c4c4544-0000-2010-8020-80c04f202020", "10.0.0.7", "10.0.0.7", "uuid!"},
-		{"uuid=4c4c4544-0042-3510-8054-b4c04f564433", "", "4c4c4544-0042-3510-8054-b4c04f564433 44454c4c-4200-1035-8054-b4c04f564433", ""},
-		{"manufacturer=Amazon%20EC2&serial=ec2a1b2c&asset=Amazon%20EC2", "", "Amazon-EC2-ec2a1b2c ec2a1b2c", "asset!"}, // a maker, but no asset tag
+		{"uuid=4c4c4544-0042-3510-8054-b4c04f564433", "",
+			"4c4c4544-0042-3510-8054-b4c04f564433 44454c4c-4200-1035-8054-b4c04f564433", ""},
+		// a maker, but no asset tag
+		{"manufacturer=Amazon%20EC2&serial=ec2a1b2c&asset=Amazon%20EC2", "",
+			"Amazon-EC2-ec2a1b2c ec2a1b2c", "asset!"},
 
 		// The base board's serial where the system's own names nobody.
 		{"serial=Default%20string&boardx=4d42313233", "10.0.0.7", "MB123 10.0.0.7", "serial!"},
@@ -175,31 +197,43 @@ func TestClient(t *testing.T) {
 		{"serial=&board=MB123&manufacturer=ACME", "", "MB123", ""},
 		{"serial=S1&board=MB123", "", "S1", ""},
 		{"serial=10.0.0.9&board=MB123", "", "MB123", "serial"},
-		{"serial=To%20be%20filled%20by%20O.E.M.&board=Default%20string", "10.0.0.7", "10.0.0.7", "serial! board!"},
+		{"serial=To%20be%20filled%20by%20O.E.M.&board=Default%20string", "10.0.0.7", "10.0.0.7",
+			"serial! board!"},
 		{"board=52:54:00:ab:cd:01", "10.0.0.7", "10.0.0.7", "board"},
 
-		// Cards that name nobody: those that every board of a model shows, and those on USB.
+		// Cards that name nobody: those that every board of a model shows, and
+		// those on USB.
 		{"mac=be:3a:f2:b6:05:9f", "10.0.0.7", "10.0.0.7", "mac!"},
-		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.be-3a-f2-b6-05-9f......", "", "52-54-00-ab-cd-01", "mac!"},
+		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.be-3a-f2-b6-05-9f......", "",
+			"52-54-00-ab-cd-01", "mac!"},
 		{"mac=00-e0-4c-68-00-07&bus=USB", "10.0.0.7", "10.0.0.7", "mac"},
-		{"mac=52:54:00:ab:cd:02&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.USB......", "", "52-54-00-ab-cd-01", "mac"},
+		{"mac=52:54:00:ab:cd:02&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.USB......",
+			"", "52-54-00-ab-cd-01", "mac"},
 		{"bus=.usb.&macs=.52-54-00-ab-cd-02.52-54-00-ab-cd-03", "", "52-54-00-ab-cd-03", "mac"},
-		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.EFI......", "", "52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
-		{"macs=52-54-00-ab-cd-01.52-54-00-ab-cd-01......&bus=PCI.USB......", "", "52-54-00-ab-cd-01", ""}, // passed through by a dock
+		{"mac=52-54-00-ab-cd-01&macs=52-54-00-ab-cd-01.52-54-00-ab-cd-02......&bus=PCI.EFI......",
+			"", "52-54-00-ab-cd-01 52-54-00-ab-cd-02", ""},
+		// passed through by a dock
+		{"macs=52-54-00-ab-cd-01.52-54-00-ab-cd-01......&bus=PCI.USB......", "",
+			"52-54-00-ab-cd-01", ""},
 		{"mac=52-54-00-ab-cd-01&bus=", "", "52-54-00-ab-cd-01", ""},
-		{"mac=02-00-00-00-00-07", "", "02-00-00-00-00-07", ""}, // other addresses of one's own choice stay names
+		// other addresses of one's own choice stay names
+		{"mac=02-00-00-00-00-07", "", "02-00-00-00-00-07", ""},
 
 		// InfiniBand: the GUID, and what else the card is called.
 		{"mac=20:b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e", ""},
 		{"mac=b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e", ""},
-		{"mac=b8:ce:f6:31:33:3e", "", "b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
+		{"mac=b8:ce:f6:31:33:3e", "",
+			"b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
 		{"mac=52:54:00:ff:fe:31:33:3e", "", "52-54-00-ff-fe-31-33-3e 52-54-00-31-33-3e", ""},
 		{"mac=20:80:00:02:08:fe:80:00:00:00:00:00:00:b8:ce:f6:03:00:31:33:3e", "",
-			"b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e 80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e", ""},
-		{"mac=b8:ce:f6:31:33:3e&macs=20:b8:ce:f6:03:00:31:33:3e", "", "b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
+			"b8-ce-f6-03-00-31-33-3e b8-ce-f6-31-33-3e " +
+				"80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e", ""},
+		{"mac=b8:ce:f6:31:33:3e&macs=20:b8:ce:f6:03:00:31:33:3e", "",
+			"b8-ce-f6-31-33-3e b8-ce-f6-03-00-31-33-3e b8-ce-f6-ff-fe-31-33-3e", ""},
 	} {
 		id := NamePolicy{
-			NoAddress:    []netip.Prefix{netip.MustParsePrefix(nat), netip.MustParsePrefix("fd00::/8")},
+			NoAddress: []netip.Prefix{netip.MustParsePrefix(nat),
+				netip.MustParsePrefix("fd00::/8")},
 			Placeholders: Placeholders{}.With("# ours\nHouse Number 7\n9...\n"),
 		}
 		var addr netip.Addr
@@ -208,7 +242,8 @@ func TestClient(t *testing.T) {
 		}
 		c := Identify(ParseQuery(test.query), addr, id)
 		if got := strings.Join(texts(c.Names), " "); got != test.names {
-			t.Errorf("%.80q from %s:\n got names %q\nwant       %q", test.query, test.addr, got, test.names)
+			t.Errorf("%.80q from %s:\n got names %q\nwant       %q", test.query, test.addr,
+				got, test.names)
 		}
 		var dropped []string
 		for _, d := range c.Dropped {
@@ -232,7 +267,8 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestMaxNames: however much a machine claims, it has at most 16 names, and its address is one of them.
+// TestMaxNames: however much a machine claims, it has at most 16 names, and its
+// address is one of them.
 func TestMaxNames(t *testing.T) {
 	c := acme
 	c.MACs = nil
@@ -241,14 +277,16 @@ func TestMaxNames(t *testing.T) {
 	}
 	cl := Identify(c, netip.MustParseAddr("10.0.0.7"), NamePolicy{})
 	got := texts(cl.Names)
-	if len(got) > MaxNames || got[len(got)-1] != "10.0.0.7" || !slices.Contains(got, "Web-1") || !slices.Contains(got, "52-54-00-00-00-00") {
+	if len(got) > MaxNames || got[len(got)-1] != "10.0.0.7" || !slices.Contains(got, "Web-1") ||
+		!slices.Contains(got, "52-54-00-00-00-00") {
 		t.Errorf("%d names: %q", len(got), got)
 	}
 	if len(cl.Dropped) != maxDropped {
 		t.Errorf("%d dropped cards are kept, want %d", len(cl.Dropped), maxDropped)
 	}
 	// The other cards are kept for protect/, each once.
-	if want := len(c.MACs) - maxMACs; len(cl.OtherMACs) != want || len(cl.Guards()) != len(cl.Names)+want || cl.OtherMACs[0] != "52-54-00-00-00-09" {
+	if want := len(c.MACs) - maxMACs; len(cl.OtherMACs) != want ||
+		len(cl.Guards()) != len(cl.Names)+want || cl.OtherMACs[0] != "52-54-00-00-00-09" {
 		t.Errorf("%d other cards, want %d: %q", len(cl.OtherMACs), want, cl.OtherMACs)
 	}
 	// A card that is named again is no card more.
@@ -261,7 +299,8 @@ func TestMaxNames(t *testing.T) {
 // TestConflictTwice: who says two things of itself gets no order.
 func TestConflictTwice(t *testing.T) {
 	for query, conflict := range map[string]bool{
-		"serial=a&serial=b": true, "uuid=a&uuid=b": true, "serial=a&serial=a": false, "serial=a&serialx=62": false, "mac=a&mac=b": false, "x=1&x=2": false,
+		"serial=a&serial=b": true, "uuid=a&uuid=b": true, "serial=a&serial=a": false,
+		"serial=a&serialx=62": false, "mac=a&mac=b": false, "x=1&x=2": false,
 	} {
 		c := Identify(ParseQuery(query), netip.Addr{}, NamePolicy{})
 		if (c.Conflict != "") != conflict {
@@ -285,38 +324,42 @@ var canonicalTable = map[string]Name{
 	"20:" + strings.Repeat("ab:", 19) + "cd":        {strings.Repeat("ab-", 7) + "cd", MAC},
 	"20:b8:ce:f6:03:00:31:33:3e":                    {"b8-ce-f6-03-00-31-33-3e", MAC},
 	"B8-CE-F6-03-00-31-33-3E":                       {"b8-ce-f6-03-00-31-33-3e", MAC},
-	"20:b8:ce:f6:03:00:31:33":                       {"20-b8-ce-f6-03-00-31-33", MAC}, // eight bytes are a GUID that begins so
-	"10.0.0.7":                                      {"10.0.0.7", Address},
-	"::ffff:10.0.0.7":                               {"10.0.0.7", Address},
-	"[2001:DB8:0::7]":                               {"2001:db8::7", Address},
-	"fe80::1%eth0":                                  {"fe80::1", Address},
-	"::1":                                           {"::1", Address},
-	"::":                                            {"::", Address},
-	"10:20:30:40:50:60:70:80":                       {"10-20-30-40-50-60-70-80", MAC},
-	"[10:20:30:40:50:60:70:80]":                     {"", Address}, // reserved, and its name would be taken for the card's
-	"0010:20:30:40:50:60:70:80":                     {"", Address},
-	"1:20:30:40:50:60:70:80":                        {"1:20:30:40:50:60:70:80", Address},
-	"S/N 42&é":                                      {"S-N-42", Typed},
-	"web1":                                          {"web1", Typed},
-	"Web1.example.org":                              {"Web1.example.org", Typed},
-	"525400abcd01":                                  {"525400abcd01", Typed}, // a serial, unless it is written as a MAC
-	"a--b":                                          {"a--b", Typed},
-	"a- -b":                                         {"a-b", Typed},
-	"-_.x_":                                         {"x_", Typed},
-	"../../etc/passwd":                              {"etc-passwd", Typed},
-	"":                                              {"", Typed},
-	"*":                                             {"", Typed},
-	"é":                                             {"", Typed},
-	"52 54 00 ab cd 01":                             {"", Typed},
-	"(10.0.0.7)":                                    {"", Typed},
-	strings.Repeat("n", 129):                        {"", Typed},
+	// eight bytes are a GUID that begins so
+	"20:b8:ce:f6:03:00:31:33": {"20-b8-ce-f6-03-00-31-33", MAC},
+	"10.0.0.7":                {"10.0.0.7", Address},
+	"::ffff:10.0.0.7":         {"10.0.0.7", Address},
+	"[2001:DB8:0::7]":         {"2001:db8::7", Address},
+	"fe80::1%eth0":            {"fe80::1", Address},
+	"::1":                     {"::1", Address},
+	"::":                      {"::", Address},
+	"10:20:30:40:50:60:70:80": {"10-20-30-40-50-60-70-80", MAC},
+	// reserved, and its name would be taken for the card's
+	"[10:20:30:40:50:60:70:80]": {"", Address},
+	"0010:20:30:40:50:60:70:80": {"", Address},
+	"1:20:30:40:50:60:70:80":    {"1:20:30:40:50:60:70:80", Address},
+	"S/N 42&é":                  {"S-N-42", Typed},
+	"web1":                      {"web1", Typed},
+	"Web1.example.org":          {"Web1.example.org", Typed},
+	// a serial, unless it is written as a MAC
+	"525400abcd01":           {"525400abcd01", Typed},
+	"a--b":                   {"a--b", Typed},
+	"a- -b":                  {"a-b", Typed},
+	"-_.x_":                  {"x_", Typed},
+	"../../etc/passwd":       {"etc-passwd", Typed},
+	"":                       {"", Typed},
+	"*":                      {"", Typed},
+	"é":                      {"", Typed},
+	"52 54 00 ab cd 01":      {"", Typed},
+	"(10.0.0.7)":             {"", Typed},
+	strings.Repeat("n", 129): {"", Typed},
 }
 
 func TestCanonical(t *testing.T) {
 	for text, want := range canonicalTable {
 		got, err := Canonical(text)
 		if got != want || (err != nil) != (want.Text == "") {
-			t.Errorf("Canonical(%q) = %v (%s), error %v, want %v (%s)", text, got, got.Kind, err, want, want.Kind)
+			t.Errorf("Canonical(%q) = %v (%s), error %v, want %v (%s)", text, got, got.Kind, err,
+				want, want.Kind)
 		}
 		if err == nil && !IsName(got.Text) {
 			t.Errorf("Canonical(%q) = %q, which is no name", text, got)
@@ -326,9 +369,13 @@ func TestCanonical(t *testing.T) {
 
 func TestIsName(t *testing.T) {
 	for text, want := range map[string]bool{
-		"a": true, "A.b_c:d-e": true, "0": true, "a..b": true, "::1": true, "::": true, strings.Repeat("n", 128): true,
-		"": false, ".": false, "..": false, ".a": false, "-a": false, "_a": false, ":a": false, "a/b": false, "a b": false, "a\x00": false, "a\n": false, "é": false,
-		"a\\b": false, "a~b": false, "*": false, "::0001": false, "fe80::1%eth0": false, strings.Repeat("n", 129): false,
+		"a": true, "A.b_c:d-e": true, "0": true, "a..b": true, "::1": true, "::": true,
+		strings.Repeat("n", 128): true,
+		"":                       false, ".": false, "..": false, ".a": false, "-a": false,
+		"_a": false, ":a": false,
+		"a/b": false, "a b": false, "a\x00": false, "a\n": false, "é": false,
+		"a\\b": false, "a~b": false, "*": false, "::0001": false, "fe80::1%eth0": false,
+		strings.Repeat("n", 129): false,
 	} {
 		if got := IsName(text); got != want {
 			t.Errorf("IsName(%q) = %v", text, got)
@@ -336,7 +383,8 @@ func TestIsName(t *testing.T) {
 	}
 }
 
-// TestSpellings: the machines that a file in protect/ guards, however its name is written.
+// TestSpellings: the machines that a file in protect/ guards, however its name
+// is written.
 func TestSpellings(t *testing.T) {
 	const uuid, swapped, mac = "12345678-9abc-def0-1122-aabbccddeeff", "78563412-bc9a-f0de-1122-aabbccddeeff", "52-54-00-ab-cd-01"
 	for entry, want := range map[string][]string{
@@ -370,7 +418,8 @@ func TestSpellings(t *testing.T) {
 		"_x_":                              {"x_"},
 		"b8:ce:f6:03:00:31:33:3e":          {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
 		"20:b8:ce:f6:03:00:31:33:3e":       {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
-		"80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e": {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
+		"80-00-02-08-fe-80-00-00-00-00-00-00-b8-ce-f6-03-00-31-33-3e": {"b8-ce-f6-03-00-31-33-3e",
+			"b8-ce-f6-31-33-3e"},
 		"b8:ce:f6:31:33:3e": {"b8-ce-f6-03-00-31-33-3e", "b8-ce-f6-31-33-3e"},
 	} {
 		got := Spellings(entry)
@@ -381,7 +430,8 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 	for entry, not := range map[string]string{
-		"10.0.0.70": "10.0.0.7", "10.0.0": "10.0.0.7", "52-54-00-ab-cd-02": mac, "S-N-421": "s-n-42", "a.txt": "a", "": "", "README": "",
+		"10.0.0.70": "10.0.0.7", "10.0.0": "10.0.0.7", "52-54-00-ab-cd-02": mac,
+		"S-N-421": "s-n-42", "a.txt": "a", "": "", "README": "",
 	} {
 		if got := Spellings(entry)[1:]; slices.Contains(got, not) {
 			t.Errorf("%q guards %q", entry, got)
@@ -389,7 +439,8 @@ func TestSpellings(t *testing.T) {
 	}
 	// Whatever name a machine has, the file of that name guards it.
 	for _, n := range Identify(acme, netip.MustParseAddr("10.0.0.7"), NamePolicy{}).Names {
-		for _, entry := range []string{n.Text, strings.ToUpper(n.Text), strings.ToLower(n.Text), " " + n.Text} {
+		for _, entry := range []string{n.Text, strings.ToUpper(n.Text), strings.ToLower(n.Text),
+			" " + n.Text} {
 			if !slices.Contains(Spellings(entry), strings.ToLower(n.Text)) {
 				t.Errorf("%q does not guard %q", entry, n.Text)
 			}

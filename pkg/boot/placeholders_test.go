@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// nobodies are texts that many machines have as serial number, board serial or asset tag; from public lists and dumps of SMBIOS.
+// nobodies are texts that many machines have as serial number, board serial or
+// asset tag; from public lists and dumps of SMBIOS.
 const nobodies = `
 0 00 000000 0000000000 00000000000000000000 0-0-0-0 000-000-000 0x0 0x00 0x00000000
 0x0000000000000000 0xFF 0xFFFFFFFF 0x12345678 0X0000 1 11 1111111 1111111111 22222 2222222 333333
@@ -83,7 +84,8 @@ func phrases(list string) (all []string) {
 	return all
 }
 
-// somebodies are serial numbers, asset tags and host names of single machines, as each maker writes them.
+// somebodies are serial numbers, asset tags and host names of single machines,
+// as each maker writes them.
 const somebodies = `
 C02XK0AAJG5H C02TM2ZBHX87 C1MQ8JZJDV30 W88010WJYAX FVFXC2ABHV29 F5KZ80GWMD6M DLXVX2NHJF88
 VM+cL0Ki1bXr MXQ12345678 MXQ1230ABC MXQ6140FLK CZJ1234567 CZ3123456X CZ20340H1D SGH123XYZ1
@@ -134,15 +136,19 @@ func isNobody(t *testing.T, c Claims) bool {
 // TestPlaceholders: texts that name nobody, and those that name a machine.
 func TestPlaceholders(t *testing.T) {
 	for _, text := range nobodyTexts {
-		for _, value := range []string{text, strings.ToUpper(text), strings.ToLower(text), " " + strings.ReplaceAll(text, " ", "_") + ".", strings.ReplaceAll(text, " ", "")} {
-			for _, c := range []Claims{{Serial: value}, {Board: value}, {Asset: value}, {Host: value}} {
+		for _, value := range []string{text, strings.ToUpper(text), strings.ToLower(text),
+			" " + strings.ReplaceAll(text, " ", "_") + ".", strings.ReplaceAll(text, " ", "")} {
+			for _, c := range []Claims{{Serial: value}, {Board: value}, {Asset: value},
+				{Host: value}} {
 				if !isNobody(t, c) {
 					t.Errorf("%+v names a machine", c)
 				}
 			}
 		}
 	}
-	names := append(strings.Fields(somebodies), "VMware-56 4d 3a 11 22 33 44 55-9a bc de f0 11 22 33 44", "S/N 42", "Serial 4711", "Room 12345, left", "To be or not", "Notus 7",
+	names := append(strings.Fields(somebodies),
+		"VMware-56 4d 3a 11 22 33 44 55-9a bc de f0 11 22 33 44", "S/N 42", "Serial 4711",
+		"Room 12345, left", "To be or not", "Notus 7",
 		"Chassis 4", "OEM box 7", "by OEM 7", "Unit 12345")
 	for _, text := range names {
 		for _, c := range []Claims{{Serial: text}, {Board: text}, {Asset: text}, {Host: text}} {
@@ -156,7 +162,8 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-// TestPlaceholderUUIDs: the same of uuids, each as it stands and with its first fields in the other byte order.
+// TestPlaceholderUUIDs: the same of uuids, each as it stands and with its first
+// fields in the other byte order.
 func TestPlaceholderUUIDs(t *testing.T) {
 	for uuid, nobody := range map[string]bool{
 		"00000000-0000-0000-0000-000000000000": true,
@@ -203,7 +210,8 @@ func TestPlaceholderUUIDs(t *testing.T) {
 		"12345678-9abc-def0-1122-aabbccddeeff": false,
 		"11111122-2222-3333-1122-aabbccddeeff": false,
 		"77777777-8888-9999-1122-aabbccddeeff": false,
-		"00000000-0000-0000-0000-ac1f6b12ab34": false, // the end is a MAC: Supermicro's and ASRock's
+		// the end is a MAC: Supermicro's and ASRock's
+		"00000000-0000-0000-0000-ac1f6b12ab34": false,
 		"00000000-0000-1000-8000-ac1f6b12ab34": false,
 		"ffffffff-ffff-ffff-ffff-ac1f6b12ab34": false,
 		"fd000000-1500-0080-bf5a-5ffefffcfbbd": false,
@@ -217,7 +225,8 @@ func TestPlaceholderUUIDs(t *testing.T) {
 		"123e4567-e89b-12d3-a456-426614174000": false,
 		"00000001-0002-0003-0004-000000000007": false,
 	} {
-		for _, value := range []string{uuid, strings.ToUpper(uuid), swapUUID(uuid), strings.ReplaceAll(uuid, "-", "")} {
+		for _, value := range []string{uuid, strings.ToUpper(uuid), swapUUID(uuid),
+			strings.ReplaceAll(uuid, "-", "")} {
 			if isNobody(t, Claims{UUID: value}) != nobody {
 				t.Errorf("%s: names nobody: %v", value, !nobody)
 			}
@@ -225,13 +234,17 @@ func TestPlaceholderUUIDs(t *testing.T) {
 	}
 }
 
-// TestPlaceholderCards: of the addresses that people choose themselves only those names nobody that a model shows on every board.
+// TestPlaceholderCards: of the addresses that people choose themselves only
+// those names nobody that a model shows on every board.
 func TestPlaceholderCards(t *testing.T) {
 	for mac, nobody := range map[string]bool{
-		"00:00:00:00:00:00": true, "ff:ff:ff:ff:ff:ff": true, "11-11-11-11-11-11": true, "BE:3A:F2:B6:05:9F": true, "be3a.f2b6.059f": true, "0a:ca:fe:f0:0d:04": true,
+		"00:00:00:00:00:00": true, "ff:ff:ff:ff:ff:ff": true, "11-11-11-11-11-11": true,
+		"BE:3A:F2:B6:05:9F": true, "be3a.f2b6.059f": true, "0a:ca:fe:f0:0d:04": true,
 		"88:88:88:88:87:88": true, "00:a0:c9:00:00:00": true, "00:e0:4c:53:44:58": true,
-		"00:11:22:33:44:55": false, "12:34:56:78:9a:bc": false, "01:23:45:67:89:ab": false, "de:ad:be:ef:00:01": false, "22:22:22:22:22:22": false, "aa:bb:cc:dd:ee:ff": false,
-		"52:54:00:12:34:56": false, "02:00:00:00:00:01": false, "be:3a:f2:b6:05:9e": false, "00:16:3e:00:00:01": false, "0a:00:27:00:00:07": false,
+		"00:11:22:33:44:55": false, "12:34:56:78:9a:bc": false, "01:23:45:67:89:ab": false,
+		"de:ad:be:ef:00:01": false, "22:22:22:22:22:22": false, "aa:bb:cc:dd:ee:ff": false,
+		"52:54:00:12:34:56": false, "02:00:00:00:00:01": false, "be:3a:f2:b6:05:9e": false,
+		"00:16:3e:00:00:01": false, "0a:00:27:00:00:07": false,
 	} {
 		if isNobody(t, Claims{MACs: []string{mac}}) != nobody {
 			t.Errorf("%s: names nobody: %v", mac, !nobody)
@@ -239,27 +252,35 @@ func TestPlaceholderCards(t *testing.T) {
 	}
 }
 
-// TestPlaceholderLists: a list of a site is added to the built-in one, in the same form.
+// TestPlaceholderLists: a list of a site is added to the built-in one, in the
+// same form.
 func TestPlaceholderLists(t *testing.T) {
-	ours := Placeholders{}.With("# ours\nHouse (Number|No) <n>\nq...\nLeased *\n* pool\nRACK <run>\n52:54:00:00:00:01\n5254.0000.0002\n525400000003\n" +
-		"aaaa????-0000-0000-0000-000000000001\n(null\n*\n* a\nxy|z\n[none]\n").With("[not of a manufacturer]\nBigCo")
+	ours := Placeholders{}.With("# ours\nHouse (Number|No) <n>\nq...\nLeased *\n* pool\nRACK " +
+		"<run>\n52:54:00:00:00:01\n5254.0000.0002\n525400000003\n" +
+		"aaaa????-0000-0000-0000-000000000001\n(null\n*\n* a\nxy|z\n[none]\n").With(
+		"[not of a manufacturer]\nBigCo")
 	for value, nobody := range map[string]bool{
-		"house number": true, "House No. 7": true, "HouseNo123": true, "House 7": false, "qq": true, "leased from BigCo": true, "the Pool": true, "Rack-12345": true, "Rack-7": false,
-		"null": true, "xyz": true, "banana": false, "lea": false, "None": true, "SYS-1234567890": true, "BigCo": true,
+		"house number": true, "House No. 7": true, "HouseNo123": true, "House 7": false, "qq": true,
+		"leased from BigCo": true, "the Pool": true, "Rack-12345": true, "Rack-7": false,
+		"null": true, "xyz": true, "banana": false, "lea": false, "None": true,
+		"SYS-1234567890": true, "BigCo": true,
 	} {
 		if ours.text(value, false) != nobody {
 			t.Errorf("%q: names nobody: %v", value, !nobody)
 		}
 	}
-	if ours.text("BigCo", true) || ours.text("Amazon EC2", true) || !ours.text("System manufacturer", true) || !ours.text("House 12345678901", true) {
+	if ours.text("BigCo", true) || ours.text("Amazon EC2", true) ||
+		!ours.text("System manufacturer", true) || !ours.text("House 12345678901", true) {
 		t.Error("a maker is taken for nobody, or nobody for a maker")
 	}
-	for _, m := range []string{"52-54-00-00-00-01", "52-54-00-00-00-02", "52-54-00-00-00-03", "be-3a-f2-b6-05-9f"} {
+	for _, m := range []string{"52-54-00-00-00-01", "52-54-00-00-00-02", "52-54-00-00-00-03",
+		"be-3a-f2-b6-05-9f"} {
 		if !ours.card(m) {
 			t.Errorf("%s is not in the list", m)
 		}
 	}
-	if ours.card("52-54-00-00-00-04") || !ours.uuid("aaaa1234-0000-0000-0000-000000000001") || ours.uuid("aaaa1234-0000-0000-0000-000000000002") {
+	if ours.card("52-54-00-00-00-04") || !ours.uuid("aaaa1234-0000-0000-0000-000000000001") ||
+		ours.uuid("aaaa1234-0000-0000-0000-000000000002") {
 		t.Error("the patterns of a site are not understood")
 	}
 }
@@ -279,7 +300,9 @@ func TestPlaceholderFile(t *testing.T) {
 			case strings.Count(text, ":") == 5:
 				c.MACs = []string{text}
 			default:
-				c.Serial = strings.NewReplacer("<n>", "1", "<run>", "12345", "...", "", "*", "", "K", "\u212a").Replace(text) // the sign of Kelvin is a K, too
+				// the sign of Kelvin is a K, too
+				c.Serial = strings.NewReplacer("<n>", "1", "<run>", "12345", "...", "", "*", "",
+					"K", "\u212a").Replace(text)
 			}
 			if !isNobody(t, c) {
 				t.Errorf("%q: %+v names a machine", line, c)
@@ -288,7 +311,8 @@ func TestPlaceholderFile(t *testing.T) {
 	}
 }
 
-// TestRandomSerials: whatever a maker's scheme gives is a name, except by a chance that is smaller than that of two equal ones.
+// TestRandomSerials: whatever a maker's scheme gives is a name, except by a
+// chance that is smaller than that of two equal ones.
 func TestRandomSerials(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(from string, n int) string {
@@ -317,7 +341,8 @@ func TestRandomSerials(t *testing.T) {
 				lost[serial[0]]++
 			}
 		}
-		if isNobody(t, Claims{UUID: fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", r.Uint32(), r.IntN(1<<16), r.IntN(1<<12), r.IntN(1<<12), r.Int64N(1<<48))}) {
+		if isNobody(t, Claims{UUID: fmt.Sprintf("%08x-%04x-4%03x-8%03x-%012x", r.Uint32(),
+			r.IntN(1<<16), r.IntN(1<<12), r.IntN(1<<12), r.Int64N(1<<48))}) {
 			lost["uuid"]++
 		}
 	}
@@ -326,7 +351,8 @@ func TestRandomSerials(t *testing.T) {
 	}
 }
 
-// FuzzPlaceholders: neither case nor punctuation nor blanks decide, and a text that names nobody does so as every claim but the maker.
+// FuzzPlaceholders: neither case nor punctuation nor blanks decide, and a text
+// that names nobody does so as every claim but the maker.
 func FuzzPlaceholders(f *testing.F) {
 	for _, text := range nobodyTexts {
 		f.Add(text)

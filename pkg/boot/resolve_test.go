@@ -54,12 +54,14 @@ func TestCheckScript(t *testing.T) {
 			t.Errorf("%q: %v, want %q", body, err, want)
 		}
 	}
-	if err := CheckScript([]byte("\xef\xbb\xbf#!ipxe\n")); !strings.Contains(err.Error(), "byte order mark") {
+	if err := CheckScript([]byte("\xef\xbb\xbf#!ipxe\n")); !strings.Contains(err.Error(),
+		"byte order mark") {
 		t.Errorf("the message does not name the byte order mark: %v", err)
 	}
 }
 
-// A world is what the rules of these tests find: entries by step, and errors of Find.
+// A world is what the rules of these tests find: entries by step, and errors of
+// Find.
 type world struct {
 	entries map[Step][]Entry
 	faults  map[Step]error
@@ -133,10 +135,11 @@ func (fakeGrant) Confirm(bool)    {}
 
 var steps = []Step{Protect, Resend, Once, Static, Default}
 
-// decide builds a world in the words of a line and resolves in it. Each word is "step/name" for an entry, with "+" before
-// an order and a letter behind it for what is wrong: ":u" unservable, ":e" an error that is none of ours, ":s" unsure,
-// ":h" held, ":t" taken by another, ":f" a claim that fails with an error of the disk, ":r" replaced meanwhile. "!step" is
-// an error of Find.
+// decide builds a world in the words of a line and resolves in it. Each word is
+// "step/name" for an entry, with "+" before an order and a letter behind it for
+// what is wrong: ":u" unservable, ":e" an error that is none of ours, ":s"
+// unsure, ":h" held, ":t" taken by another, ":f" a claim that fails with an
+// error of the disk, ":r" replaced meanwhile. "!step" is an error of Find.
 func decide(line string, c *Machine, take bool) (Answer, *world, error) {
 	w := &world{entries: map[Step][]Entry{}, faults: map[Step]error{}}
 	disk := errors.New("input/output error")
@@ -198,7 +201,8 @@ func said(t Trace) string {
 	return strings.Join(all, ", ")
 }
 
-// TestResolve: what is there, what answers, and what the trace says of each entry. "404" is ErrNothing, "503" ErrUnsure.
+// TestResolve: what is there, what answers, and what the trace says of each
+// entry. "404" is ErrNothing, "503" ErrUnsure.
 func TestResolve(t *testing.T) {
 	for _, test := range []struct {
 		there  string
@@ -211,24 +215,32 @@ func TestResolve(t *testing.T) {
 		{"static/s default/d", "static/s", "answer static/s", "answer static/s, behind default/d"},
 
 		// The steps in order, whatever the order of the names.
-		{"protect/p +resend/r +once/o static/s default/d", "protect/p", "answer protect/p, waits +resend/r, waits +once/o",
+		{"protect/p +resend/r +once/o static/s default/d", "protect/p",
+			"answer protect/p, waits +resend/r, waits +once/o",
 			"answer protect/p, waits +resend/r, waits +once/o, behind static/s, behind default/d"},
-		{"+resend/r +once/o static/s default/d", "resend/r", "answer +resend/r", "answer +resend/r, behind +once/o, behind static/s, behind default/d"},
-		{"+once/o static/s default/d", "once/o", "answer +once/o", "answer +once/o, behind static/s, behind default/d"},
+		{"+resend/r +once/o static/s default/d", "resend/r", "answer +resend/r",
+			"answer +resend/r, behind +once/o, behind static/s, behind default/d"},
+		{"+once/o static/s default/d", "once/o", "answer +once/o",
+			"answer +once/o, behind static/s, behind default/d"},
 
 		// All names at each step, strongest first.
-		{"static/a static/b default/d", "static/a", "answer static/a", "answer static/a, behind static/b, behind default/d"},
-		{"+once/a +once/b static/a", "once/a", "answer +once/a", "answer +once/a, behind +once/b, behind static/a"},
-		{"protect/a protect/b +once/a", "protect/a", "answer protect/a, waits +once/a", "answer protect/a, behind protect/b, waits +once/a"},
+		{"static/a static/b default/d", "static/a", "answer static/a",
+			"answer static/a, behind static/b, behind default/d"},
+		{"+once/a +once/b static/a", "once/a", "answer +once/a",
+			"answer +once/a, behind +once/b, behind static/a"},
+		{"protect/a protect/b +once/a", "protect/a", "answer protect/a, waits +once/a",
+			"answer protect/a, behind protect/b, waits +once/a"},
 
 		// What cannot be served is skipped: the next name, then the next step.
-		{"static/a:u static/b default/d", "static/b", "skipped static/a (missing), answer static/b", "skipped static/a (missing), answer static/b, behind default/d"},
+		{"static/a:u static/b default/d", "static/b", "skipped static/a (missing), answer static/b",
+			"skipped static/a (missing), answer static/b, behind default/d"},
 		{"static/a:u default/d", "default/d", "skipped static/a (missing), answer default/d", ""},
 		{"+once/a:u +once/b", "once/b", "skipped +once/a (missing), answer +once/b", ""},
 		{"+once/a:u static/s", "static/s", "skipped +once/a (missing), answer static/s", ""},
 		{"once/a:u static/s", "static/s", "skipped once/a (missing), answer static/s", ""},
 		{"+once/a:h static/s", "static/s", "skipped +once/a (held), answer static/s", ""},
-		{"static/s:u default/d:u", "404", "skipped static/s (missing), skipped default/d (missing)", ""},
+		{"static/s:u default/d:u", "404", "skipped static/s (missing), skipped default/d (missing)",
+			""},
 
 		// Nobody can know: the decision ends there.
 		{"!protect +once/o static/s default/d", "503", "unsure protect", ""},
@@ -238,30 +250,41 @@ func TestResolve(t *testing.T) {
 		{"!default", "503", "unsure default", ""},
 		{"static/s:e default/d", "503", "unsure static/s", ""},
 		{"static/s:s default/d", "503", "unsure static/s", ""},
-		{"static/a:u static/b:e static/c default/d", "503", "skipped static/a (missing), unsure static/b", ""},
+		{"static/a:u static/b:e static/c default/d", "503",
+			"skipped static/a (missing), unsure static/b", ""},
 		{"+once/a:e +once/b static/s", "503", "unsure once/a", ""},
 		{"+resend/a:s +once/b static/s", "503", "unsure resend/a", ""},
 		{"default/d:e", "503", "unsure default/d", ""},
 
-		// A claim that fails leaves the order, and the machine gets what it would get without it.
-		{"+once/a:t +once/b static/s", "once/b", "skipped +once/a (taken), answer +once/b", "answer +once/a, behind +once/b, behind static/s"},
-		{"+once/a:t static/s", "static/s", "skipped +once/a (taken), answer static/s", "answer +once/a, behind static/s"},
-		{"+once/a:f static/s", "static/s", "skipped +once/a, answer static/s", "answer +once/a, behind static/s"},
+		// A claim that fails leaves the order, and the machine gets what it
+		// would get without it.
+		{"+once/a:t +once/b static/s", "once/b", "skipped +once/a (taken), answer +once/b",
+			"answer +once/a, behind +once/b, behind static/s"},
+		{"+once/a:t static/s", "static/s", "skipped +once/a (taken), answer static/s",
+			"answer +once/a, behind static/s"},
+		{"+once/a:f static/s", "static/s", "skipped +once/a, answer static/s",
+			"answer +once/a, behind static/s"},
 		{"+once/a:f", "404", "skipped +once/a", "answer +once/a"},
 
 		// Trouble behind the answer is no trouble of the answer.
-		{"static/s default/d:e", "static/s", "answer static/s", "answer static/s, behind default/d"},
-		{"static/s default/d:u", "static/s", "answer static/s", "answer static/s, behind default/d (missing)"},
+		{"static/s default/d:e", "static/s", "answer static/s",
+			"answer static/s, behind default/d"},
+		{"static/s default/d:u", "static/s", "answer static/s",
+			"answer static/s, behind default/d (missing)"},
 		{"static/s !default", "static/s", "answer static/s", ""},
-		{"protect/p !once !static default/d", "protect/p", "answer protect/p", "answer protect/p, behind default/d"},
-		{"protect/p +once/o:u", "protect/p", "answer protect/p, waits +once/o", "answer protect/p, waits +once/o (missing)"},
+		{"protect/p !once !static default/d", "protect/p", "answer protect/p",
+			"answer protect/p, behind default/d"},
+		{"protect/p +once/o:u", "protect/p", "answer protect/p, waits +once/o",
+			"answer protect/p, waits +once/o (missing)"},
 	} {
 		for _, take := range []bool{true, false} {
 			a, w, err := decide(test.there, &Machine{}, take)
 			want, trace := test.answer, test.trace
 			if !take && test.looked != "" {
 				trace = test.looked
-				want = strings.TrimPrefix(strings.Fields(strings.SplitN(trace[strings.Index(trace, "answer "):], ",", 2)[0])[1], "+")
+				want = strings.TrimPrefix(
+					strings.Fields(strings.SplitN(trace[strings.Index(trace, "answer "):], ",",
+						2)[0])[1], "+")
 			}
 			switch got := a.Entry.Path; {
 			case want == "404":
@@ -273,7 +296,8 @@ func TestResolve(t *testing.T) {
 					t.Errorf("%q: error %v, want: unsure", test.there, err)
 				}
 			case err != nil || got != want || string(a.Script.Body) != "#!ipxe\n# "+want+"\n":
-				t.Errorf("%q, take %v: answered by %q with %q, error %v, want %q", test.there, take, got, a.Script.Body, err, want)
+				t.Errorf("%q, take %v: answered by %q with %q, error %v, want %q", test.there, take,
+					got, a.Script.Body, err, want)
 			}
 			if got := said(a.Trace); got != trace {
 				t.Errorf("%q, take %v:\n got trace %s\nwant       %s", test.there, take, got, trace)
@@ -281,7 +305,9 @@ func TestResolve(t *testing.T) {
 			if err != nil && (a.Script.Body != nil || a.Grant != nil) {
 				t.Errorf("%q: an error and an answer", test.there)
 			}
-			taken := slices.ContainsFunc(w.asked, func(s string) bool { return strings.HasPrefix(s, "take ") })
+			taken := slices.ContainsFunc(w.asked, func(s string) bool {
+				return strings.HasPrefix(s, "take ")
+			})
 			if !take && (taken || a.Grant != nil) {
 				t.Errorf("%q: somebody who only looked took an order", test.there)
 			}
@@ -295,7 +321,8 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// TestResolveTrace: the trace names the steps that were asked, and says of each entry where it leads, and why not.
+// TestResolveTrace: the trace names the steps that were asked, and says of each
+// entry where it leads, and why not.
 func TestResolveTrace(t *testing.T) {
 	a, w, _ := decide("+once/a:u +once/b:h static/s default/d", &Machine{}, true)
 	if want := []Step{Protect, Resend, Once, Static}; !slices.Equal(a.Trace.Steps, want) {
@@ -312,35 +339,42 @@ func TestResolveTrace(t *testing.T) {
 	if a.Entry != want[2] {
 		t.Errorf("the entry that answered is %+v", a.Entry)
 	}
-	asked := []string{"find protect", "find resend", "find once", "load once/a", "load once/b", "may once/b", "find static", "load static/s"}
+	asked := []string{"find protect", "find resend", "find once", "load once/a", "load once/b",
+		"may once/b", "find static", "load static/s"}
 	if !slices.Equal(w.asked, asked) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
-	// A script is loaded before its order is taken, and nothing is asked once there is an answer.
+	// A script is loaded before its order is taken, and nothing is asked once
+	// there is an answer.
 	_, w, _ = decide("+once/a static/s", &Machine{}, true)
-	asked = []string{"find protect", "find resend", "find once", "load once/a", "may once/a", "take once/a"}
+	asked = []string{"find protect", "find resend", "find once", "load once/a", "may once/a",
+		"take once/a"}
 	if !slices.Equal(w.asked, asked) {
 		t.Errorf("asked %q, want %q", w.asked, asked)
 	}
 	a, _, err := decide("static/s:e", &Machine{}, true)
-	if f := a.Trace.Findings[0]; f.Why != "input/output error" || !strings.HasPrefix(err.Error(), "static/s: ") {
+	if f := a.Trace.Findings[0]; f.Why != "input/output error" ||
+		!strings.HasPrefix(err.Error(), "static/s: ") {
 		t.Errorf("finding %+v, error %v", f, err)
 	}
 }
 
-// TestResolveNoOrders: who is not certain, or asks in a way that takes no order, gets none, and everything else.
+// TestResolveNoOrders: who is not certain, or asks in a way that takes no
+// order, gets none, and everything else.
 func TestResolveNoOrders(t *testing.T) {
 	for _, test := range []struct {
 		client Machine
 		code   Code
-	}{{Machine{Conflict: "two hosts"}, Conflict}, {Machine{NoOrders: "HEAD"}, NoOrder}, {Machine{Conflict: "two hosts", NoOrders: "HEAD"}, Conflict}} {
+	}{{Machine{Conflict: "two hosts"}, Conflict}, {Machine{NoOrders: "HEAD"}, NoOrder},
+		{Machine{Conflict: "two hosts", NoOrders: "HEAD"}, Conflict}} {
 		for _, take := range []bool{true, false} {
 			code := string(test.code)
 			a, w, err := decide("+resend/r +once/a +once/b:e static/s", &test.client, take)
 			if err != nil || a.Entry.Path != "static/s" || a.Grant != nil {
 				t.Errorf("%s: answered by %q, error %v", code, a.Entry.Path, err)
 			}
-			if got, want := said(a.Trace), "skipped +resend/r ("+code+"), skipped +once/a ("+code+"), skipped +once/b ("+code+"), answer static/s"; got != want {
+			if got, want := said(a.Trace), "skipped +resend/r ("+code+"), skipped +once/a ("+code+
+				"), skipped +once/b ("+code+"), answer static/s"; got != want {
 				t.Errorf("%s: %s, want %s", code, got, want)
 			}
 			if !strings.Contains(a.Trace.Findings[0].Why, "no order is granted: ") {
@@ -351,17 +385,20 @@ func TestResolveNoOrders(t *testing.T) {
 					t.Errorf("%s: %s", code, s)
 				}
 			}
-			if a, _, err := decide("protect/p +once/a", &test.client, take); err != nil || said(a.Trace) != "answer protect/p, waits +once/a" {
+			if a, _, err := decide("protect/p +once/a", &test.client, take); err != nil ||
+				said(a.Trace) != "answer protect/p, waits +once/a" {
 				t.Errorf("%s: %s, error %v", code, said(a.Trace), err)
 			}
 		}
 	}
 }
 
-// TestResolveWho: while nobody can know who is asking, there is no answer, not even the default, and nothing is asked.
+// TestResolveWho: while nobody can know who is asking, there is no answer, not
+// even the default, and nothing is asked.
 func TestResolveWho(t *testing.T) {
 	a, w, err := decide("protect/p +once/a static/s default/d", &Machine{Unsure: "no key"}, true)
-	if !errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), "no key") || a.Entry.Path != "" || len(w.asked) > 0 {
+	if !errors.Is(err, ErrUnsure) || !strings.Contains(err.Error(), "no key") ||
+		a.Entry.Path != "" || len(w.asked) > 0 {
 		t.Errorf("answered by %q, asked %q, error %v", a.Entry.Path, w.asked, err)
 	}
 }
@@ -369,7 +406,8 @@ func TestResolveWho(t *testing.T) {
 // TestResolveReplaced: the answer is the script of what was claimed.
 func TestResolveReplaced(t *testing.T) {
 	a, _, err := decide("+once/a:r", &Machine{}, true)
-	if err != nil || !bytes.Equal(a.Script.Body, []byte("#!ipxe\n# another\n")) || a.Script.From != "replaced" || a.Grant == nil {
+	if err != nil || !bytes.Equal(a.Script.Body, []byte("#!ipxe\n# another\n")) ||
+		a.Script.From != "replaced" || a.Grant == nil {
 		t.Errorf("%q from %q, error %v", a.Script.Body, a.Script.From, err)
 	}
 }
@@ -381,7 +419,8 @@ func TestResolveCanceled(t *testing.T) {
 	w.entries[Once] = []Entry{&fakeOrder{fake: fake{w: w, path: "once/a"}, onLoad: cancel}}
 	w.entries[Static] = []Entry{&fake{w: w, path: "static/s"}}
 	a, err := Resolve(ctx, &Machine{}, []Rule{fakeRule{w, Once}, fakeRule{w, Static}}, true)
-	if err != nil || said(a.Trace) != "skipped +once/a (canceled), answer static/s" || slices.Contains(w.asked, "take once/a") {
+	if err != nil || said(a.Trace) != "skipped +once/a (canceled), answer static/s" ||
+		slices.Contains(w.asked, "take once/a") {
 		t.Errorf("%s, asked %q, error %v", said(a.Trace), w.asked, err)
 	}
 }

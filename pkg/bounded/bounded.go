@@ -23,10 +23,11 @@ type Limits struct {
 	Deadline time.Duration // how long work may take; 0 means 5 s
 	Stuck    *Stuck        // counts work of this kind that is stuck; nil: it is not limited
 	MaxStuck int           // how much may be stuck before no more is begun; 0 means 256
-	Pending  *Pending      // counts work until it has returned and is undone; nil: nobody waits for it
+	// counts work until it has returned and is undone; nil: nobody waits for it
+	Pending *Pending
 
-	// Panicked is told of a panic of work that the caller did not wait for; nil: the
-	// program ends.
+	// Panicked is told of a panic of work that the caller did not wait for;
+	// nil: the program ends.
 	Panicked func(*Panic)
 }
 
@@ -99,7 +100,8 @@ func Do[T any](
 			case <-within.Done():
 			}
 		}
-		undone := run(within, func(context.Context) (none struct{}, err error) { undo(r.value); return })
+		undone := run(within,
+			func(context.Context) (none struct{}, err error) { undo(r.value); return })
 		l.Stuck.add(-1)
 		l.panicked(r.panic)
 		l.panicked(undone.panic)
@@ -147,10 +149,10 @@ func (l *Limits) panicked(p *Panic) {
 	}
 }
 
-// growStack grows the stack of a new goroutine once, while there is little on it
-// to copy. A decision needs 8 KiB, and would get there in steps, each of which
-// copies all of its frames: that was 8 % of the processor time of an answer with
-// twelve names, on new connections and on kept ones.
+// growStack grows the stack of a new goroutine once, while there is little on
+// it to copy. A decision needs 8 KiB, and would get there in steps, each of
+// which copies all of its frames: that was 8 % of the processor time of an
+// answer with twelve names, on new connections and on kept ones.
 //
 //go:noinline
 func growStack() byte {

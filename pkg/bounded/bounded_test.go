@@ -58,8 +58,10 @@ func TestDo_Late(t *testing.T) {
 		error  string
 		is     error
 	}{
-		"the disk hangs":    {time.Hour, time.Second, "the disk has not answered within 1s", context.DeadlineExceeded},
-		"the caller leaves": {time.Second / 2, time.Second / 2, "context canceled", context.Canceled},
+		"the disk hangs": {time.Hour, time.Second, "the disk has not answered within 1s",
+			context.DeadlineExceeded},
+		"the caller leaves": {time.Second / 2, time.Second / 2, "context canceled",
+			context.Canceled},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -78,7 +80,8 @@ func TestDo_Late(t *testing.T) {
 					t.Errorf("after %v %d are stuck", took, k.stuck.Count())
 				}
 				k.pending.Wait()
-				if took := time.Since(began); took != 4*time.Second || k.stuck.Count() != 0 || len(undone) != 1 || undone[0] != 7 {
+				if took := time.Since(began); took != 4*time.Second || k.stuck.Count() != 0 ||
+					len(undone) != 1 || undone[0] != 7 {
 					t.Errorf("after %v %d are stuck, undone is %v", took, k.stuck.Count(), undone)
 				}
 			})
@@ -98,7 +101,8 @@ func TestDo_NeitherOrBoth(t *testing.T) {
 	made, undone, returned := 0, 0, 0
 	for i := range 300 {
 		got, err := Do(t.Context(), k.Limits, func(ctx context.Context) (*claim, error) {
-			for end := time.Now().Add(limit + time.Duration(i%41-20)*10*time.Microsecond); time.Now().Before(end); {
+			for end := time.Now().Add(limit +
+				time.Duration(i%41-20)*10*time.Microsecond); time.Now().Before(end); {
 				runtime.Gosched()
 			}
 			mu.Lock()
@@ -121,7 +125,8 @@ func TestDo_NeitherOrBoth(t *testing.T) {
 	}
 	k.pending.Wait()
 	if made != 300 || undone+returned != made || k.stuck.Count() != 0 {
-		t.Errorf("of %d %d are undone and %d returned; %d are stuck", made, undone, returned, k.stuck.Count())
+		t.Errorf("of %d %d are undone and %d returned; %d are stuck", made, undone, returned,
+			k.stuck.Count())
 	}
 }
 
@@ -132,14 +137,19 @@ func TestDo_Full(t *testing.T) {
 		k, disk := newKind(most), make(chan struct{})
 		hang := func(context.Context) (int, error) { <-disk; return 0, nil }
 		for range most {
-			if _, err := Do(t.Context(), k.Limits, hang, func(int) {}); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := Do(t.Context(), k.Limits, hang, func(int) {}); !errors.Is(err,
+				context.DeadlineExceeded) {
 				t.Error(err)
 			}
 		}
 		begin := func(context.Context) (int, error) { return 1, nil }
 		began := time.Now()
-		n, err := Do(t.Context(), k.Limits, func(context.Context) (int, error) { t.Error("it is begun"); return 1, nil }, noUndo[int](t))
-		if n != 0 || err == nil || err.Error() != "3 requests hang on the disk already" || time.Since(began) != 0 {
+		n, err := Do(t.Context(), k.Limits, func(context.Context) (int, error) {
+			t.Error("it is begun")
+			return 1, nil
+		}, noUndo[int](t))
+		if n != 0 || err == nil || err.Error() != "3 requests hang on the disk already" ||
+			time.Since(began) != 0 {
 			t.Errorf("%d, %v after %v", n, err, time.Since(began))
 		}
 		close(disk)
@@ -160,7 +170,8 @@ func TestDo_Panic(t *testing.T) {
 		func() {
 			defer func() {
 				p, ok := recover().(*Panic)
-				if !ok || p.Value != "in work" || !strings.Contains(p.String(), "in work\n") || !strings.Contains(p.String(), "breaks") {
+				if !ok || p.Value != "in work" || !strings.Contains(p.String(), "in work\n") ||
+					!strings.Contains(p.String(), "breaks") {
 					t.Errorf("%v", p)
 				}
 			}()
@@ -177,7 +188,8 @@ func TestDo_Panic(t *testing.T) {
 			t.Error(err)
 		}
 		k.pending.Wait()
-		if len(told) != 2 || told[0].Value != "in work" || told[1].Value != "in undo" || k.stuck.Count() != 0 {
+		if len(told) != 2 || told[0].Value != "in work" || told[1].Value != "in undo" ||
+			k.stuck.Count() != 0 {
 			t.Errorf("the handler is told %v; %d are stuck", told, k.stuck.Count())
 		}
 	})

@@ -26,13 +26,15 @@ func write(t *testing.T, name string, text []byte) {
 	}
 }
 
-// TestRead: each thing that is wrong has words of its own, and the file's name is in them.
+// TestRead: each thing that is wrong has words of its own, and the file's name
+// is in them.
 func TestRead(t *testing.T) {
 	lab.Needs(t, "openssl")
 	ca := pki.NewCA(t, "site")
 	cert, key := ca.Issue(pki.Certificate{})
 	ecCert, ecKey := ca.Issue(pki.Certificate{ECDSA: true})
-	encrypted, err := exec.Command("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes128", "-pass", "pass:x").Output()
+	encrypted, err := exec.Command("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt",
+		"ec_paramgen_curve:P-256", "-aes128", "-pass", "pass:x").Output()
 	if err != nil {
 		t.Fatalf("openssl: %v (run 'make deps')", err)
 	}
@@ -46,19 +48,29 @@ func TestRead(t *testing.T) {
 		{"chain", bytes.Join([][]byte{cert, ca.PEM()}, nil), key, nil, ""},
 		{"no certificate", nil, key, nil, "the certificate $DIR/cert: there is no such file"},
 		{"no key", cert, nil, nil, "the key $DIR/key: there is no such file"},
-		{"empty", []byte("\n"), key, nil, "the certificate $DIR/cert: there is no certificate in it: it is empty"},
+		{"empty", []byte("\n"), key, nil,
+			"the certificate $DIR/cert: there is no certificate in it: it is empty"},
 		{"binary", []byte{0x30, 0x82, 1, 2}, key, nil, "it has to be PEM"},
-		{"mixed up", key, cert, nil, "there is no certificate in it, but a PRIVATE KEY; are two files mixed up?"},
+		{"mixed up", key, cert, nil,
+			"there is no certificate in it, but a PRIVATE KEY; are two files mixed up?"},
 		{"certificate as key", cert, cert, nil, "the key $DIR/key: there is no key in it"},
 		{"encrypted", cert, encrypted, nil, "the key $DIR/key is encrypted"},
-		{"wrong key", cert, ecKey, nil, "the key $DIR/key is the wrong one: it does not belong to the certificate $DIR/cert (\"CN=server\")"},
-		{"broken key", cert, bytes.Replace(key, []byte("MII"), []byte("MIX"), 1), nil, "the key $DIR/key cannot be used"},
-		{"broken certificate", bytes.Replace(cert, []byte("MII"), []byte("MIX"), 1), key, nil, "the certificate $DIR/cert: certificate 1 in it is broken"},
-		{"cut off", bytes.Join([][]byte{cert, ca.PEM()[:200]}, nil), key, nil, "the certificate $DIR/cert: 2 certificates begin in it, and 1 can be read"},
-		{"CAs with a broken one", cert, key, bytes.Join([][]byte{ca.PEM(), bytes.Replace(cert, []byte("MII"), []byte("M*I"), 1), ca.PEM()}, nil),
+		{"wrong key", cert, ecKey, nil, "the key $DIR/key is the wrong one: it does not belong " +
+			"to the certificate $DIR/cert (\"CN=server\")"},
+		{"broken key", cert, bytes.Replace(key, []byte("MII"), []byte("MIX"), 1), nil,
+			"the key $DIR/key cannot be used"},
+		{"broken certificate", bytes.Replace(cert, []byte("MII"), []byte("MIX"), 1), key, nil,
+			"the certificate $DIR/cert: certificate 1 in it is broken"},
+		{"cut off", bytes.Join([][]byte{cert, ca.PEM()[:200]}, nil), key, nil,
+			"the certificate $DIR/cert: 2 certificates begin in it, and 1 can be read"},
+		{"CAs with a broken one", cert, key,
+			bytes.Join([][]byte{ca.PEM(), bytes.Replace(cert, []byte("MII"), []byte("M*I"), 1),
+				ca.PEM()}, nil),
 			"the list of CAs $DIR/ca: 3 certificates begin in it, and 2 can be read"},
-		{"CA first", bytes.Join([][]byte{ca.PEM(), ecCert}, nil), ecKey, nil, "the server's own certificate has to be the first in it, and is number 2"},
-		{"no CA in the list", cert, key, []byte("# none\n"), "the list of CAs $DIR/ca: there is no certificate in it"},
+		{"CA first", bytes.Join([][]byte{ca.PEM(), ecCert}, nil), ecKey, nil,
+			"the server's own certificate has to be the first in it, and is number 2"},
+		{"no CA in the list", cert, key, []byte("# none\n"),
+			"the list of CAs $DIR/ca: there is no certificate in it"},
 	} {
 		dir := t.TempDir()
 		f := Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
@@ -78,13 +90,15 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v, want %q", test.name, err, want)
 		}
 	}
-	if _, err := Read(Files{Cert: t.TempDir(), Key: "/dev/null"}); err == nil || !strings.Contains(err.Error(), "is not a file") {
+	if _, err := Read(Files{Cert: t.TempDir(), Key: "/dev/null"}); err == nil ||
+		!strings.Contains(err.Error(), "is not a file") {
 		t.Errorf("a directory: %v", err)
 	}
 }
 
-// TestRead_Swapped reads while the key's name leads to a file, to another with other rights, and to a pipe that nobody writes to, in
-// turn. What is said of it is true of one of them, and reading waits for nobody.
+// TestRead_Swapped reads while the key's name leads to a file, to another with
+// other rights, and to a pipe that nobody writes to, in turn. What is said of
+// it is true of one of them, and reading waits for nobody.
 func TestRead_Swapped(t *testing.T) {
 	cert, key := pki.NewCA(t, "site").Files(pki.Certificate{})
 	dir := filepath.Dir(key)
@@ -92,7 +106,8 @@ func TestRead_Swapped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, open, pipe, next := filepath.Join(dir, "private"), filepath.Join(dir, "open"), filepath.Join(dir, "pipe"), filepath.Join(dir, "next")
+	private, open, pipe, next := filepath.Join(dir, "private"), filepath.Join(dir, "open"),
+		filepath.Join(dir, "pipe"), filepath.Join(dir, "next")
 	write(t, private, text)
 	write(t, open, []byte("no key"))
 	if err := errors.Join(os.Chmod(open, 0o644), unix.Mkfifo(pipe, 0o600)); err != nil {
@@ -123,7 +138,8 @@ func TestRead_Swapped(t *testing.T) {
 			switch {
 			case err == nil && len(s.Warnings(time.Now())) > 0:
 				t.Errorf("of a key that nobody else can read: %q", s.Warnings(time.Now()))
-			case err != nil && !strings.Contains(err.Error(), "is not a file") && !strings.Contains(err.Error(), "there is no key in it"):
+			case err != nil && !strings.Contains(err.Error(), "is not a file") &&
+				!strings.Contains(err.Error(), "there is no key in it"):
 				t.Errorf("%v", err)
 			}
 			if t.Failed() {
@@ -142,10 +158,12 @@ func TestRead_Swapped(t *testing.T) {
 	}
 }
 
-// TestRead_Rights: a file that this user may not read. Root may read everything, so one thread becomes somebody else.
+// TestRead_Rights: a file that this user may not read. Root may read
+// everything, so one thread becomes somebody else.
 func TestRead_Rights(t *testing.T) {
 	cert, key := pki.NewCA(t, "site").Files(pki.Certificate{})
-	for name, mode := range map[string]os.FileMode{cert: 0o644, key: 0, filepath.Dir(cert): 0o755, filepath.Dir(filepath.Dir(cert)): 0o755} {
+	for name, mode := range map[string]os.FileMode{cert: 0o644, key: 0, filepath.Dir(cert): 0o755,
+		filepath.Dir(filepath.Dir(cert)): 0o755} {
 		if err := os.Chmod(name, mode); err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +175,8 @@ func TestRead_Rights(t *testing.T) {
 		}
 		defer unix.SetfsuidRetUid(0)
 	}
-	if _, err := Read(Files{Cert: cert, Key: key}); err == nil || !strings.Contains(err.Error(), "the key "+key+": this user may not read it") {
+	if _, err := Read(Files{Cert: cert, Key: key}); err == nil ||
+		!strings.Contains(err.Error(), "the key "+key+": this user may not read it") {
 		t.Errorf("%v", err)
 	}
 }
@@ -175,13 +194,17 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"fine", pki.Certificate{}, nil, 0o600, ""},
 		{"fifteen days", pki.Certificate{Ends: 15*day + time.Hour}, nil, 0o600, ""},
-		{"thirteen days", pki.Certificate{Ends: 13*day + time.Hour}, nil, 0o600, "ends in 13 days, on "},
+		{"thirteen days", pki.Certificate{Ends: 13*day + time.Hour}, nil, 0o600,
+			"ends in 13 days, on "},
 		{"hours", pki.Certificate{Ends: time.Hour}, nil, 0o600, "ends within a day, on "},
 		{"expired", pki.Certificate{Ends: -time.Hour}, nil, 0o600, "expired on "},
 		{"early", pki.Certificate{Begins: time.Hour}, nil, 0o600, "is not valid before "},
-		{"ECDSA", pki.Certificate{ECDSA: true}, nil, 0o600, "has a key of type ECDSA: many builds of iPXE"},
-		{"no names", pki.Certificate{Hosts: []string{}}, nil, 0o600, "names no server (subjectAltName)"},
-		{"gap in the chain", pki.Certificate{}, other.PEM(), 0o600, `number 2 in it ("CN=other") did not sign number 1 ("CN=server")`},
+		{"ECDSA", pki.Certificate{ECDSA: true}, nil, 0o600,
+			"has a key of type ECDSA: many builds of iPXE"},
+		{"no names", pki.Certificate{Hosts: []string{}}, nil, 0o600,
+			"names no server (subjectAltName)"},
+		{"gap in the chain", pki.Certificate{}, other.PEM(), 0o600,
+			`number 2 in it ("CN=other") did not sign number 1 ("CN=server")`},
 		{"open key", pki.Certificate{}, nil, 0o644, "can be read by everybody on this computer"},
 	} {
 		cert, key := ca.Files(test.want)
@@ -194,19 +217,22 @@ func TestWarnings(t *testing.T) {
 			continue
 		}
 		all := s.Warnings(time.Now())
-		if test.say == "" && len(all) > 0 || test.say != "" && (len(all) != 1 || !strings.Contains(all[0], test.say)) {
+		if test.say == "" && len(all) > 0 || test.say != "" &&
+			(len(all) != 1 || !strings.Contains(all[0], test.say)) {
 			t.Errorf("%s: %q, want one with %q", test.name, all, test.say)
 		}
 	}
 }
 
-// TestLook: a certificate that was renewed is in force, in every way in which tools replace files. What cannot be used replaces
-// nothing, and is told of once.
+// TestLook: a certificate that was renewed is in force, in every way in which
+// tools replace files. What cannot be used replaces nothing, and is told of
+// once.
 func TestLook(t *testing.T) {
 	ca := pki.NewCA(t, "site")
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	// As Kubernetes mounts a secret: links into a folder behind a link, which is swapped.
+	// As Kubernetes mounts a secret: links into a folder behind a link, which
+	// is swapped.
 	generation := func(name string, want pki.Certificate) {
 		cert, key := ca.Issue(want)
 		if err := os.Mkdir(at(name), 0o755); err != nil {
@@ -232,10 +258,13 @@ func TestLook(t *testing.T) {
 	look := func(wantChanged bool, wantName, wantErr string) {
 		t.Helper()
 		changed, err := s.Reload()
-		if name := s.Set().Pair.Leaf.Subject.CommonName; changed != wantChanged || name != wantName {
-			t.Errorf("changed %v with %s in force, want %v with %s", changed, name, wantChanged, wantName)
+		if name := s.Set().Pair.Leaf.Subject.CommonName; changed != wantChanged ||
+			name != wantName {
+			t.Errorf("changed %v with %s in force, want %v with %s", changed, name,
+				wantChanged, wantName)
 		}
-		if (wantErr == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), wantErr) {
+		if (wantErr == "") != (err == nil) ||
+			err != nil && !strings.Contains(err.Error(), wantErr) {
 			t.Errorf("error %v, want %q", err, wantErr)
 		}
 	}
@@ -244,7 +273,8 @@ func TestLook(t *testing.T) {
 	look(true, "two", "")
 	look(false, "two", "")
 
-	// The certificate comes before its key: no word of it when the key is there in time.
+	// The certificate comes before its key: no word of it when the key is there
+	// in time.
 	cert, key := ca.Issue(pki.Certificate{Name: "three", ECDSA: true})
 	os.WriteFile(at("..two/tls.crt"), cert, 0o600)
 	look(false, "two", "")
@@ -264,7 +294,8 @@ func TestLook(t *testing.T) {
 	os.WriteFile(at("..two/tls.key"), key, 0o600)
 	look(true, "four", "")
 
-	// One that counts is not replaced by one that does not, and the other way round it is.
+	// One that counts is not replaced by one that does not, and the other way
+	// round it is.
 	generation("..five", pki.Certificate{Name: "five", Ends: -time.Hour})
 	look(false, "four", "")
 	look(false, "four", "expired on ")

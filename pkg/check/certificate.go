@@ -13,7 +13,8 @@ func (l *lint) certificate() error {
 	}
 	set, err := cert.Read(site.CertificateFiles(c))
 	if err != nil {
-		l.add(c.TLSCert, 0, Error, Certificate, err.Error(), "a daemon does not start with it, and one that runs keeps what it has")
+		l.add(c.TLSCert, 0, Error, Certificate, err.Error(),
+			"a daemon does not start with it, and one that runs keeps what it has")
 		return nil
 	}
 	now := l.options.Now()

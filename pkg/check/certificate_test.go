@@ -14,7 +14,8 @@ import (
 	"pxesrv/pkg/lab/pki"
 )
 
-// TestCertificate: what the daemon would not start with, what clients refuse, and what ends soon.
+// TestCertificate: what the daemon would not start with, what clients refuse,
+// and what ends soon.
 func TestCertificate(t *testing.T) {
 	ca := pki.NewCA(t, "site")
 	cert, key := ca.Files(pki.Certificate{})
@@ -35,7 +36,8 @@ func TestCertificate(t *testing.T) {
 		c := config.Default()
 		c.Root = lab.Files{"root/default": "#!ipxe\nexit 1\n"}.Grow(t, t.TempDir()) + "/root"
 		c.TLSCert, c.TLSKey = test.cert, test.key
-		all, err := check.Tree(context.Background(), c, check.Options{Loaders: []string{}, Now: func() time.Time { return time.Now().Add(test.in) }})
+		all, err := check.Tree(context.Background(), c, check.Options{Loaders: []string{},
+			Now: func() time.Time { return time.Now().Add(test.in) }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +47,8 @@ func TestCertificate(t *testing.T) {
 				got = append(got, string(f.Level)+" "+f.What)
 			}
 		}
-		if test.want == "" && len(got) > 0 || test.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
+		if test.want == "" && len(got) > 0 || test.want != "" &&
+			(len(got) != 1 || !strings.HasPrefix(got[0], test.want)) {
 			t.Errorf("%q, want %q", got, test.want)
 		}
 	}

@@ -125,12 +125,15 @@ func (r *room) expect(got, want []string) {
 
 const good = "#!ipxe\necho good\n"
 
-// TestFaults has one of every fault in one tree. Each is named exactly once, and nothing else is.
+// TestFaults has one of every fault in one tree. Each is named exactly once,
+// and nothing else is.
 func TestFaults(t *testing.T) {
 	r := newRoom(t)
 	r.config.Allow = []string{"/proc"}
 	r.config.NoAddress = nil
-	r.must(r.config.Settings()[slices.IndexFunc(r.config.Settings(), func(s config.Setting) bool { return s.Key == "identity.no-ip" })].Value.Set("192.0.2.0/24"))
+	r.must(r.config.Settings()[slices.IndexFunc(r.config.Settings(), func(s config.Setting) bool {
+		return s.Key == "identity.no-ip"
+	})].Value.Set("192.0.2.0/24"))
 	r.write("install/good.ipxe", good)
 	r.write("default", "#!ipxe\nchain menu-without-ending ||\nexit 1\n")
 	r.write("images/linux", "ELF")
@@ -138,7 +141,8 @@ func TestFaults(t *testing.T) {
 	var want []string
 	for _, row := range []struct {
 		file, body, link string
-		want             string // findings: "FILE:LINE LEVEL CODE", "=" for "file:0", separated by "; "
+		// findings: "FILE:LINE LEVEL CODE", "=" for "file:0", separated by "; "
+		want string
 	}{
 		// Entries that cannot be served.
 		{file: "static/dangling", link: "../gone.ipxe", want: "= error missing"},
@@ -152,7 +156,8 @@ func TestFaults(t *testing.T) {
 		{file: "static/unreadable", link: "/proc/self/mem", want: "= error unreadable"},
 		{file: "static/no-script", body: "just text\n", want: "= error no-script"},
 		{file: "static/S-41", body: "", want: "= error empty"},
-		{file: "static/large", body: good + strings.Repeat("#\n", 1<<19), want: "= error too-large"},
+		{file: "static/large", body: good + strings.Repeat("#\n", 1<<19),
+			want: "= error too-large"},
 		{file: "static/marked", body: "\xef\xbb\xbf" + good, want: "= error no-script"},
 		{file: "static/shared-1", link: "../install/broken.ipxe", want: ""},
 		{file: "static/shared-2", link: "../install/broken.ipxe", want: ""},
@@ -181,7 +186,8 @@ func TestFaults(t *testing.T) {
 		{file: "static/10.0.0.256", body: good, want: "= warning looks-like"},
 		{file: "static/aabbcc000006", body: good, want: "= warning looks-like"},
 		{file: "static/aa-bb-cc-00-0g-06", body: good, want: "= warning looks-like"},
-		{file: "static/1234567-9abc-def0-1122-aabbccddeeff", body: good, want: "= warning looks-like"},
+		{file: "static/1234567-9abc-def0-1122-aabbccddeeff", body: good,
+			want: "= warning looks-like"},
 		{file: "static/aa-bb-cc-00-00-07.ipxe", body: good, want: "= warning extension"},
 		{file: "static/S-43.bak", body: good, want: "= warning extension"},
 		{file: "static/S-44~", body: good, want: "= warning extension"},
@@ -190,7 +196,8 @@ func TestFaults(t *testing.T) {
 		{file: "static/" + strings.Repeat("x", 129), body: good, want: "= error no-name"},
 		{file: "static/To-Be-Filled-By-O.E.M.", body: good, want: "= warning placeholder"},
 		{file: "static/00-00-00-00-00-00", body: good, want: "= warning placeholder"},
-		{file: "static/03000200-0400-0500-0006-000700080009", body: good, want: "= warning placeholder"},
+		{file: "static/03000200-0400-0500-0006-000700080009", body: good,
+			want: "= warning placeholder"},
 		{file: "static/12345678-9abc-def0-1122-aabbccddee0f", body: good},
 		{file: "static/78563412-bc9a-f0de-1122-aabbccddee0f", body: good, want: "= warning twice"},
 		{file: "static/aa-bb-cc-00-00-08", body: good},
@@ -228,39 +235,56 @@ func TestFaults(t *testing.T) {
 		{file: "install/redirect", body: good},
 
 		// Scripts, whoever leads to them.
-		{file: "menu-without-ending", body: "#!ipxe\ngoto nowhere\n", want: "menu-without-ending:2 error no-label"},
+		{file: "menu-without-ending", body: "#!ipxe\ngoto nowhere\n",
+			want: "menu-without-ending:2 error no-label"},
 		{file: "static/own", body: "#!ipxe\nfrob\n", want: "static/own:2 warning no-command"},
 		{file: "static/by-link-1", link: "../install/labels", want: ""},
 		{file: "static/by-link-2", link: "../install/labels", want: ""},
 		{file: "once/by-link-3", link: "../install/labels", want: ""},
-		{file: "install/labels", body: "#!ipxe\n:a\n:a\n", want: "install/labels:3 error same-label"},
-		{file: "install/exit.ipxe", body: "#!ipxe\nexit\n", want: "install/exit.ipxe:2 note exits-well"},
-		{file: "install/exit-first", body: "#!ipxe\nexit\n", want: "install/exit-first:2 warning exits-well"},
+		{file: "install/labels", body: "#!ipxe\n:a\n:a\n",
+			want: "install/labels:3 error same-label"},
+		{file: "install/exit.ipxe", body: "#!ipxe\nexit\n",
+			want: "install/exit.ipxe:2 note exits-well"},
+		{file: "install/exit-first", body: "#!ipxe\nexit\n",
+			want: "install/exit-first:2 warning exits-well"},
 		{file: "static/10.0.0.45", link: "../install/exit-first"},
-		{file: "install/vlan.ipxe", body: "#!ipxe\nvcreate --tag 5 net0\n", want: "install/vlan.ipxe:2 warning rare-command"},
+		{file: "install/vlan.ipxe", body: "#!ipxe\nvcreate --tag 5 net0\n",
+			want: "install/vlan.ipxe:2 warning rare-command"},
 		{file: "install/cut.ipxe", body: "#!ipxe\necho", want: "install/cut.ipxe:2 note no-end"},
-		{file: "install/cut-off.ipxe", body: "#!ipxe\nimgfetch images/linux\nker", want: "install/cut-off.ipxe:3 warning no-end"},
+		{file: "install/cut-off.ipxe", body: "#!ipxe\nimgfetch images/linux\nker",
+			want: "install/cut-off.ipxe:3 warning no-end"},
 		{file: "install/alias.ipxe", link: "cut.ipxe", want: ""},
 		{file: "install/lost.ipxe", link: "gone.ipxe", want: "= warning missing"},
-		{file: "install/files.ipxe", body: "#!ipxe\nkernel images/linux\nkernel /images/linux\nkernel beside\ninitrd ../images/linux\n" +
-			"chain redirect?${q}\nchain /local.ipxe\nchain ipxe/autoexec.ipxe\nkernel /beside\nchain gone/x.ipxe || exit 1\nimgfetch gone/y || exit 1\n",
-			want: "install/files.ipxe:9 error no-file; install/files.ipxe:10 warning no-file; install/files.ipxe:11 note no-file"},
+		{file: "install/files.ipxe", body: "#!ipxe\nkernel images/linux\nkernel " +
+			"/images/linux\nkernel beside\ninitrd ../images/linux\n" +
+			"chain redirect?${q}\nchain /local.ipxe\nchain ipxe/autoexec.ipxe\nkernel " +
+			"/beside\nchain gone/x.ipxe || exit 1\nimgfetch gone/y || exit 1\n",
+			want: "install/files.ipxe:9 error no-file; install/files.ipxe:10 warning no-file; " +
+				"install/files.ipxe:11 note no-file"},
 		{file: "install/beside", body: "x"},
-		{file: "install/steals.ipxe", body: "#!ipxe\nchain /static/own\n", want: "install/steals.ipxe:2 error not-served"},
-		{file: "install/ignored.ipxe", body: "#!ipxe\nimgfetch images/not-in-git\n", want: "install/ignored.ipxe:2 note not-in-git"},
+		{file: "install/steals.ipxe", body: "#!ipxe\nchain /static/own\n",
+			want: "install/steals.ipxe:2 error not-served"},
+		{file: "install/ignored.ipxe", body: "#!ipxe\nimgfetch images/not-in-git\n",
+			want: "install/ignored.ipxe:2 note not-in-git"},
 		{file: ".gitignore", body: "/images/*\n"},
 		{file: "elsewhere/near", body: "x"},
 		{file: "elsewhere/alias.ipxe", link: "../install/near.ipxe"},
 		{file: "install/near.ipxe", body: "#!ipxe\nkernel near\nboot\n"},
-		{file: "install/no-boot.ipxe", body: "#!ipxe\nkernel images/linux\ninitrd images/linux\n", want: "install/no-boot.ipxe:2 warning no-boot"},
+		{file: "install/no-boot.ipxe", body: "#!ipxe\nkernel images/linux\ninitrd images/linux\n",
+			want: "install/no-boot.ipxe:2 warning no-boot"},
 
 		// Secrets.
-		{file: "files/a.ks", body: "lang en\nrootpw --plaintext geheim\n", want: "files/a.ks:2 warning secret"},
+		{file: "files/a.ks", body: "lang en\nrootpw --plaintext geheim\n",
+			want: "files/a.ks:2 warning secret"},
 		{file: "files/b.ks", body: "rootpw --iscrypted $6$x\nrootpw --lock\n"},
 		{file: "files/c.ks", body: "rootpw geheim\n", want: "files/c.ks:1 warning secret"},
-		{file: "files/preseed.cfg", body: "d-i passwd/root-password password geheim\nd-i passwd/root-password-crypted password $6$x\n", want: "files/preseed.cfg:1 warning secret"},
-		{file: "files/user-data", body: "users:\n  - plain_text_passwd: geheim\n", want: "files/user-data:2 warning secret"},
-		{file: "files/host_key", body: "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n", want: "files/host_key:1 warning secret"},
+		{file: "files/preseed.cfg", body: "d-i passwd/root-password password geheim\nd-i " +
+			"passwd/root-password-crypted password $6$x\n",
+			want: "files/preseed.cfg:1 warning secret"},
+		{file: "files/user-data", body: "users:\n  - plain_text_passwd: geheim\n",
+			want: "files/user-data:2 warning secret"},
+		{file: "files/host_key", body: "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n",
+			want: "files/host_key:1 warning secret"},
 		{file: "files/host_key.pub", body: "-----BEGIN PUBLIC KEY-----\nx\n"},
 		{file: "hosts/web.yaml", body: "plain_text_passwd: geheim\n"},
 		{file: "files/a.ks.tmpl", body: "rootpw geheim\n"},
@@ -287,7 +311,8 @@ func TestFaults(t *testing.T) {
 	r.must(os.Chmod(r.path("private/closed"), 0o700))
 	r.must(os.Chmod(r.path("private/closed/x.ipxe"), 0o644))
 	r.must(os.Chmod(r.path("once"), 0o777|os.ModeSticky))
-	want = append(want, "static/fifo:0 error not-file", "static/folder:0 error not-file", "once/folder:0 error not-link", "once:0 warning sticky")
+	want = append(want, "static/fifo:0 error not-file", "static/folder:0 error not-file",
+		"once/folder:0 error not-link", "once:0 warning sticky")
 	rights := "error" // all may write once/, and not its journal
 	if os.Geteuid() != 0 {
 		rights = "warning" // the daemon may be who asks, the owner
@@ -295,11 +320,14 @@ func TestFaults(t *testing.T) {
 	want = append(want, "once/.claimed:0 "+rights+" rights")
 	r.link("once/old", "../install/good.ipxe")
 	long := unix.NsecToTimespec(time.Now().Add(-31 * 24 * time.Hour).UnixNano())
-	r.must(unix.UtimesNanoAt(unix.AT_FDCWD, r.path("once/old"), []unix.Timespec{long, long}, unix.AT_SYMLINK_NOFOLLOW))
+	r.must(unix.UtimesNanoAt(unix.AT_FDCWD, r.path("once/old"), []unix.Timespec{long, long},
+		unix.AT_SYMLINK_NOFOLLOW))
 	want = append(want, "once/old:0 warning old-order")
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Log("there is no git here: nothing is said of what it tracks and ignores")
-		want = slices.DeleteFunc(want, func(w string) bool { return strings.HasSuffix(w, "not-in-git") })
+		want = slices.DeleteFunc(want, func(w string) bool {
+			return strings.HasSuffix(w, "not-in-git")
+		})
 		want = append(want, "install/ignored.ipxe:2 error no-file")
 	} else {
 		r.link("once/tracked", "../install/good.ipxe")
@@ -309,7 +337,8 @@ func TestFaults(t *testing.T) {
 	}
 	r.write("ipxe/old.efi", pe+"iPXE initialising\x001.0.0+git-2019-5.1\x00")
 	r.write("ipxe/new.efi", pe+"iPXE\x002.0.0+\x00autoexec.ipxe\x00")
-	r.write("ipxe/wide.efi", pe+"iPXE\x001.21.1+ (g123)\x00a\x00u\x00t\x00o\x00e\x00x\x00e\x00c\x00.\x00i\x00p\x00x\x00e\x00")
+	r.write("ipxe/wide.efi",
+		pe+"iPXE\x001.21.1+ (g123)\x00a\x00u\x00t\x00o\x00e\x00x\x00e\x00c\x00.\x00i\x00p\x00x\x00e\x00")
 	r.write("ipxe/grub.efi", pe+"2.0.0\x00")
 	want = append(want, "ipxe:0 note loader", "ipxe:0 note loader", "ipxe:0 note loader")
 
@@ -326,11 +355,13 @@ func TestRoot(t *testing.T) {
 		r.must(os.RemoveAll(r.path("once")))
 		r.must(os.RemoveAll(r.path("static")))
 		r.must(os.RemoveAll(r.path("protect")))
-		r.expect(r.check(Options{}), []string{"default:0 warning no-default", "once:0 note no-once"})
+		r.expect(r.check(Options{}), []string{"default:0 warning no-default",
+			"once:0 note no-once"})
 	})
 	t.Run("clean", func(t *testing.T) {
 		r := newRoom(t)
-		r.write("default", "#!ipxe\nchain ipxe/autoexec.ipxe ||\nchain boot.ipxe\nchain /redirect?x=y\nchain --replace local.ipxe\n")
+		r.write("default", "#!ipxe\nchain ipxe/autoexec.ipxe ||\nchain boot.ipxe\nchain "+
+			"/redirect?x=y\nchain --replace local.ipxe\n")
 		r.expect(r.check(Options{}), nil)
 	})
 	t.Run("default is a directory", func(t *testing.T) {
@@ -403,11 +434,13 @@ func TestRoot(t *testing.T) {
 		r.write("../lib/ipxe.efi", pe+"iPXE\x001.0.0+git-5.1\x00")
 		r.link("../boot/ipxe.efi", "../lib/ipxe.efi")
 		lib, boot := filepath.Join(r.root, "../lib"), filepath.Join(r.root, "../boot")
-		r.expect(r.check(Options{Loaders: []string{lib, boot, "/nowhere"}}), []string{lib + ":0 note loader"})
+		r.expect(r.check(Options{Loaders: []string{lib, boot, "/nowhere"}}),
+			[]string{lib + ":0 note loader"})
 	})
 }
 
-// TestWords: what is said names the right spelling, the guard, the line of the label.
+// TestWords: what is said names the right spelling, the guard, the line of the
+// label.
 func TestWords(t *testing.T) {
 	r := newRoom(t)
 	r.write("default", good)
@@ -426,11 +459,13 @@ func TestWords(t *testing.T) {
 		fmt.Fprintf(&text, "%s: %s; %s\n", f.File, f.What, f.Do)
 	}
 	for _, want := range []string{
-		"static/AA:BB:CC:00:00:01: matches no machine: this MAC is written aa-bb-cc-00-00-01; mv static/AA:BB:CC:00:00:01 static/aa-bb-cc-00-00-01\n",
+		"static/AA:BB:CC:00:00:01: matches no machine: this MAC is written aa-bb-cc-00-00-01; mv " +
+			"static/AA:BB:CC:00:00:01 static/aa-bb-cc-00-00-01\n",
 		"an address is written 10.0.0.7; mv static/10.0.0.007 static/10.0.0.7\n",
 		"mv 'static/S N' static/S-N\n",
 		"static/x: leads to ../gone, which is not there, and is skipped; ",
-		"install/broken: is no boot script, so static/to-0 and 2 more, which lead to it, are skipped: the first line is not #!ipxe; ",
+		"install/broken: is no boot script, so static/to-0 and 2 more, which lead to it, are " +
+			"skipped: the first line is not #!ipxe; ",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("does not say %q:\n%s", want, &text)
@@ -445,8 +480,10 @@ func TestAgree(t *testing.T) {
 	r.write("ok", good)
 	r.write("bad", "x\n")
 	r.write("private/x", good)
-	for name, text := range map[string]string{"10.0.0.1": "../ok", "10.0.0.2": "../bad", "10.0.0.3": "../gone", "10.0.0.4": "/etc/hostname",
-		"10.0.0.5": "../private/x", "10.0.0.6": "..", "10.0.0.7": "../static/10.0.0.1", "10.0.0.8": r.path("ok"), "10.0.0.9": "10.0.0.9"} {
+	for name, text := range map[string]string{"10.0.0.1": "../ok", "10.0.0.2": "../bad",
+		"10.0.0.3": "../gone", "10.0.0.4": "/etc/hostname",
+		"10.0.0.5": "../private/x", "10.0.0.6": "..", "10.0.0.7": "../static/10.0.0.1",
+		"10.0.0.8": r.path("ok"), "10.0.0.9": "10.0.0.9"} {
 		r.link("static/"+name, text)
 	}
 	all, err := Tree(t.Context(), r.config, Options{Loaders: []string{}})
@@ -460,15 +497,18 @@ func TestAgree(t *testing.T) {
 		a, err := s.Resolve(t.Context(), &boot.Machine{Names: []boot.Name{n}}, false)
 		r.must(err)
 		faulty := slices.ContainsFunc(all, func(f Finding) bool {
-			return f.Level == Error && (f.File == "static/"+name || strings.Contains(f.What, "static/"+name+","))
+			return f.Level == Error && (f.File == "static/"+name ||
+				strings.Contains(f.What, "static/"+name+","))
 		})
 		if faulty != (a.Entry.Step == boot.Default) {
-			t.Errorf("%s: check says faulty=%v, and the daemon answers with %s", name, faulty, a.Entry.Path)
+			t.Errorf("%s: check says faulty=%v, and the daemon answers with %s", name, faulty,
+				a.Entry.Path)
 		}
 	}
 }
 
-// TestPublic: the example tree is without errors and warnings, in the repository and in a copy without Git and kernels.
+// TestPublic: the example tree is without errors and warnings, in the
+// repository and in a copy without Git and kernels.
 func TestPublic(t *testing.T) {
 	public, err := filepath.Abs("../../public")
 	if err != nil {
@@ -518,7 +558,8 @@ func listing(t *testing.T, root string) string {
 	return string(bytes.Join(lines, []byte("\n")))
 }
 
-// TestGitHook: Git's variables for its hooks name another directory, and change nothing here.
+// TestGitHook: Git's variables for its hooks name another directory, and change
+// nothing here.
 func TestGitHook(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Fatal("there is no git here: run 'make deps'")
@@ -540,7 +581,10 @@ func TestCanceled(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	told := 0
-	_, err := Tree(ctx, r.config, Options{Loaders: []string{}, Progress: func(string, int) { told++; cancel() }})
+	_, err := Tree(ctx, r.config, Options{Loaders: []string{}, Progress: func(string, int) {
+		told++
+		cancel()
+	}})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -549,7 +593,8 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
-// TestMany: a hundred thousand entries, with one fault among them, and two scripts for all of them, each checked once.
+// TestMany: a hundred thousand entries, with one fault among them, and two
+// scripts for all of them, each checked once.
 func TestMany(t *testing.T) {
 	lab.Slow(t)
 	r := newRoom(t)
@@ -557,7 +602,9 @@ func TestMany(t *testing.T) {
 	r.write("a.ipxe", "#!ipxe\nfrob\n")
 	r.write("b.ipxe", good)
 	const n = 100_000
-	name := func(i int) string { return fmt.Sprintf("static/52-54-00-%02x-%02x-%02x", i>>16, i>>8&0xff, i&0xff) }
+	name := func(i int) string {
+		return fmt.Sprintf("static/52-54-00-%02x-%02x-%02x", i>>16, i>>8&0xff, i&0xff)
+	}
 	for i := range n {
 		text := "../a.ipxe"
 		if i%2 == 0 {
@@ -569,10 +616,12 @@ func TestMany(t *testing.T) {
 		r.must(os.Symlink(text, filepath.Join(r.root, name(i))))
 	}
 	last := 0
-	// Time is bounded only so that a check that lists the directory for each entry does not run for ever.
+	// Time is bounded only so that a check that lists the directory for each
+	// entry does not run for ever.
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	all, err := Tree(ctx, r.config, Options{Loaders: []string{}, Progress: func(_ string, done int) { last = done }})
+	all, err := Tree(ctx, r.config,
+		Options{Loaders: []string{}, Progress: func(_ string, done int) { last = done }})
 	r.must(err)
 	r.expect(r.short(all), []string{"a.ipxe:2 warning no-command", name(4711) + ":0 error missing"})
 	if last < n {

@@ -13,7 +13,8 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// entry checks that an entry of static/, once/ or the root can be served, and the script it leads to.
+// entry checks that an entry of static/, once/ or the root can be served, and
+// the script it leads to.
 func (l *lint) entry(dir string, e fs.DirEntry) error {
 	name := path.Join(dir, e.Name())
 	if err := l.tick(name); err != nil {
@@ -35,7 +36,8 @@ func (l *lint) entry(dir string, e fs.DirEntry) error {
 		}
 		text, from = target, ""
 	case !e.Type().IsRegular():
-		l.add(name, 0, Error, string(boot.NoFile), "is "+kind(e.Type())+", and is skipped", "put a script or a link to one in its place")
+		l.add(name, 0, Error, string(boot.NoFile), "is "+kind(e.Type())+", and is skipped",
+			"put a script or a link to one in its place")
 		return nil
 	}
 	got := l.load(dir, text)
@@ -71,14 +73,16 @@ func (l *lint) entry(dir string, e fs.DirEntry) error {
 			what = fmt.Sprintf("leads to %s and is skipped: %s", text, u.Why)
 		}
 		if right := l.meantFor(dir, text); right != "" {
-			do = fmt.Sprintf("%s is there: ln -sfn %s %s", right, tree.Quote(right), tree.Quote(l.place(dir)+e.Name()))
+			do = fmt.Sprintf("%s is there: ln -sfn %s %s", right, tree.Quote(right),
+				tree.Quote(l.place(dir)+e.Name()))
 		}
 	}
 	l.add(name, 0, Error, string(u.Code), what, do)
 	return nil
 }
 
-// place is how a directory of entries is called in advice for a shell in the root, with a slash at its end.
+// place is how a directory of entries is called in advice for a shell in the
+// root, with a slash at its end.
 func (l *lint) place(dir string) string {
 	switch {
 	case dir == ".":
@@ -89,8 +93,10 @@ func (l *lint) place(dir string) string {
 	return dir + "/"
 }
 
-// meantFor returns the text that a link in dir should have, when it leads nowhere because it was made as if it lay elsewhere: in
-// the root, or in a directory above it (tree/x), or as an address of the server (/x). It is "" when nothing is found there.
+// meantFor returns the text that a link in dir should have, when it leads
+// nowhere because it was made as if it lay elsewhere: in the root, or in a
+// directory above it (tree/x), or as an address of the server (/x). It is ""
+// when nothing is found there.
 func (l *lint) meantFor(dir, text string) string {
 	at := filepath.Join(l.root, dir)
 	if dir == "once" {
@@ -121,10 +127,12 @@ func (l *lint) meantFor(dir, text string) string {
 		}
 	}
 	for _, file := range tried {
-		if inside, err := filepath.Rel(l.root, file); err != nil || !filepath.IsLocal(inside) || inside == "." {
+		if inside, err := filepath.Rel(l.root, file); err != nil || !filepath.IsLocal(inside) ||
+			inside == "." {
 			continue
 		}
-		if right, err := filepath.Rel(at, file); err == nil && right != text && l.load(dir, right).err == nil {
+		if right, err := filepath.Rel(at, file); err == nil && right != text &&
+			l.load(dir, right).err == nil {
 			return right
 		}
 	}
@@ -155,8 +163,11 @@ func kind(mode fs.FileMode) string {
 	return "a device"
 }
 
-// content reports whether what is wrong is in the file itself, whichever entry leads to it.
-func content(c boot.Code) bool { return c == boot.Empty || c == boot.NoScript || c == boot.TooLarge }
+// content reports whether what is wrong is in the file itself, whichever entry
+// leads to it.
+func content(c boot.Code) bool {
+	return c == boot.Empty || c == boot.NoScript || c == boot.TooLarge
+}
 
 // broken is a file that should be a script.
 type broken struct {
@@ -164,7 +175,8 @@ type broken struct {
 	entries []string
 }
 
-// breaks notes that file cannot be served, and the entry that leads to it, which is the file itself for plain ones.
+// breaks notes that file cannot be served, and the entry that leads to it,
+// which is the file itself for plain ones.
 func (l *lint) breaks(file string, u *boot.Unservable, entry string) {
 	b := l.broken[file]
 	if b == nil {
@@ -183,7 +195,8 @@ func (l *lint) reportBroken() {
 		case n == 1:
 			what += ", so " + b.entries[0] + ", which leads to it, is skipped"
 		case n > 1:
-			what += fmt.Sprintf(", so %s and %d more, which lead to it, are skipped", b.entries[0], n-1)
+			what += fmt.Sprintf(", so %s and %d more, which lead to it, are skipped",
+				b.entries[0], n-1)
 		}
 		l.add(file, 0, Error, string(b.reason.Code), what+": "+b.reason.Why, repairs[b.reason.Code])
 	}

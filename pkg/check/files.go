@@ -19,10 +19,12 @@ import (
 	"pxesrv/pkg/loader"
 )
 
-// maxText is the largest file in bytes that is searched for secrets. Those that people write are smaller.
+// maxText is the largest file in bytes that is searched for secrets. Those that
+// people write are smaller.
 const maxText = 256 << 10
 
-// files checks what the tree serves under its own path: each script, and what nobody should be able to read.
+// files checks what the tree serves under its own path: each script, and what
+// nobody should be able to read.
 func (l *lint) files() error {
 	return filepath.WalkDir(l.root, func(at string, e fs.DirEntry, err error) error {
 		name := l.shown(at)
@@ -40,7 +42,8 @@ func (l *lint) files() error {
 		}
 		top, _, inside := strings.Cut(strings.ToLower(name), "/")
 		switch {
-		case e.IsDir() && (top == "once" || top == "static" || top == "protect" || top == "until-done") && !inside,
+		case e.IsDir() && (top == "once" || top == "static" || top == "protect" ||
+			top == "until-done") && !inside,
 			e.IsDir() && e.Name()[0] == '.' && !slices.Contains(l.config.Show, e.Name()):
 			return fs.SkipDir
 		case top == "private":
@@ -48,7 +51,8 @@ func (l *lint) files() error {
 		case e.IsDir():
 			return nil
 		case httpd.Owns("/" + name):
-			l.add(name, 0, Warning, Route, "is never sent: the server answers /"+name+" itself", "call it otherwise")
+			l.add(name, 0, Warning, Route, "is never sent: the server answers /"+name+" itself",
+				"call it otherwise")
 			return nil
 		}
 		if path.Ext(name) == ".ipxe" && (e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0) {
@@ -82,7 +86,8 @@ func (l *lint) servedScript(name string) error {
 	case content(u.Code):
 		l.breaks(l.real(".", name), u, name)
 	case u.Code == boot.Missing:
-		l.add(name, 0, Warning, string(u.Code), "is a link to nothing that is there", repairs[u.Code])
+		l.add(name, 0, Warning, string(u.Code), "is a link to nothing that is there",
+			repairs[u.Code])
 	default:
 		l.add(name, 0, Warning, string(u.Code), "cannot be sent: "+u.Why, repairs[u.Code])
 	}
@@ -99,22 +104,30 @@ func (l *lint) private(name string, e fs.DirEntry) error {
 		return fs.SkipDir // nobody else gets in
 	}
 	if info.Mode().IsRegular() && info.Mode()&0o004 != 0 {
-		l.add(name, 0, Warning, Readable, "everybody who has an account here can read it", "chmod o-r "+quote(name)+", and let the group of the daemon read it")
+		l.add(name, 0, Warning, Readable, "everybody who has an account here can read it",
+			"chmod o-r "+quote(name)+", and let the group of the daemon read it")
 	}
 	return nil
 }
 
-// leaks are the lines that give a secret away to whoever asks for the file, with what they are.
+// leaks are the lines that give a secret away to whoever asks for the file,
+// with what they are.
 var leaks = []struct {
 	line *regexp.Regexp
 	what string
 	do   string
 }{
-	{regexp.MustCompile(`^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----`), "a private key", "take it away, and make a new key: this one was readable for the whole network"},
-	{regexp.MustCompile(`^\s*rootpw\s+(--plaintext|[^-\s])`), "the root password as plain text", "write rootpw --iscrypted with a hash (openssl passwd -6)"},
-	{regexp.MustCompile(`^\s*user\s.*--plaintext`), "a password as plain text", "write --iscrypted with a hash (openssl passwd -6)"},
-	{regexp.MustCompile(`^\s*(d-i\s+)?passwd/(root|user)-password(-again)?\s+password\s+\S`), "a password as plain text", "write passwd/…-password-crypted with a hash (openssl passwd -6)"},
-	{regexp.MustCompile(`^\s*-?\s*plain_text_passwd:\s*\S`), "a password as plain text", "write passwd: with a hash (openssl passwd -6)"},
+	{regexp.MustCompile(`^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----`), "a private key",
+		"take it away, and make a new key: this one was readable for the whole network"},
+	{regexp.MustCompile(`^\s*rootpw\s+(--plaintext|[^-\s])`), "the root password as plain text",
+		"write rootpw --iscrypted with a hash (openssl passwd -6)"},
+	{regexp.MustCompile(`^\s*user\s.*--plaintext`), "a password as plain text",
+		"write --iscrypted with a hash (openssl passwd -6)"},
+	{regexp.MustCompile(`^\s*(d-i\s+)?passwd/(root|user)-password(-again)?\s+password\s+\S`),
+		"a password as plain text",
+		"write passwd/…-password-crypted with a hash (openssl passwd -6)"},
+	{regexp.MustCompile(`^\s*-?\s*plain_text_passwd:\s*\S`), "a password as plain text",
+		"write passwd: with a hash (openssl passwd -6)"},
 }
 
 // secrets searches a served file for what nobody should be able to fetch.
@@ -144,7 +157,8 @@ func (l *lint) secrets(name string, e fs.DirEntry) {
 		number++
 		for _, leak := range leaks {
 			if leak.line.Match(line) {
-				l.add(name, number, Warning, Secret, "everybody on the network can read "+leak.what, leak.do)
+				l.add(name, number, Warning, Secret, "everybody on the network can read "+
+					leak.what, leak.do)
 			}
 		}
 	}
@@ -153,7 +167,8 @@ func (l *lint) secrets(name string, e fs.DirEntry) {
 // maxLoader is more bytes than a build of iPXE has.
 const maxLoader = 8 << 20
 
-// loaders says which builds of iPXE are there for UEFI, and whether they read autoexec.ipxe by themselves.
+// loaders says which builds of iPXE are there for UEFI, and whether they read
+// autoexec.ipxe by themselves.
 func (l *lint) loaders() error {
 	seen := map[string]bool{}
 	for _, dir := range append([]string{filepath.Join(l.root, "ipxe")}, l.options.Loaders...) {

@@ -23,8 +23,9 @@ type Finding struct {
 	Do    string `json:"do"`
 }
 
-// Codes of findings. Entries that cannot be served have the codes of package boot (missing, outside, hidden, not-file,
-// not-link, empty, no-script, too-large, changing), problems in scripts those of package ipxe.
+// Codes of findings. Entries that cannot be served have the codes of package
+// boot (missing, outside, hidden, not-file, not-link, empty, no-script,
+// too-large, changing), problems in scripts those of package ipxe.
 const (
 	Unreadable  = "unreadable"  // cannot be read: machines get status 503
 	NoDefault   = "no-default"  // there is no default
@@ -41,7 +42,8 @@ const (
 	RootLink    = "root-link"   // a swap of the root leaves the orders behind
 	Sticky      = "sticky"      // the daemon cannot take orders away
 	NoOnce      = "no-once"     // there is no directory for orders
-	Rights      = "rights"      // the daemon may not write the directory of the orders, or its journal
+	// the daemon may not write the directory of the orders, or its journal
+	Rights      = "rights"
 	Secret      = "secret"      // everybody on the network can read a password or key
 	Readable    = "readable"    // everybody on this machine can read what is private
 	Loader      = "loader"      // a boot loader, and what it can do

@@ -15,7 +15,9 @@ type script struct {
 	leads []ipxe.Lead
 	open  []ipxe.Problem // what is wrong only if the script is run in some way
 
-	first   ipxe.Reach // who runs it as the first script, or in place of it: the firmware gets its exit status
+	// who runs it as the first script, or in place of it: the firmware gets its
+	// exit status
+	first   ipxe.Reach
 	chained ipxe.Reach // who runs it from another script, which gets the exit status
 	entry   string     // an entry that makes it the first
 	boots   bool       // a script that runs it may boot what it selects
@@ -42,7 +44,9 @@ type visit struct {
 // script that chains it, which goes on after exit 0 and takes its || after
 // exit 1 (tried with iPXE of 2019).
 func (l *lint) reach() error {
-	unknown, boots := false, false // some script chains what only the machine knows; and boots what that selects
+	// some script chains what only the machine knows; and boots what that
+	// selects
+	unknown, boots := false, false
 	var todo []visit
 	seen := map[[2]string]visit{}
 	come := func(v visit) {
@@ -55,7 +59,8 @@ func (l *lint) reach() error {
 		if now.entry == "" {
 			now.entry = v.entry
 		}
-		if again && now.first == before.first && now.chained == before.chained && now.boots == before.boots {
+		if again && now.first == before.first && now.chained == before.chained &&
+			now.boots == before.boots {
 			return
 		}
 		now.from, now.dir = v.from, v.dir
@@ -92,9 +97,12 @@ func (l *lint) reach() error {
 				if from == "" {
 					continue
 				}
-				next := visit{from: from, dir: path.Dir(name), chained: (v.first | v.chained) & lead.On, boots: lead.Boots || v.boots && v.chained != 0}
+				next := visit{from: from, dir: path.Dir(name),
+					chained: (v.first | v.chained) & lead.On, boots: lead.Boots ||
+						v.boots && v.chained != 0}
 				if lead.Replace {
-					next.first, next.chained, next.entry = v.first&lead.On, v.chained&lead.On, v.entry
+					next.first, next.chained, next.entry = v.first&lead.On,
+						v.chained&lead.On, v.entry
 				}
 				if next.first|next.chained != 0 {
 					come(next)
@@ -120,7 +128,8 @@ func (l *lint) reach() error {
 				unknown, boots = unknown || !lead.Replace, boots || lead.Boots
 				continue
 			}
-			if _, to := l.resolve(lead.File, visit{from: from, dir: path.Dir(from)}); to != "" && to != from && l.scripts[to] != nil {
+			if _, to := l.resolve(lead.File, visit{from: from, dir: path.Dir(from)}); to != "" &&
+				to != from && l.scripts[to] != nil {
 				l.scripts[to].boots = l.scripts[to].boots || lead.Boots
 				if !lead.Replace {
 					l.scripts[to].chained |= lead.On
@@ -149,8 +158,10 @@ func (s *script) judge(p ipxe.Problem, unknown, boots bool) (ipxe.Problem, bool)
 	case ipxe.ExitsWell:
 		switch {
 		case s.first&p.On != 0 && s.chained != 0:
-			p.Text += fmt.Sprintf(" (%s leads here as the first script; for those that chain this one the status is right)", s.entry)
-			p.Do = "let " + s.entry + " lead to a script of its own that chains this one and ends with exit 1"
+			p.Text += fmt.Sprintf(" (%s leads here as the first script; for those that chain "+
+				"this one the status is right)", s.entry)
+			p.Do = "let " + s.entry +
+				" lead to a script of its own that chains this one and ends with exit 1"
 		case s.first&p.On != 0:
 		case s.chained != 0 || unknown:
 			return p, false

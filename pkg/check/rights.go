@@ -62,7 +62,8 @@ func (l *lint) reportUnread() {
 			at = filepath.Join(l.root, file)
 		}
 		info, err := os.Stat(at)
-		if u.why == "" && errors.Is(u.err, fs.ErrPermission) && err == nil && !l.daemon.may(at, info, mayRead) {
+		if u.why == "" && errors.Is(u.err, fs.ErrPermission) && err == nil &&
+			!l.daemon.may(at, info, mayRead) {
 			l.noteRights(at, info.IsDir(), "") // not even the daemon can
 		}
 		what, do, level := u.why, u.do, cmp.Or(u.level, Error)
@@ -71,7 +72,9 @@ func (l *lint) reportUnread() {
 			if errors.Is(u.err, fs.ErrPermission) {
 				do = "let the daemon read it"
 				if l.daemon != nil && l.daemon.other() {
-					what = fmt.Sprintf("was not checked, since whoever runs the check cannot read it: %v", cause(u.err))
+					what = fmt.Sprintf(
+						"was not checked, since whoever runs the check cannot read it: %v",
+						cause(u.err))
 					level, do = Note, "run the check as root, or as the daemon's user"
 				}
 			}
@@ -81,7 +84,9 @@ func (l *lint) reportUnread() {
 			case n == 1:
 				what += "; " + u.entries[0] + ", which leads to it, gives its machine no answer"
 			case n > 1:
-				what += fmt.Sprintf("; %s and %d more, which lead to it, give their machines no answer", u.entries[0], n-1)
+				what += fmt.Sprintf(
+					"; %s and %d more, which lead to it, give their machines no answer",
+					u.entries[0], n-1)
 			}
 		}
 		l.add(file, 0, level, Unreadable, what, do)
@@ -158,12 +163,14 @@ func (l *lint) noteRights(at string, dir bool, entry string) {
 	if dir {
 		verb, bits = "go into it", "rx"
 	}
-	u.why = fmt.Sprintf("%s may not %s: its mode is %04o, its owner %s", l.daemon.subject(), verb, info.Mode().Perm(), owner(info))
+	u.why = fmt.Sprintf("%s may not %s: its mode is %04o, its owner %s", l.daemon.subject(), verb,
+		info.Mode().Perm(), owner(info))
 	if l.daemon.guess() {
 		u.level = Warning
 	}
 	if group := l.daemon.group(); group != "" && ofRoot(info) { // nobody else has it by its group
-		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", tree.Quote(group), quote(l.shown(at)), bits)
+		u.do = fmt.Sprintf("chgrp %s %s && chmod g+%s %[2]s", tree.Quote(group),
+			quote(l.shown(at)), bits)
 	} else {
 		u.do = fmt.Sprintf("chmod a+%s %s", bits, quote(l.shown(at)))
 	}
@@ -188,26 +195,29 @@ func (l *lint) rootRights() error {
 		if err != nil {
 			continue
 		}
-		if info, err := os.Stat(at); err == nil && info.IsDir() && !l.daemon.may(at, info, mayRead|mayEnter) {
+		if info, err := os.Stat(at); err == nil && info.IsDir() &&
+			!l.daemon.may(at, info, mayRead|mayEnter) {
 			l.noteRights(at, true, "")
 		}
 	}
 	return nil
 }
 
-// orders checks that the daemon may take orders away. Whether it may write their
-// journal is asked of package order.
+// orders checks that the daemon may take orders away. Whether it may write
+// their journal is asked of package order.
 func (l *lint) orders() error {
 	dir := l.site.Orders().Dir
 	info, err := os.Stat(dir)
-	if err != nil || !info.IsDir() || l.daemon.guess() || l.daemon.may(dir, info, mayRead|mayWrite|mayEnter) {
+	if err != nil || !info.IsDir() || l.daemon.guess() ||
+		l.daemon.may(dir, info, mayRead|mayWrite|mayEnter) {
 		return nil
 	}
 	do := "chmod u+rwx " + tree.Quote(dir)
 	if group := l.daemon.group(); group != "" {
 		do = fmt.Sprintf("chgrp %s %s && chmod 2775 %[2]s", tree.Quote(group), tree.Quote(dir))
 	}
-	l.add("once", 0, Error, Rights, fmt.Sprintf("%s may not take orders away here, so they wait for ever: its mode is %04o, its owner %s",
+	l.add("once", 0, Error, Rights, fmt.Sprintf("%s may not take orders away here, so they wait "+
+		"for ever: its mode is %04o, its owner %s",
 		l.daemon.subject(), info.Mode().Perm(), owner(info)), do)
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// The daemon's user in these tests, and another one. Nothing on a machine need know them.
+// The daemon's user in these tests, and another one. Nothing on a machine need
+// know them.
 const daemonID, personID = 64001, 64002
 
 // guarded is a tree whose orders belong to the daemon's user, by its group.
@@ -29,35 +30,48 @@ func guarded(t *testing.T) *room {
 	return r
 }
 
-// TestRights: what root can read and the daemon cannot is found, once, and the rest is left alone.
+// TestRights: what root can read and the daemon cannot is found, once, and the
+// rest is left alone.
 func TestRights(t *testing.T) {
 	for name, c := range map[string]struct {
 		make func(r *room)
 		want []string
 	}{
-		"all is well":   {func(r *room) {}, nil},
-		"a script":      {func(r *room) { r.mode("static/10.0.0.7", 0o600, 0, 0) }, []string{"static/10.0.0.7:0 error unreadable"}},
-		"by its group":  {func(r *room) { r.mode("static/10.0.0.7", 0o640, 0, daemonID) }, nil},
-		"by its owner":  {func(r *room) { r.mode("static/10.0.0.7", 0o400, personID, 0) }, nil}, // who may be the daemon: only its group is known
-		"another group": {func(r *room) { r.mode("static/10.0.0.7", 0o640, 0, personID) }, []string{"static/10.0.0.7:0 error unreadable"}},
+		"all is well": {func(r *room) {}, nil},
+		"a script": {func(r *room) { r.mode("static/10.0.0.7", 0o600, 0, 0) },
+			[]string{"static/10.0.0.7:0 error unreadable"}},
+		"by its group": {func(r *room) { r.mode("static/10.0.0.7", 0o640, 0, daemonID) }, nil},
+		// who may be the daemon: only its group is known
+		"by its owner": {func(r *room) { r.mode("static/10.0.0.7", 0o400, personID, 0) }, nil},
+		"another group": {func(r *room) { r.mode("static/10.0.0.7", 0o640, 0, personID) },
+			[]string{"static/10.0.0.7:0 error unreadable"}},
 		"a target of many": {func(r *room) {
 			r.mode("install/x.ipxe", 0o600, 0, 0)
 			for _, n := range []string{"static/10.0.0.7", "static/10.0.0.8", "once/10.0.0.9"} {
 				r.link(n, "../install/x.ipxe")
 			}
 			r.mode("install/menu.ipxe", 0o644, 0, 0)
-			r.must(os.WriteFile(r.path("install/menu.ipxe"), []byte("#!ipxe\nchain x.ipxe\nchain /install/x.ipxe\n"), 0o644))
+			r.must(os.WriteFile(r.path("install/menu.ipxe"),
+				[]byte("#!ipxe\nchain x.ipxe\nchain /install/x.ipxe\n"), 0o644))
 		}, []string{"install/x.ipxe:0 error unreadable"}},
-		"a kernel":     {func(r *room) { r.mode("images/linux", 0o600, 0, 0) }, []string{"images/linux:0 error unreadable"}},
-		"an empty one": {func(r *room) { r.mode("images/x", 0o600, 0, 0); r.must(os.Truncate(r.path("images/x"), 0)) }, []string{"images/x:0 error unreadable"}},
+		"a kernel": {func(r *room) { r.mode("images/linux", 0o600, 0, 0) },
+			[]string{"images/linux:0 error unreadable"}},
+		"an empty one": {func(r *room) {
+			r.mode("images/x", 0o600, 0, 0)
+			r.must(os.Truncate(r.path("images/x"), 0))
+		}, []string{"images/x:0 error unreadable"}},
 		"a directory": {func(r *room) {
 			for _, n := range []string{"images/a", "images/b", "images/c/d"} {
 				r.mode(n, 0o644, 0, 0)
 			}
 			r.must(os.Chmod(r.path("images"), 0o700))
 		}, []string{"images:0 error unreadable"}},
-		"static":              {func(r *room) { r.must(os.Chmod(r.path("static"), 0o711)) }, []string{"static:0 error unreadable"}},
-		"what is never given": {func(r *room) { r.mode(".secret/x", 0o600, 0, 0); r.mode("private/x", 0o600, 0, 0) }, nil},
+		"static": {func(r *room) { r.must(os.Chmod(r.path("static"), 0o711)) },
+			[]string{"static:0 error unreadable"}},
+		"what is never given": {func(r *room) {
+			r.mode(".secret/x", 0o600, 0, 0)
+			r.mode("private/x", 0o600, 0, 0)
+		}, nil},
 		"the journal": {func(r *room) {
 			r.must(os.Mkdir(r.path("once/.served"), 0o755))
 			r.must(os.Chown(r.path("once/.served"), 0, daemonID))
@@ -68,7 +82,8 @@ func TestRights(t *testing.T) {
 			r.must(os.Chown(r.path("once/.claimed"), daemonID, daemonID))
 			r.must(os.Chmod(r.path("once/.claimed"), 0o2775))
 		}, nil},
-		"once itself": {func(r *room) { r.must(os.Chmod(r.path("once"), 0o755)) }, []string{"once:0 error rights"}},
+		"once itself": {func(r *room) { r.must(os.Chmod(r.path("once"), 0o755)) },
+			[]string{"once:0 error rights"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := guarded(t)
@@ -94,7 +109,8 @@ func (r *room) mode(name string, mode os.FileMode, uid, gid int) {
 	}
 }
 
-// TestRightsNobodyKnows: as root, with orders of root, what only root can read is at least a warning, and --user settles it.
+// TestRightsNobodyKnows: as root, with orders of root, what only root can read
+// is at least a warning, and --user settles it.
 func TestRightsNobodyKnows(t *testing.T) {
 	r := guarded(t)
 	r.must(os.Chown(r.path("once"), 0, 0))
@@ -103,13 +119,16 @@ func TestRightsNobodyKnows(t *testing.T) {
 	r.expect(r.check(Options{}), []string{"static/10.0.0.7:0 warning unreadable"})
 	r.expect(r.check(Options{User: "root"}), nil)
 	r.must(os.Chmod(r.path("once"), 0o777))
-	r.expect(r.check(Options{User: "nobody"}), []string{"static/10.0.0.7:0 error unreadable", "static/10.0.0.8:0 error unreadable"})
-	if _, err := Tree(t.Context(), r.config, Options{User: "nobody-of-this-name"}); err == nil || !strings.Contains(err.Error(), "no user") {
+	r.expect(r.check(Options{User: "nobody"}), []string{"static/10.0.0.7:0 error unreadable",
+		"static/10.0.0.8:0 error unreadable"})
+	if _, err := Tree(t.Context(), r.config, Options{User: "nobody-of-this-name"}); err == nil ||
+		!strings.Contains(err.Error(), "no user") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// TestRightsAbove: a tree in the home of root is none for another user, unless a container has it elsewhere.
+// TestRightsAbove: a tree in the home of root is none for another user, unless
+// a container has it elsewhere.
 func TestRightsAbove(t *testing.T) {
 	r := guarded(t)
 	r.must(os.Chmod(r.root+"/..", 0o700))
@@ -119,7 +138,8 @@ func TestRightsAbove(t *testing.T) {
 	}
 }
 
-// TestRightsWords: who may not, why, and what lets the daemon without letting everybody.
+// TestRightsWords: who may not, why, and what lets the daemon without letting
+// everybody.
 func TestRightsWords(t *testing.T) {
 	r := guarded(t)
 	r.mode("install/x y.ipxe", 0o600, 0, 0)
@@ -136,7 +156,8 @@ func TestRightsWords(t *testing.T) {
 	}
 }
 
-// TestRightsOfWhoeverChecks: what a person cannot read, and the daemon can, is not wrong; it is only not checked.
+// TestRightsOfWhoeverChecks: what a person cannot read, and the daemon can, is
+// not wrong; it is only not checked.
 func TestRightsOfWhoeverChecks(t *testing.T) {
 	r := guarded(t)
 	r.mode("install/a.ipxe", 0o640, 0, daemonID)
@@ -144,7 +165,8 @@ func TestRightsOfWhoeverChecks(t *testing.T) {
 	r.mode("shut/c.ipxe", 0o644, 0, 0)
 	r.must(os.Chmod(r.path("shut"), 0o750))
 	r.must(os.Chown(r.path("shut"), 0, daemonID))
-	for i, text := range []string{"install/a.ipxe", "install/b.ipxe", "shut/c.ipxe", "shut/c.ipxe"} {
+	for i, text := range []string{"install/a.ipxe", "install/b.ipxe", "shut/c.ipxe",
+		"shut/c.ipxe"} {
 		r.link(fmt.Sprintf("static/10.0.0.%d", i), "../"+text)
 	}
 	// The rights of a file are those of the thread that asks.
@@ -160,5 +182,6 @@ func TestRightsOfWhoeverChecks(t *testing.T) {
 		}
 		done <- r.check(Options{})
 	}()
-	r.expect(<-done, []string{"install/a.ipxe:0 note unreadable", "install/b.ipxe:0 error unreadable", "shut:0 note unreadable"})
+	r.expect(<-done, []string{"install/a.ipxe:0 note unreadable",
+		"install/b.ipxe:0 error unreadable", "shut:0 note unreadable"})
 }

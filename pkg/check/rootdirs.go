@@ -31,11 +31,15 @@ func (l *lint) lookalikes() error {
 			if os.SameFile(info, there) {
 				continue // a file system that knows no capitals, or a link
 			}
-			do = fmt.Sprintf("%s/ is there as well: compare the two, and put into it what is missing there", right)
+			do = fmt.Sprintf(
+				"%s/ is there as well: compare the two, and put into it what is missing there",
+				right)
 		} else if _, err := os.Lstat(filepath.Join(l.root, right)); err == nil {
-			do = fmt.Sprintf("%s is there as well, and no directory: look which of the two it is to be", right)
+			do = fmt.Sprintf(
+				"%s is there as well, and no directory: look which of the two it is to be", right)
 		} else if other := first[right]; other != "" { // a second mv would put it into the first
-			do = fmt.Sprintf("%s/ is meant for %s/ as well: put into it what is missing there", other, right)
+			do = fmt.Sprintf("%s/ is meant for %s/ as well: put into it what is missing there",
+				other, right)
 		} else {
 			first[right] = name
 		}
@@ -66,7 +70,8 @@ func resembles(name string) string {
 				return right
 			}
 		}
-		if len(right) > 5 && !strings.ContainsAny(letters, "0123456789") && (missesOne(right, letters) || missesOne(letters, right) || swapped(right, letters)) {
+		if len(right) > 5 && !strings.ContainsAny(letters, "0123456789") &&
+			(missesOne(right, letters) || missesOne(letters, right) || swapped(right, letters)) {
 			return right
 		}
 	}

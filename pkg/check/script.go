@@ -37,7 +37,8 @@ func (l *lint) real(dir, text string) string {
 	return l.shown(text)
 }
 
-// load loads a script once for all the links with the same text in the same directory, and checks it once for all of them.
+// load loads a script once for all the links with the same text in the same
+// directory, and checks it once for all of them.
 func (l *lint) load(dir, text string) loaded {
 	key := [2]string{dir, text}
 	if got, again := l.loaded[key]; again {
@@ -67,7 +68,8 @@ func (l *lint) servedAs(from, name string) {
 	}
 }
 
-// reference is a file that a script wants and that was not found where it was looked for first.
+// reference is a file that a script wants and that was not found where it was
+// looked for first.
 type reference struct {
 	script  string
 	problem ipxe.Problem
@@ -75,8 +77,9 @@ type reference struct {
 
 // script checks a script, unless it was checked before.
 //
-// A relative path in it is relative to the root for a machine that got it from /redirect, and to the script's own path for
-// one that fetched it by that. So a file is missing only when it is in neither place.
+// A relative path in it is relative to the root for a machine that got it from
+// /redirect, and to the script's own path for one that fetched it by that. So a
+// file is missing only when it is in neither place.
 func (l *lint) script(s boot.Script) {
 	if l.scripts[s.From] != nil {
 		return
@@ -105,7 +108,8 @@ func level(of ipxe.Level) Level {
 	return Note
 }
 
-// serves returns nil when the server answers the path name of the script from, and else what it says to the first try.
+// serves returns nil when the server answers the path name of the script from,
+// and else what it says to the first try.
 func (l *lint) serves(name, from string) error {
 	err := l.open(path.Clean("/" + name))
 	if err == nil || path.IsAbs(name) {
@@ -119,7 +123,8 @@ func (l *lint) serves(name, from string) error {
 	return err
 }
 
-// open asks for a path as a client would, once. A script that it finds there is checked later.
+// open asks for a path as a client would, once. A script that it finds there is
+// checked later.
 func (l *lint) open(name string) error {
 	if httpd.Owns(name) {
 		return nil
@@ -158,7 +163,8 @@ func (l *lint) follow() error {
 	return nil
 }
 
-// references reports the files that scripts want and that are not served under any of the paths of the script.
+// references reports the files that scripts want and that are not served under
+// any of the paths of the script.
 func (l *lint) references() error {
 	var lost []reference
 	for _, r := range l.missing {
@@ -178,12 +184,15 @@ func (l *lint) references() error {
 		err := l.open("/" + paths[i])
 		switch {
 		case errors.As(err, &refused) && refused.Kind != tree.Missing:
-			code, p.Text, p.Do = Unserved, fmt.Sprintf("%s is not given out, so the script does not get it: %v", p.File, refused), "name a file that is served"
+			code, p.Text, p.Do = Unserved,
+				fmt.Sprintf("%s is not given out, so the script does not get it: %v", p.File,
+					refused), "name a file that is served"
 		case !errors.As(err, &refused):
 			if l.unread[paths[i]] != nil {
 				continue // is said of the file
 			}
-			code, p.Text, p.Do = Unreadable, fmt.Sprintf("%s cannot be read: %v", p.File, err), "let the daemon read it"
+			code, p.Text, p.Do = Unreadable, fmt.Sprintf("%s cannot be read: %v", p.File, err),
+				"let the daemon read it"
 		case ignored[paths[i]]:
 			code, lv = OnlyServer, Note
 			p.Text, p.Do = p.File+" is not here; Git ignores it", "see to it that the server has it"

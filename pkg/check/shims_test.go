@@ -22,7 +22,8 @@ func program(signed bool, text string) string {
 	return string(b) + text
 }
 
-// TestShims: what a shim starts has to be beside it, and signed, or firmware with Secure Boot boots nothing.
+// TestShims: what a shim starts has to be beside it, and signed, or firmware
+// with Secure Boot boots nothing.
 func TestShims(t *testing.T) {
 	shim := func(starts string) string {
 		var wide []byte
@@ -39,20 +40,32 @@ func TestShims(t *testing.T) {
 		distro string // ipxe.efi of the distribution
 		want   []string
 	}{
-		{"Debian's, alone", map[string]string{"shimx64.efi": debian}, "", []string{"ipxe/shimx64.efi:0 warning loader"}},
-		{"Debian's, beside the iPXE of another name", map[string]string{"shimx64.efi": debian, "ipxe.efi": signed}, "",
+		{"Debian's, alone", map[string]string{"shimx64.efi": debian}, "",
+			[]string{"ipxe/shimx64.efi:0 warning loader"}},
+		{"Debian's, beside the iPXE of another name", map[string]string{"shimx64.efi": debian,
+			"ipxe.efi": signed}, "",
 			[]string{"ipxe/shimx64.efi:0 warning loader", "ipxe:0 note loader"}},
-		{"Debian's, beside what it starts", map[string]string{"shimx64.efi": debian, "grubx64.efi": signed}, "",
+		{"Debian's, beside what it starts", map[string]string{"shimx64.efi": debian,
+			"grubx64.efi": signed}, "",
 			[]string{"ipxe/shimx64.efi:0 note loader", "ipxe:0 note loader"}},
-		{"Debian's, beside what is not signed", map[string]string{"shimx64.efi": debian, "grubx64.efi": unsigned}, "",
+		{"Debian's, beside what is not signed", map[string]string{"shimx64.efi": debian,
+			"grubx64.efi": unsigned}, "",
 			[]string{"ipxe/shimx64.efi:0 warning loader", "ipxe:0 note loader"}},
-		{"iPXE's, beside the iPXE of its name alone", map[string]string{"snponly-shim.efi": ipxes, "snponly.efi": signed}, "",
-			[]string{"ipxe/snponly-shim.efi:0 note loader", "ipxe/snponly-shim.efi:0 warning loader", "ipxe:0 note loader"}},
-		{"iPXE's, and some firmware would get the distribution's", map[string]string{"snponly-shim.efi": ipxes, "snponly.efi": signed}, unsigned,
-			[]string{"ipxe/snponly-shim.efi:0 note loader", "ipxe/snponly-shim.efi:0 warning loader", "ipxe:0 note loader", "PACKAGE:0 note loader"}},
-		{"iPXE's, beside both", map[string]string{"snponly-shim.efi": ipxes, "snponly.efi": signed, "ipxe.efi": signed}, "",
-			[]string{"ipxe/snponly-shim.efi:0 note loader", "ipxe/snponly-shim.efi:0 note loader", "ipxe:0 note loader"}},
-		{"iPXE's, of the name ipxe", map[string]string{"ipxe-shim.efi": ipxes, "ipxe.efi": signed}, "",
+		{"iPXE's, beside the iPXE of its name alone", map[string]string{"snponly-shim.efi": ipxes,
+			"snponly.efi": signed}, "",
+			[]string{"ipxe/snponly-shim.efi:0 note loader",
+				"ipxe/snponly-shim.efi:0 warning loader", "ipxe:0 note loader"}},
+		{"iPXE's, and some firmware would get the distribution's",
+			map[string]string{"snponly-shim.efi": ipxes, "snponly.efi": signed}, unsigned,
+			[]string{"ipxe/snponly-shim.efi:0 note loader",
+				"ipxe/snponly-shim.efi:0 warning loader", "ipxe:0 note loader",
+				"PACKAGE:0 note loader"}},
+		{"iPXE's, beside both", map[string]string{"snponly-shim.efi": ipxes, "snponly.efi": signed,
+			"ipxe.efi": signed}, "",
+			[]string{"ipxe/snponly-shim.efi:0 note loader", "ipxe/snponly-shim.efi:0 note loader",
+				"ipxe:0 note loader"}},
+		{"iPXE's, of the name ipxe", map[string]string{"ipxe-shim.efi": ipxes, "ipxe.efi": signed},
+			"",
 			[]string{"ipxe/ipxe-shim.efi:0 note loader", "ipxe:0 note loader"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -44,7 +44,8 @@ func TestTyped(t *testing.T) {
 		"protect/10.0.0":              "looks-like guards only a machine of this serial, since it is no address",
 		"protect/52-54-00-12-34-99-9": "looks-like guards only a machine of this serial, since it is no MAC",
 		"protect/SRV-02":              "misspelt guards its machine, and is usually written srv-02",
-		"static/srv-01":               "", "static/8371-5642-9012-3457": "", "static/S-N-42": "", "static/52-54-00-12-34-50": "", "static/CZC1234ABC": "",
+		"static/srv-01":               "", "static/8371-5642-9012-3457": "", "static/S-N-42": "",
+		"static/52-54-00-12-34-50": "", "static/CZC1234ABC": "",
 	}
 	for file := range want {
 		switch {
@@ -69,7 +70,8 @@ func TestTyped(t *testing.T) {
 	}
 	for file, want := range want {
 		code, text, _ := strings.Cut(want, " ")
-		if got := found[file]; (want == "") != (got == "") || !strings.HasPrefix(got, code) || !strings.Contains(got, text) {
+		if got := found[file]; (want == "") != (got == "") || !strings.HasPrefix(got, code) ||
+			!strings.Contains(got, text) {
 			t.Errorf("%s: %q, want %q", file, got, want)
 		}
 	}

@@ -31,7 +31,8 @@ type userRights struct {
 // readable is an error where no file can be read as the daemon does it.
 func readable() error {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		return errors.New("/proc is not mounted here, and files are looked at through it: mount -t proc proc /proc")
+		return errors.New("/proc is not mounted here, and files are looked at through it: mount " +
+			"-t proc proc /proc")
 	}
 	return nil
 }
@@ -65,7 +66,8 @@ func daemonUser(named, once string) (*userRights, error) {
 			}
 		}
 		if st.Uid == 0 {
-			return &userRights{name: "the group " + groupName(int(st.Gid)), uid: -1, gids: []int{int(st.Gid)}}, nil
+			return &userRights{name: "the group " + groupName(int(st.Gid)), uid: -1,
+				gids: []int{int(st.Gid)}}, nil
 		}
 		fallthrough
 	case st.Uid != 0:

@@ -11,8 +11,8 @@ const (
 	mayRead
 )
 
-// userRights are the rights of the user as whom the daemon runs. They are known on
-// Linux only.
+// userRights are the rights of the user as whom the daemon runs. They are known
+// on Linux only.
 type userRights struct{ name string }
 
 func readable() error                                           { return nil }

@@ -53,8 +53,10 @@ func TestYAML(t *testing.T) {
 		{"a: &x 80\n", "file:1: a is no setting; pxesrv help settings lists them"},
 		{"port: &x 80\nonce: {max-per-day: *x}\n", ""},
 		{"prot: 80\n", "file:1: prot is no setting; pxesrv help settings lists them"},
-		{"once:\n  max_per_day: 3\n", "file:2: once.max_per_day is no setting; did you mean once.max-per-day?"},
-		{"resend-within: 3s\n", "file:1: resend-within is no setting; did you mean once.resend-within?"},
+		{"once:\n  max_per_day: 3\n",
+			"file:2: once.max_per_day is no setting; did you mean once.max-per-day?"},
+		{"resend-within: 3s\n",
+			"file:1: resend-within is no setting; did you mean once.resend-within?"},
 		{"regrant: 3s\n", "file:1: regrant is no setting; did you mean once.resend-within?"},
 		{"port: 80\nport: 81\n", "file:2: port was set in line 1 already"},
 		{"port: many\n", `file:1: port: "many" is not a number from 0 to 65535`},
@@ -63,14 +65,16 @@ func TestYAML(t *testing.T) {
 		{"port:\n", `file:1: port: "" is not a number from 0 to 65535`},
 		{"- port\n", `file:1: there must be lines "key: value" here`},
 		{"once: yes\n", `file:1: once: there must be lines "key: value" here`},
-		{"once:\n  resend-within: soon\nport: x\n", "file:2: once.resend-within: \"soon\" is not a duration: write 60s, 5m, 2160h or 0\n" +
+		{"once:\n  resend-within: soon\nport: x\n", "file:2: once.resend-within: \"soon\" is not " +
+			"a duration: write 60s, 5m, 2160h or 0\n" +
 			`file:3: port: "x" is not a number from 0 to 65535`},
 		{"port: 1\n---\nport: 2\n", "file: there is more than one document; remove the line ---"},
 		{"port: 'x\n", "file: line 2: found unexpected end of stream"},
 		{"paths:\n  allow: [usr]\n", `file:2: paths.allow: "usr" is not an absolute directory`},
 		{"iso:\n  server: http://10.0.0.5/pxe\n", ""},
-		{"iso:\n  server: http://10.0.0.5:4567/redirect/?a=b\n", `file:2: iso.server: "http://10.0.0.5:4567/redirect/?a=b" ` +
-			"ends in /redirect, but a host adds what it asks for: write http://10.0.0.5:4567"},
+		{"iso:\n  server: http://10.0.0.5:4567/redirect/?a=b\n",
+			`file:2: iso.server: "http://10.0.0.5:4567/redirect/?a=b" ` +
+				"ends in /redirect, but a host adds what it asks for: write http://10.0.0.5:4567"},
 		{"paths:\n  show: [[a]]\n", "file:2: paths.show takes a plain value"},
 	} {
 		c := Default()
@@ -89,10 +93,13 @@ func TestYAML(t *testing.T) {
 func TestLayers(t *testing.T) {
 	c := Default()
 	show := func() string { return strings.Join(c.Show, " ") }
-	if _, err := c.YAML("file", []byte("paths: {show: [.a, .b]}\nonce: {resend-within: 7s}\n")); err != nil || show() != ".a .b" {
+	if _, err := c.YAML("file",
+		[]byte("paths: {show: [.a, .b]}\nonce: {resend-within: 7s}\n")); err != nil ||
+		show() != ".a .b" {
 		t.Errorf("file: %q, %v", show(), err)
 	}
-	if _, err := c.Environ([]string{"PXESRV_PATHS_SHOW=.c,.d", "HOME=/"}); err != nil || show() != ".c .d" {
+	if _, err := c.Environ([]string{"PXESRV_PATHS_SHOW=.c,.d", "HOME=/"}); err != nil ||
+		show() != ".c .d" {
 		t.Errorf("environment: %q, %v", show(), err)
 	}
 	for _, s := range c.Settings() {
@@ -111,11 +118,13 @@ func TestLayers(t *testing.T) {
 
 func TestEnviron(t *testing.T) {
 	c := Default()
-	warnings, err := c.Environ([]string{"PXESRV_PORT=tcp://10.0.0.1:4567", "PXESRV_RUOT=x", "PXESRV_TEST_IPXE=/x", "PXESRV_CONFIG=f"})
+	warnings, err := c.Environ([]string{"PXESRV_PORT=tcp://10.0.0.1:4567", "PXESRV_RUOT=x",
+		"PXESRV_TEST_IPXE=/x", "PXESRV_CONFIG=f"})
 	if err != nil || len(warnings) != 2 || c.Port != 4567 {
 		t.Errorf("%q, %v, port %d", warnings, err, c.Port)
 	}
-	if _, err := c.Environ([]string{"PXESRV_PORT=http"}); err == nil || err.Error() != `PXESRV_PORT=http: "http" is not a number from 0 to 65535` {
+	if _, err := c.Environ([]string{"PXESRV_PORT=http"}); err == nil ||
+		err.Error() != `PXESRV_PORT=http: "http" is not a number from 0 to 65535` {
 		t.Error(err)
 	}
 }
@@ -139,8 +148,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestCheck_Paths: what names a file or a directory is absolute afterwards, so that
-// it means the same from everywhere.
+// TestCheck_Paths: what names a file or a directory is absolute afterwards, so
+// that it means the same from everywhere.
 func TestCheck_Paths(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()
@@ -152,7 +161,8 @@ func TestCheck_Paths(t *testing.T) {
 	}
 	c := Default()
 	for _, s := range c.Settings() {
-		if kind := s.Value.Type(); kind == "file" || kind == "dir" && s.Key != "paths.allow" && s.Key != "loaders.dirs" {
+		if kind := s.Value.Type(); kind == "file" || kind == "dir" && s.Key != "paths.allow" &&
+			s.Key != "loaders.dirs" {
 			if err := s.Value.Set(s.Key); err != nil {
 				t.Fatal(err)
 			}
@@ -202,21 +212,30 @@ func TestCheck_TLS(t *testing.T) {
 			c.TLSClientListen, c.TLSClientCA = []string{":4569"}, "/ca"
 			c.Protocol, c.Trusted = []string{":4567", ":4568"}, trusted
 		},
-		"no key":                         func(c *Config) { c.TLSCert = "/c" },
-		"no certificate":                 func(c *Config) { c.TLSKey = "/k" },
-		"HTTPS needs a certificate":      func(c *Config) { c.TLSListen = []string{":4568"} },
-		"tls.client-listen needs the CA": func(c *Config) { c.TLSCert, c.TLSKey, c.TLSClientListen = "/c", "/k", []string{":4568"} },
+		"no key":                    func(c *Config) { c.TLSCert = "/c" },
+		"no certificate":            func(c *Config) { c.TLSKey = "/k" },
+		"HTTPS needs a certificate": func(c *Config) { c.TLSListen = []string{":4568"} },
+		"tls.client-listen needs the CA": func(c *Config) {
+			c.TLSCert, c.TLSKey, c.TLSClientListen = "/c", "/k", []string{":4568"}
+		},
 		":4567 is to be listened on twice": func(c *Config) {
 			c.TLSCert, c.TLSKey, c.TLSListen = "/c", "/k", []string{":4567"}
 		},
-		"names :80, which is not listened on; it has to be one of :4567": func(c *Config) { c.Protocol, c.Trusted = []string{":80"}, trusted },
-		"name them with --proxies-trusted":                               func(c *Config) { c.Protocol = []string{":4567"} },
-		"lies in the document root":                                      func(c *Config) { c.TLSCert, c.TLSKey = "/c", filepath.Join(c.Root, "key") },
+		"names :80, which is not listened on; it has to be one of :4567": func(c *Config) {
+			c.Protocol, c.Trusted = []string{":80"}, trusted
+		},
+		"name them with --proxies-trusted": func(c *Config) {
+			c.Protocol = []string{":4567"}
+		},
+		"lies in the document root": func(c *Config) {
+			c.TLSCert, c.TLSKey = "/c", filepath.Join(c.Root, "key")
+		},
 	} {
 		c := Default()
 		c.Root = t.TempDir()
 		set(&c)
-		if err := c.Check(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if err := c.Check(); (err == nil) != (want == "") ||
+			err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}

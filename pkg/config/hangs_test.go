@@ -13,7 +13,8 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// TestCheck_Hangs: a disk that does not answer is told after a moment, with its name, and when it answers again.
+// TestCheck_Hangs: a disk that does not answer is told after a moment, with its
+// name, and when it answers again.
 func TestCheck_Hangs(t *testing.T) {
 	defer func(d time.Duration) { answersWithin = d }(answersWithin)
 	answersWithin = 100 * time.Millisecond
@@ -24,10 +25,12 @@ func TestCheck_Hangs(t *testing.T) {
 	disk := faultfs.Mount(t, source)
 	for what, c := range map[string]Config{
 		"the document root " + disk.Dir + " does not answer": {Root: disk.Dir},
-		"or of the state directory, does not answer":         {Root: t.TempDir(), State: disk.Dir + "/sub"},
+		"or of the state directory, does not answer": {Root: t.TempDir(),
+			State: disk.Dir + "/sub"},
 	} {
 		disk.Set(faultfs.Hang(0))
-		over := time.AfterFunc(time.Minute, func() { disk.Set() }) // nothing ends a process that waits for such a disk
+		// nothing ends a process that waits for such a disk
+		over := time.AfterFunc(time.Minute, func() { disk.Set() })
 		var hangs *Hangs
 		if err := c.Check(); !errors.As(err, &hangs) || !strings.Contains(err.Error(), what) {
 			t.Fatalf("%v, want %s", err, what)

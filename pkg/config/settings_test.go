@@ -28,7 +28,8 @@ func TestSettings_Documented(t *testing.T) {
 		}
 	}
 	last := len(keys) - 1
-	want := "A change of " + strings.Join(keys[:last], ", ") + " or " + keys[last] + " needs a new start"
+	want := "A change of " + strings.Join(keys[:last], ", ") + " or " + keys[last] +
+		" needs a new start"
 	if have := strings.Join(strings.Fields(string(text)), " "); !strings.Contains(have, want) {
 		t.Errorf("docs/settings.md does not say: %s", want)
 	}
@@ -41,7 +42,10 @@ func TestSettings_NoSecrets(t *testing.T) {
 	secret := func(s Setting) bool {
 		p, isPath := s.Value.(*path)
 		isFile := isPath && p.kind == "file"
-		return !isFile && regexp.MustCompile(`(^|[.-])(keys?|pass\w*|secrets?|tokens?|credentials?|pin)($|[.-])`).MatchString(s.Key)
+		return !isFile &&
+			regexp.MustCompile(
+				`(^|[.-])(keys?|pass\w*|secrets?|tokens?|credentials?|pin)($|[.-])`).MatchString(
+				s.Key)
 	}
 	c := Default()
 	for _, s := range c.Settings() {
@@ -49,7 +53,8 @@ func TestSettings_NoSecrets(t *testing.T) {
 			t.Errorf("%s takes a secret as its value: let it name a file", s.Key)
 		}
 	}
-	for key, want := range map[string]bool{"ldap.password": true, "ldap.bind-password": true, "api.token": true, "keyboard": false} {
+	for key, want := range map[string]bool{"ldap.password": true, "ldap.bind-password": true,
+		"api.token": true, "keyboard": false} {
 		if secret(Setting{Key: key, Value: &text{}}) != want {
 			t.Errorf("%s: a secret is %v", key, !want)
 		}
@@ -63,8 +68,10 @@ func TestSettings_NoSecrets(t *testing.T) {
 func TestNeedRestart(t *testing.T) {
 	t.Parallel()
 	started := Default()
-	other := map[string]string{"on|off": "on", "text|json": "json", "auto|on|off": "on", "number": "4711", "duration": "7s",
-		"addr": ":99", "url": "http://192.0.2.1", "network": "192.0.2.0/24", "ip": "192.0.2.1", "dir": "/x", "file": "/x", "name": ".x"}
+	other := map[string]string{"on|off": "on", "text|json": "json", "auto|on|off": "on",
+		"number": "4711", "duration": "7s",
+		"addr": ":99", "url": "http://192.0.2.1", "network": "192.0.2.0/24", "ip": "192.0.2.1",
+		"dir": "/x", "file": "/x", "name": ".x"}
 	for i, s := range started.Settings() {
 		c := Default()
 		now := c.Settings()[i]
@@ -93,7 +100,8 @@ func TestNeedRestart(t *testing.T) {
 	// In the order of the table, each once.
 	a = Default()
 	a.Limits.HeaderBytes, a.Port, a.LogFormat = 5000, 1, "json"
-	if got := a.NeedRestart(&started); !slices.Equal(got, []string{"port", "log-format", "limits.header-bytes"}) {
+	if got := a.NeedRestart(&started); !slices.Equal(got,
+		[]string{"port", "log-format", "limits.header-bytes"}) {
 		t.Errorf("%q", got)
 	}
 }
@@ -123,18 +131,26 @@ func TestSettings_FileOnly(t *testing.T) {
 		dns   []string
 		want  string
 	}{
-		{"auth:\n  roles:\n    admin: CN=boot,OU=x\n    view: [\"CN=a,DC=y\", \"CN=b,DC=y\"]\n    none:\n",
-			servers{"admin": {"CN=boot,OU=x"}, "view": {"CN=a,DC=y", "CN=b,DC=y"}, "none": nil}, nil, ""},
-		{"auth:\n  base: [\"CN=boot,OU=x,DC=y\", DC=z]\n", servers{}, []string{"CN=boot,OU=x,DC=y", "DC=z"}, ""},
+		{"auth:\n  roles:\n    admin: CN=boot,OU=x\n    view: [\"CN=a,DC=y\", \"CN=b,DC=y\"]\n   " +
+			" none:\n",
+			servers{"admin": {"CN=boot,OU=x"}, "view": {"CN=a,DC=y", "CN=b,DC=y"}, "none": nil},
+			nil, ""},
+		{"auth:\n  base: [\"CN=boot,OU=x,DC=y\", DC=z]\n", servers{},
+			[]string{"CN=boot,OU=x,DC=y", "DC=z"}, ""},
 		// one text, as a flag has it
 		{"auth:\n  base: DC=y, DC=z\n", servers{}, []string{"DC=y", "DC=z"}, ""},
 		{"auth:\n  base: []\n", servers{}, nil, ""},
-		{"auth:\n  base: [a, [b]]\n", servers{}, []string{"a"}, "f:2: auth.base takes a plain value"},
+		{"auth:\n  base: [a, [b]]\n", servers{}, []string{"a"},
+			"f:2: auth.base takes a plain value"},
 		{"auth:\n  roles:\n", servers{}, nil, ""},
-		{"auth:\n  roles: admin\n", servers{}, nil, `f:2: auth.roles: there must be lines "name: value" here`},
-		{"auth:\n  roles:\n    nobody: x\n", servers{}, nil, `f:3: auth.roles.nobody: "nobody" is no role`},
-		{"auth:\n  roles:\n    a: x\n    a: y\n", servers{"a": {"x"}}, nil, "f:4: auth.roles.a was set in line 3 already"},
-		{"auth:\n  roles:\n    a: {b: c}\n", servers{"a": nil}, nil, "f:3: auth.roles.a takes a plain value"},
+		{"auth:\n  roles: admin\n", servers{}, nil,
+			`f:2: auth.roles: there must be lines "name: value" here`},
+		{"auth:\n  roles:\n    nobody: x\n", servers{}, nil,
+			`f:3: auth.roles.nobody: "nobody" is no role`},
+		{"auth:\n  roles:\n    a: x\n    a: y\n", servers{"a": {"x"}}, nil,
+			"f:4: auth.roles.a was set in line 3 already"},
+		{"auth:\n  roles:\n    a: {b: c}\n", servers{"a": nil}, nil,
+			"f:3: auth.roles.a takes a plain value"},
 	} {
 		roles, dns := servers{}, []string(nil)
 		table := []Setting{
@@ -145,8 +161,10 @@ func TestSettings_FileOnly(t *testing.T) {
 		if _, err := readYAML("f", []byte(test.text), table); err != nil {
 			got = err.Error()
 		}
-		if got != test.want || !reflect.DeepEqual(dns, test.dns) || !maps.EqualFunc(roles, test.roles, slices.Equal) {
-			t.Errorf("%q\n got %v %q %s\nwant %v %q %s", test.text, roles, dns, got, test.roles, test.dns, test.want)
+		if got != test.want || !reflect.DeepEqual(dns, test.dns) ||
+			!maps.EqualFunc(roles, test.roles, slices.Equal) {
+			t.Errorf("%q\n got %v %q %s\nwant %v %q %s", test.text, roles, dns, got, test.roles,
+				test.dns, test.want)
 		}
 		if table[0].Flag() != "" || table[0].Env() != "" {
 			t.Error("a setting of the file alone has a flag or a variable")
@@ -201,9 +219,11 @@ func TestSettings_OldNames(t *testing.T) {
 		if err != nil || !slices.Equal(warnings, want) || c.OnceResendWithin != 7*time.Second {
 			t.Errorf("%s, old name: %q, %v, %v", source, warnings, err, c.OnceResendWithin)
 		}
-		for _, both := range [][]string{{"once.regrant", "once.resend-within"}, {"once.resend-within", "once.regrant"}} {
+		for _, both := range [][]string{{"once.regrant", "once.resend-within"},
+			{"once.resend-within", "once.regrant"}} {
 			c = Default()
-			if _, err = read(&c, both...); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf(refused, old, now)) {
+			if _, err = read(&c, both...); err == nil ||
+				!strings.HasSuffix(err.Error(), fmt.Sprintf(refused, old, now)) {
 				t.Errorf("%s, both names: %v", source, err)
 			}
 		}
@@ -213,7 +233,8 @@ func TestSettings_OldNames(t *testing.T) {
 	if _, err := c.YAML("f", []byte("once: {regrant: 3s}")); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Environ([]string{"PXESRV_ONCE_RESEND_WITHIN=5s"}); err != nil || c.OnceResendWithin != 5*time.Second {
+	if _, err := c.Environ([]string{"PXESRV_ONCE_RESEND_WITHIN=5s"}); err != nil ||
+		c.OnceResendWithin != 5*time.Second {
 		t.Errorf("%v, %v", c.OnceResendWithin, err)
 	}
 }

@@ -106,7 +106,9 @@ func (c *tcpConn) ReadFrom(r io.Reader) (sent int64, err error) {
 			before := piece.N
 			n, err := c.TCPConn.ReadFrom(piece)
 			if err != nil && before-piece.N != n {
-				return n, io.ErrShortWrite // a file that the kernel cannot send by itself is copied as well
+				// a file that the kernel cannot send by itself is copied as
+				// well
+				return n, io.ErrShortWrite
 			}
 			return n, err
 		})

@@ -81,7 +81,9 @@ func TestConn_SlowReader(t *testing.T) {
 	c.(*net.TCPConn).SetReadBuffer(64 << 10)
 	got := make([]byte, 0, len(want))
 	for part := make([]byte, 256<<10); ; {
-		time.Sleep(100 * time.Millisecond) // 2.5 MiB/s: the limit ends twice meanwhile, and there is always progress
+		// 2.5 MiB/s: the limit ends twice meanwhile, and there is always
+		// progress
+		time.Sleep(100 * time.Millisecond)
 		n, err := io.ReadFull(c, part)
 		got = append(got, part[:n]...)
 		if err != nil {
@@ -151,9 +153,12 @@ func TestConn_ClientLeaves(t *testing.T) {
 		"PROXY, TLS": {Proxies: netip.Addr.IsLoopback, TLS: unused.TLS},
 	} {
 		for how, leave := range map[string]func(*net.TCPConn, net.Conn){
-			"closed": func(_ *net.TCPConn, c net.Conn) { c.Close() }, "half closed": func(c *net.TCPConn, _ net.Conn) { c.CloseWrite() },
-			"said good-bye": func(_ *net.TCPConn, c net.Conn) { c.(interface{ CloseWrite() error }).CloseWrite() },
-			"thrown away":   func(c *net.TCPConn, _ net.Conn) { c.SetLinger(0); c.Close() },
+			"closed":      func(_ *net.TCPConn, c net.Conn) { c.Close() },
+			"half closed": func(c *net.TCPConn, _ net.Conn) { c.CloseWrite() },
+			"said good-bye": func(_ *net.TCPConn, c net.Conn) {
+				c.(interface{ CloseWrite() error }).CloseWrite()
+			},
+			"thrown away": func(c *net.TCPConn, _ net.Conn) { c.SetLinger(0); c.Close() },
 		} {
 			t.Run(way+", "+how, func(t *testing.T) {
 				t.Parallel()
@@ -276,7 +281,8 @@ func TestConn_KeptAlive(t *testing.T) {
 	// Pipelined, and more of it while the first is answered.
 	c, from := dial(0, "GET /wait HTTP/1.1\r\nHost: a\r\nName: 1\r\n\r\nG")
 	ctx := <-working
-	io.WriteString(c, "ET / HTTP/1.1\r\nHost: a\r\nName: 2\r\n\r\nGET /wait HTTP/1.1\r\nHost: a\r\nName: 3\r\n\r\n")
+	io.WriteString(c, "ET / HTTP/1.1\r\nHost: a\r\nName: 2\r\n\r\nGET /wait HTTP/1.1\r\nHost: "+
+		"a\r\nName: 3\r\n\r\n")
 	time.Sleep(50 * time.Millisecond)
 	if Gone(ctx) {
 		t.Error("a client that says more has left")
@@ -309,7 +315,8 @@ func TestConn_KeptAlive(t *testing.T) {
 	for range 7 {
 		parts = append(parts, "b")
 	}
-	_, from = dial(700*time.Millisecond, append(parts, "bGET / HTTP/1.1\r\nHost: a\r\nName: q\r\n\r\n")...)
+	_, from = dial(700*time.Millisecond,
+		append(parts, "bGET / HTTP/1.1\r\nHost: a\r\nName: q\r\n\r\n")...)
 	answer(from, "bbbbbbbb")
 	answer(from, "q")
 }
@@ -317,8 +324,10 @@ func TestConn_KeptAlive(t *testing.T) {
 // TestConn_Limits: a time limit that was set last is in force.
 func TestConn_Limits(t *testing.T) {
 	const limit = 100 * time.Millisecond
-	for name, try := range map[string]func(t *testing.T, limiter *Limiter, c *tcpConn, other net.Conn){
-		"a limit for writes that a new configuration takes away": func(t *testing.T, limiter *Limiter, c *tcpConn, _ net.Conn) {
+	for name, try := range map[string]func(t *testing.T, limiter *Limiter, c *tcpConn,
+		other net.Conn){
+		"a limit for writes that a new configuration takes away": func(t *testing.T,
+			limiter *Limiter, c *tcpConn, _ net.Conn) {
 			io.WriteString(c, "x")
 			limiter.Set(Limits{})
 			time.Sleep(2 * limit)
@@ -393,7 +402,8 @@ func TestConn_ShortWrites(t *testing.T) {
 		began := time.Now()
 		if _, err := c.Write(answer); err == nil {
 			continue
-		} else if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) || took < limit-5*time.Millisecond {
+		} else if took := time.Since(began); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			took < limit-5*time.Millisecond {
 			t.Errorf("after %v: %v", took, err)
 		}
 		break

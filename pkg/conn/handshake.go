@@ -46,12 +46,13 @@ type Failure struct {
 type Reason string
 
 const (
-	NoProxy       Reason = "no-trusted-proxy"    // where only proxies that are trusted may speak
-	NoHeader      Reason = "no-proxy-header"     // something else came first
-	BadHeader     Reason = "bad-proxy-header"    // one that breaks the rules of the PROXY protocol
-	TooMany       Reason = "too-many"            // connections of the client that the header names
-	Late          Reason = "timeout"             // before the end of the header or of the handshake
-	Silent        Reason = "closed-silently"     // without a byte: somebody looked whether the port is open
+	NoProxy   Reason = "no-trusted-proxy" // where only proxies that are trusted may speak
+	NoHeader  Reason = "no-proxy-header"  // something else came first
+	BadHeader Reason = "bad-proxy-header" // one that breaks the rules of the PROXY protocol
+	TooMany   Reason = "too-many"         // connections of the client that the header names
+	Late      Reason = "timeout"          // before the end of the header or of the handshake
+	// without a byte: somebody looked whether the port is open
+	Silent        Reason = "closed-silently"
 	Closed        Reason = "closed-in-handshake" // by clients that do not trust the certificate
 	Refused       Reason = "refused-by-client"   // with an alert of TLS
 	NotTLS        Reason = "not-tls"             // something else came
@@ -258,7 +259,8 @@ func handshakeFailed(err error, heard bool) (reason Reason, subject string, word
 		}
 		switch {
 		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-			return Untimely, subject, errors.New("the client's certificate has expired, or is not valid yet")
+			return Untimely, subject,
+				errors.New("the client's certificate has expired, or is not valid yet")
 		case errors.As(err, &unknown):
 			return UnknownCA, subject,
 				errors.New("the client's certificate comes from no CA of tls.client-ca")
@@ -268,7 +270,8 @@ func handshakeFailed(err error, heard bool) (reason Reason, subject string, word
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
 		return Late, "", errors.New("the handshake took too long")
 	case strings.Contains(text, "didn't provide a certificate"):
-		return NoCertificate, "", errors.New("the client has no certificate, and this port demands one")
+		return NoCertificate, "",
+			errors.New("the client has no certificate, and this port demands one")
 	case errors.As(err, &record):
 		return NotTLS, "", errors.New("what came is not TLS")
 	case errors.As(err, &op) && op.Op == "remote error":

@@ -113,12 +113,15 @@ func TestHandshaker_LongCertificate(t *testing.T) {
 	}
 	// A name that is no URI (tag 6 of GeneralName, RFC 5280) comes back in the
 	// words of crypto/x509.
-	names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte("http://[" + strings.Repeat("x", 60000))}})
+	names, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: 6,
+		Bytes: []byte("http://[" + strings.Repeat("x", 60000))}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, pair.PrivateKey.(crypto.Signer).Public(), pair.PrivateKey)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1),
+		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Value: names}}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template,
+		pair.PrivateKey.(crypto.Signer).Public(), pair.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +130,8 @@ func TestHandshaker_LongCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed := make(chan Failure, 1)
-	e := Handshaker{TLS: &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAnyClientCert}, Failed: func(f Failure) { failed <- f }}
+	e := Handshaker{TLS: &tls.Config{Certificates: []tls.Certificate{pair},
+		ClientAuth: tls.RequireAnyClientCert}, Failed: func(f Failure) { failed <- f }}
 	l := e.Listener(new(Limiter).Listener(plain))
 	defer l.Close()
 	go l.Accept()

@@ -160,7 +160,8 @@ func (l *Limiter) releaseConn(c *tcpConn) {
 // counts the one that is refused then. The caller holds the lock.
 func (l *Limiter) full(a netip.Addr) bool {
 	limit := l.limits.PerAddress
-	if limit == 0 || !a.IsValid() || l.per[a] < limit || l.limits.Exempt != nil && l.limits.Exempt(a) {
+	if limit == 0 || !a.IsValid() || l.per[a] < limit || l.limits.Exempt != nil &&
+		l.limits.Exempt(a) {
 		return false
 	}
 	l.refused.Add(1)

@@ -10,7 +10,8 @@ import (
 // closed makes room.
 func TestLimiter_PerAddress(t *testing.T) {
 	var g Limiter
-	proxy, a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
+	proxy, a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"),
+		netip.MustParseAddr("10.0.0.3")
 	g.Set(Limits{PerAddress: 2, Exempt: func(x netip.Addr) bool { return x == proxy }})
 	for i, step := range []struct {
 		addr  netip.Addr

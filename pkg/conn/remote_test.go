@@ -19,8 +19,9 @@ func TestRemote(t *testing.T) {
 		network, header string
 		want            string
 	}{
-		"plain":          {"tcp", "", "127.0.0.1 127.0.0.1 true"},
-		"a proxy":        {"tcp", "PROXY TCP4 192.0.2.7 192.0.2.1 40000 80\r\n", "127.0.0.1 192.0.2.7 true"},
+		"plain": {"tcp", "", "127.0.0.1 127.0.0.1 true"},
+		"a proxy": {"tcp", "PROXY TCP4 192.0.2.7 192.0.2.1 40000 80\r\n",
+			"127.0.0.1 192.0.2.7 true"},
 		"unknown":        {"tcp", "PROXY UNKNOWN\r\n", "127.0.0.1 invalid IP true"},
 		"a health check": {"tcp", localV2, "127.0.0.1 127.0.0.1 true"},
 		"a Unix socket":  {"unix", "", "invalid IP invalid IP false"},
@@ -59,7 +60,8 @@ func TestRemote(t *testing.T) {
 			}
 		})
 	}
-	if _, _, ok := Remote(context.Background()); ok || Gone(context.Background()) || Watch(context.Background()).Arrived(0) {
+	if _, _, ok := Remote(context.Background()); ok || Gone(context.Background()) ||
+		Watch(context.Background()).Arrived(0) {
 		t.Error("something is known of no connection")
 	}
 }

@@ -44,7 +44,8 @@ func TestRedirect_OnlyDefault(t *testing.T) {
 
 func TestOnce_AbsoluteLink(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> $ROOT/install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> $ROOT/install"})
 	if a := c.wantScript("install"); !a.close {
 		t.Error("no Connection: close on the answer that uses an order up")
 	}
@@ -54,10 +55,12 @@ func TestOnce_AbsoluteLink(t *testing.T) {
 	}
 }
 
-// Ruby looked a relative target up in its working directory, after it had removed the link.
+// Ruby looked a relative target up in its working directory, after it had
+// removed the link.
 func TestOnce_RelativeLink(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "once/127.0.0.1": "-> ../sub/A"})
+	c := serve(t, tree{"default": say("default"), "sub/A": say("A"),
+		"once/127.0.0.1": "-> ../sub/A"})
 	c.wantScript("A")
 	c.wantOrder(me, "served")
 }
@@ -74,7 +77,8 @@ func TestOnce_NotRelativeToWorkingDirectory(t *testing.T) {
 
 func TestOnce_DanglingLink(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "once/127.0.0.1": "-> $ROOT/nowhere"})
+	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"),
+		"once/127.0.0.1": "-> $ROOT/nowhere"})
 	c.wantKept("static", "nowhere is not there")
 	c.remove("static/127.0.0.1")
 	c.wantKept("default", "nowhere is not there")
@@ -96,13 +100,15 @@ func TestOnce_RegularFile(t *testing.T) {
 
 func TestOnce_Directory(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "once/127.0.0.1": "-> $ROOT/sub"})
+	c := serve(t, tree{"default": say("default"), "sub/A": say("A"),
+		"once/127.0.0.1": "-> $ROOT/sub"})
 	c.wantKept("default", "is a directory")
 }
 
 func TestOnce_LinkToLink(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "link": "-> sub/A", "once/127.0.0.1": "-> ../link"})
+	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "link": "-> sub/A",
+		"once/127.0.0.1": "-> ../link"})
 	c.wantScript("A")
 	c.wantOrder(me, "served")
 	if _, err := os.Lstat(filepath.Join(c.root, "link")); err != nil {
@@ -113,18 +119,22 @@ func TestOnce_LinkToLink(t *testing.T) {
 // Ruby served whatever a link led to. Here it takes the setting paths.allow.
 func TestOnce_OutsideRoot(t *testing.T) {
 	t.Parallel()
-	files := tree{"default": say("default"), "../other/A": say("A"), "once/127.0.0.1": "-> $ROOT/../other/A"}
+	files := tree{"default": say("default"), "../other/A": say("A"),
+		"once/127.0.0.1": "-> $ROOT/../other/A"}
 	c := serve(t, files)
 	c.wantKept("default", "leads out of the root")
 	c.stop()
-	c = serveAt(t, c.root, func(cfg *config.Config) { cfg.Allow = []string{filepath.Join(c.root, "../other")} })
+	c = serveAt(t, c.root, func(cfg *config.Config) {
+		cfg.Allow = []string{filepath.Join(c.root, "../other")}
+	})
 	c.wantScript("A")
 	c.wantOrder(me, "served")
 }
 
 func TestStatic_File(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "static/127.0.0.2": say("other")})
+	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"),
+		"static/127.0.0.2": say("other")})
 	c.wantScript("static")
 	c.wantScript("static")
 	c.as("127.0.0.2").wantScript("other")
@@ -133,7 +143,8 @@ func TestStatic_File(t *testing.T) {
 
 func TestStatic_RelativeLink(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "sub/A": say("A"), "static/127.0.0.1": "-> ../sub/A"})
+	c := serve(t, tree{"default": say("default"), "sub/A": say("A"),
+		"static/127.0.0.1": "-> ../sub/A"})
 	c.wantScript("A")
 	if _, err := os.Lstat(filepath.Join(c.root, "static/127.0.0.1")); err != nil {
 		t.Error(err)
@@ -176,7 +187,8 @@ func TestStatic_FIFO(t *testing.T) {
 
 func TestRedirect_OnceStaticDefault(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"static/127.0.0.1": say("static"), "once/127.0.0.1": "-> ../install"})
 	c.wantScript("install")
 	c.wantScript("static")
 	c.remove("static/127.0.0.1")
@@ -221,9 +233,11 @@ func TestRedirect_ChangeIsSeen(t *testing.T) {
 
 func TestRedirect_HEADUsesNothingUp(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	a := c.ask("HEAD", "/redirect")
-	if a.status != 200 || a.body != "" || a.header.Get("Content-Length") != fmt.Sprint(len(say("install"))) || a.close {
+	if a.status != 200 || a.body != "" ||
+		a.header.Get("Content-Length") != fmt.Sprint(len(say("install"))) || a.close {
 		t.Errorf("HEAD: %+v", a)
 	}
 	c.wantOrder(me, "pending")
@@ -231,10 +245,12 @@ func TestRedirect_HEADUsesNothingUp(t *testing.T) {
 	c.wantOrder(me, "served")
 }
 
-// wantBehind asks with headers that no machine sends which boots. It gets what stands behind the order, whole.
+// wantBehind asks with headers that no machine sends which boots. It gets what
+// stands behind the order, whole.
 func wantBehind(t *testing.T, headers ...string) {
 	t.Helper()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	if a := c.wantScript("default", headers...); a.close || a.header.Get("Content-Range") != "" {
 		t.Errorf("answer with %q: %+v", headers, a)
 	}
@@ -248,26 +264,30 @@ func TestRedirect_RangeUsesNothingUp(t *testing.T) {
 	wantBehind(t, "Range: bytes=0-4")
 }
 
-// On a file this is 416, as in Ruby. On /redirect a Range is ignored on purpose: a boot script is answered whole or not.
+// On a file this is 416, as in Ruby. On /redirect a Range is ignored on
+// purpose: a boot script is answered whole or not.
 func TestRange_Unsatisfiable(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
 	a := c.ask("GET", "/default", "Range: bytes=9999-")
 	c.wantStatus(a, 416)
-	if got, want := a.header.Get("Content-Range"), fmt.Sprintf("bytes */%d", len(say("default"))); got != want {
+	if got, want := a.header.Get("Content-Range"),
+		fmt.Sprintf("bytes */%d", len(say("default"))); got != want {
 		t.Errorf("Content-Range is %q, want %q", got, want)
 	}
 	c.wantScript("default", "Range: bytes=9999-")
 }
 
-// Ruby answered /redirect in parts that no client could tell apart. On a file the parts are right, on /redirect there are none.
+// Ruby answered /redirect in parts that no client could tell apart. On a file
+// the parts are right, on /redirect there are none.
 func TestRange_Two(t *testing.T) {
 	t.Parallel()
 	wantBehind(t, "Range: bytes=0-1,4-5")
 	c := serve(t, tree{"default": say("default")})
 	a := c.ask("GET", "/default", "Range: bytes=0-1,4-5")
 	c.wantStatus(a, 206)
-	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind, "multipart/byteranges; boundary=") {
+	if kind := a.header.Get("Content-Type"); !strings.HasPrefix(kind,
+		"multipart/byteranges; boundary=") {
 		t.Errorf("Content-Type is %q", kind)
 	}
 }
@@ -275,7 +295,8 @@ func TestRange_Two(t *testing.T) {
 func TestRedirect_ConditionUsesNothingUp(t *testing.T) {
 	t.Parallel()
 	then := time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	for _, name := range []string{"default", "install"} {
 		if err := os.Chtimes(filepath.Join(c.root, name), then, then); err != nil {
 			t.Fatal(err)
@@ -283,7 +304,8 @@ func TestRedirect_ConditionUsesNothingUp(t *testing.T) {
 	}
 	c.wantScript("default", "If-Modified-Since: "+then.Format(http.TimeFormat))
 	c.wantOrder(me, "pending")
-	for _, h := range []string{"If-None-Match: *", `If-None-Match: "x"`, "If-Match: *", `If-Range: "x"`, "If-Unmodified-Since: " + then.Format(http.TimeFormat)} {
+	for _, h := range []string{"If-None-Match: *", `If-None-Match: "x"`, "If-Match: *",
+		`If-Range: "x"`, "If-Unmodified-Since: " + then.Format(http.TimeFormat)} {
 		c.wantScript("default", h)
 		c.wantOrder(me, "pending")
 	}
@@ -298,7 +320,8 @@ func TestRedirect_ConditionWithOtherDate(t *testing.T) {
 // Ruby said 404.
 func TestRedirect_OtherMethods(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "FOO", "get"} {
 		a := c.ask(method, "/redirect", "Content-Length: 0")
 		if a.status != 405 || a.header.Get("Allow") != "GET, HEAD" {
@@ -318,7 +341,8 @@ func TestRedirect_UnknownQuery(t *testing.T) {
 
 func TestRedirect_OnlyThatPath(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	for _, path := range []string{"/redirect/", "/REDIRECT", "/redirect.ipxe", "/redirect/x"} {
 		c.wantStatus(c.ask("GET", path), 404)
 	}
@@ -328,14 +352,15 @@ func TestRedirect_OnlyThatPath(t *testing.T) {
 func TestRedirect_PathOtherwiseWritten(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
-	for _, path := range []string{"//redirect", "/%72edirect", "///redirect", "/./redirect", "/sub/../redirect", "http://boot.example/redirect"} {
+	for _, path := range []string{"//redirect", "/%72edirect", "///redirect", "/./redirect",
+		"/sub/../redirect", "http://boot.example/redirect"} {
 		// Not by a redirect: firmware does not follow one.
 		c.wantBody(c.ask("GET", path), say("default"))
 	}
 }
 
-// HTTP/1.1 without Host is 400, which RFC 9112 demands; so is a Host with bytes that no name has. Ruby answered both. iPXE
-// and firmware always send one.
+// HTTP/1.1 without Host is 400, which RFC 9112 demands; so is a Host with bytes
+// that no name has. Ruby answered both. iPXE and firmware always send one.
 func TestRedirect_OldAndOddRequests(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default")})
@@ -355,22 +380,26 @@ func TestRoute_UnknownPaths(t *testing.T) {
 	c := serve(t, tree{"default": say("default"), "sub/A": say("A")})
 	for _, path := range []string{"/nothing", "/", "/sub", "/sub/", "/sub/nothing", "/sub/A/"} {
 		a := c.ask("GET", path)
-		if a.status != 404 || a.header.Get("Content-Type") != "text/plain; charset=utf-8" || a.body != "there is nothing under this name\n" {
+		if a.status != 404 || a.header.Get("Content-Type") != "text/plain; charset=utf-8" ||
+			a.body != "there is nothing under this name\n" {
 			t.Errorf("%s: %d %q %q", path, a.status, a.header.Get("Content-Type"), a.body)
 		}
 	}
 }
 
-// Ruby sent Last-Modified; here an answer is never to be kept or asked about again.
+// Ruby sent Last-Modified; here an answer is never to be kept or asked about
+// again.
 func TestRedirect_Headers(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"static/": "", "x.json": say("x"), "x.html": say("x"), "x.ipxe": say("x"), "x.efi": say("x")})
+	c := serve(t, tree{"static/": "", "x.json": say("x"), "x.html": say("x"), "x.ipxe": say("x"),
+		"x.efi": say("x")})
 	for _, name := range []string{"x.json", "x.html", "x.ipxe", "x.efi"} {
 		c.put("static/127.0.0.1", "-> ../"+name)
 		a := c.wantScript("x")
 		want := http.Header{
 			"Content-Type": {"text/plain; charset=utf-8"}, "X-Content-Type-Options": {"nosniff"},
-			"Content-Length": {fmt.Sprint(len(say("x")))}, "Cache-Control": {"no-store"}, "Date": a.header["Date"],
+			"Content-Length": {fmt.Sprint(len(say("x")))}, "Cache-Control": {"no-store"},
+			"Date": a.header["Date"],
 		}
 		if fmt.Sprint(a.header) != fmt.Sprint(want) {
 			t.Errorf("headers for %s are %v, want %v", name, a.header, want)
@@ -390,7 +419,8 @@ func trusting(networks ...string) func(*config.Config) {
 
 func TestMachine_PeerAddress(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("one"), "static/127.0.0.77": say("two")})
+	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("one"),
+		"static/127.0.0.77": say("two")})
 	c.wantScript("one")
 	c.as("127.0.0.77").wantScript("two")
 	c.wantLog("msg=redirect", "peer=127.0.0.77", "names=127.0.0.77")
@@ -408,7 +438,8 @@ func TestMachine_ForwardedForIsNotBelieved(t *testing.T) {
 // Ruby believed every private address. Here a proxy is named.
 func TestMachine_OnlyNamedProxies(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other")}, trusting("127.0.0.9/32", "10.0.0.0/8"))
+	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other")},
+		trusting("127.0.0.9/32", "10.0.0.0/8"))
 	const header = "X-Forwarded-For: 10.1.2.3"
 	c.wantScript("default", header)
 	c.as("127.0.0.8").wantScript("default", header)
@@ -418,7 +449,8 @@ func TestMachine_OnlyNamedProxies(t *testing.T) {
 
 func TestMachine_SeveralHops(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("right"), "static/10.6.6.6": say("forged"), "static/127.0.0.5": say("proxy")},
+	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("right"),
+		"static/10.6.6.6": say("forged"), "static/127.0.0.5": say("proxy")},
 		trusting("127.0.0.0/8"))
 	for _, headers := range [][]string{
 		{"X-Forwarded-For: 10.1.2.3"},
@@ -435,31 +467,38 @@ func TestMachine_SeveralHops(t *testing.T) {
 
 func TestMachine_NoOrderOfAnother(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/10.5.5.5": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/10.5.5.5": "-> ../install"})
 	c.wantScript("default", "X-Forwarded-For: 10.5.5.5")
 	c.wantOrder("10.5.5.5", "pending")
 }
 
 // hostile are values that name a path where a client names itself.
-var hostile = []string{"../../secret", "../secret", "../../../../etc/hostname", "../victim", "/etc/hostname", "..", ".", ".claimed", "*", "\xff", "10.0.0.1/../../secret"}
+var hostile = []string{"../../secret", "../secret", "../../../../etc/hostname", "../victim",
+	"/etc/hostname", "..", ".", ".claimed", "*", "\xff", "10.0.0.1/../../secret"}
 
 func TestMachine_NoPathFromHeader(t *testing.T) {
 	t.Parallel()
-	files := tree{"default": say("default"), "static/127.0.0.1": say("peer"), "../secret": say("secret"), "secret": say("secret")}
-	// From a proxy such a value names nobody, not even the proxy. From anybody else it is not looked at.
-	for want, set := range map[string]func(*config.Config){"peer": trusting(), "default": trusting("127.0.0.0/8")} {
+	files := tree{"default": say("default"), "static/127.0.0.1": say("peer"),
+		"../secret": say("secret"), "secret": say("secret")}
+	// From a proxy such a value names nobody, not even the proxy. From anybody
+	// else it is not looked at.
+	for want, set := range map[string]func(*config.Config){
+		"peer": trusting(), "default": trusting("127.0.0.0/8")} {
 		c := serve(t, files, set)
 		for _, value := range hostile {
 			c.wantScript(want, "X-Forwarded-For: "+value)
 		}
-		c.wantBody(c.redirectQuery("?host=../../secret&serial=../secret&asset=%2e%2e%2fsecret&uuid=/etc/hostname&mac=../secret"), say("peer"))
+		c.wantBody(c.redirectQuery(
+			"?host=../../secret&serial=../secret&asset=%2e%2e%2fsecret&uuid=/etc/hostname&mac=../secret"), say("peer"))
 	}
 }
 
 func TestMachine_NoLinkRemovedByHeader(t *testing.T) {
 	t.Parallel()
 	for _, set := range []func(*config.Config){trusting(), trusting("127.0.0.0/8")} {
-		c := serve(t, tree{"default": say("default"), "install": say("install"), "victim": "-> install", "static/": ""}, set)
+		c := serve(t, tree{"default": say("default"), "install": say("install"),
+			"victim": "-> install", "static/": ""}, set)
 		for _, value := range hostile {
 			c.wantScript("default", "X-Forwarded-For: "+value)
 		}
@@ -472,8 +511,10 @@ func TestMachine_NoLinkRemovedByHeader(t *testing.T) {
 
 func TestMachine_OtherHeaders(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other"), "static/127.0.0.1": say("static")}, trusting("127.0.0.0/8"))
-	for _, header := range []string{"Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3", "Client-IP: 10.1.2.3", "True-Client-IP: 10.1.2.3", "CF-Connecting-IP: 10.1.2.3"} {
+	c := serve(t, tree{"default": say("default"), "static/10.1.2.3": say("other"),
+		"static/127.0.0.1": say("static")}, trusting("127.0.0.0/8"))
+	for _, header := range []string{"Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3",
+		"Client-IP: 10.1.2.3", "True-Client-IP: 10.1.2.3", "CF-Connecting-IP: 10.1.2.3"} {
 		c.wantScript("static", header)
 	}
 }
@@ -481,7 +522,8 @@ func TestMachine_OtherHeaders(t *testing.T) {
 // Ruby listened on 0.0.0.0, whatever it was told.
 func TestListen_IPv6AndAddress(t *testing.T) {
 	t.Parallel()
-	files := tree{"default": say("default"), "static/::1": say("six"), "static/127.0.0.1": say("four")}
+	files := tree{"default": say("default"), "static/::1": say("six"),
+		"static/127.0.0.1": say("four")}
 	free := func(ip string) func(*config.Config) {
 		return func(cfg *config.Config) { cfg.Listen, cfg.Address, cfg.Port = nil, ip, 0 }
 	}
@@ -500,20 +542,23 @@ func TestListen_IPv6AndAddress(t *testing.T) {
 		t.Error("-o 127.0.0.2 answers on 127.0.0.3 as well")
 	}
 
-	both := serve(t, files, func(cfg *config.Config) { cfg.Listen = []string{"127.0.0.1:0", "[::1]:0"} })
+	both := serve(t, files, func(cfg *config.Config) {
+		cfg.Listen = []string{"127.0.0.1:0", "[::1]:0"}
+	})
 	both.wantScript("four")
 	_, addr, _ := strings.Cut(both.wantLog("listening", "[::1]"), "address=")
 	both.addr, _, _ = strings.Cut(addr, " ")
 	both.as("::1").wantScript("six")
 }
 
-// Without -o one socket takes both families, and an IPv4 client keeps its IPv4 name. In a network of its own, so that
-// nobody else is asked in.
+// Without -o one socket takes both families, and an IPv4 client keeps its IPv4
+// name. In a network of its own, so that nobody else is asked in.
 func TestListen_EveryAddress(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a network of its own")
 	}
-	root := plant(t, tree{"default": say("default"), "static/::1": say("six"), "static/127.0.0.1": say("four")})
+	root := plant(t, tree{"default": say("default"), "static/::1": say("six"),
+		"static/127.0.0.1": say("four")})
 	network := newNetwork(t)
 	cfg := config.Default()
 	cfg.Root, cfg.Port = root, 0
@@ -527,7 +572,8 @@ func TestListen_EveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, want := range map[string]string{"127.0.0.1": "four", "::1": "six", "127.0.0.2": "default"} {
+	for from, want := range map[string]string{"127.0.0.1": "four", "::1": "six",
+		"127.0.0.2": "default"} {
 		c := c.as(from)
 		c.addr = net.JoinHostPort(from, port)
 		answers := make(chan answer, 1)
@@ -592,7 +638,8 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
 
-// enter takes the calling goroutine, for the rest of its life, into the network.
+// enter takes the calling goroutine, for the rest of its life, into the
+// network.
 func (n network) enter() error {
 	runtime.LockOSThread()
 	return unix.Setns(int(n.ns.Fd()), unix.CLONE_NEWNET)
@@ -600,11 +647,14 @@ func (n network) enter() error {
 
 func TestMachine_CanonicalAddress(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/2001:db8::1": say("six"), "static/203.0.113.9": say("four")}, trusting("127.0.0.0/8"))
+	c := serve(t, tree{"default": say("default"), "static/2001:db8::1": say("six"),
+		"static/203.0.113.9": say("four")}, trusting("127.0.0.0/8"))
 	for value, want := range map[string]string{
-		"2001:db8::1": "six", "[2001:db8::1]:1234": "six", "[2001:db8::1]": "six", "2001:0DB8:0:0::0001": "six", "2001:db8::1%eth0": "six",
-		"203.0.113.9:555": "four", "203.0.113.9": "four", "::ffff:203.0.113.9": "four", "[::ffff:cb00:7109]:80": "four",
-		"203.0.113.09": "default", "3405803785": "default",
+		"2001:db8::1": "six", "[2001:db8::1]:1234": "six", "[2001:db8::1]": "six",
+		"2001:0DB8:0:0::0001": "six", "2001:db8::1%eth0": "six",
+		"203.0.113.9:555": "four", "203.0.113.9": "four", "::ffff:203.0.113.9": "four",
+		"[::ffff:cb00:7109]:80": "four",
+		"203.0.113.09":          "default", "3405803785": "default",
 	} {
 		c.wantScript(want, "X-Forwarded-For: "+value)
 	}
@@ -614,7 +664,8 @@ func TestMachine_CanonicalAddress(t *testing.T) {
 
 func TestOnce_OneWinner(t *testing.T) {
 	lab.Slow(t)
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "protect/": ""},
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"static/127.0.0.1": say("static"), "protect/": ""},
 		func(cfg *config.Config) { cfg.OnceMaxPerDay = 0 })
 	c.rest()
 	const rounds, clients = 20, 50
@@ -660,9 +711,11 @@ func TestOnce_OneWinner(t *testing.T) {
 
 func TestOnce_LogSaysWhatWasUsedUp(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	c.wantScript("install")
-	line := c.wantLog("msg=redirect", "peer=127.0.0.1", "step=once", "entry=once/127.0.0.1", "target=../install", "file=install", "status=200", "order=127.0.0.1~")
+	line := c.wantLog("msg=redirect", "peer=127.0.0.1", "step=once", "entry=once/127.0.0.1",
+		"target=../install", "file=install", "status=200", "order=127.0.0.1~")
 	_, name, _ := strings.Cut(line, "order=")
 	name, _, _ = strings.Cut(name, " ")
 	c.wantLog("msg=order", "state=granted", "order="+strings.TrimSpace(name))
@@ -692,7 +745,8 @@ func (c *client) sparse(name string, size int64) {
 func (c *client) wantPrompt() {
 	c.t.Helper()
 	for range 10 {
-		// Ruby gave none for 8 s and more. A loaded test machine may take its time, but not for ever.
+		// Ruby gave none for 8 s and more. A loaded test machine may take its
+		// time, but not for ever.
 		if a := c.wantScript("default"); a.took > 5*time.Second {
 			c.t.Errorf("/redirect took %v", a.took)
 		}
@@ -709,7 +763,8 @@ func TestMany_SlowDownloads(t *testing.T) {
 	for range 5 {
 		conn := c.dial()
 		io.WriteString(conn, request("GET", "/big"))
-		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, " 200 ") {
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil ||
+			!strings.Contains(line, " 200 ") {
 			t.Fatalf("%q %v", line, err)
 		}
 		all.Go(func() {
@@ -773,7 +828,8 @@ func TestMany_MemoryOfDownloads(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body, make([]byte, 1<<20)); n != size || err != nil {
+				if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r.Body,
+					make([]byte, 1<<20)); n != size || err != nil {
 					t.Errorf("%d bytes, %v", n, err)
 				}
 			})
@@ -782,8 +838,9 @@ func TestMany_MemoryOfDownloads(t *testing.T) {
 	})
 }
 
-// flat runs do, which may allocate at most limit bytes in all, garbage included: what was never allocated is no memory that
-// is held. Only for tests that are not parallel.
+// flat runs do, which may allocate at most limit bytes in all, garbage
+// included: what was never allocated is no memory that is held. Only for tests
+// that are not parallel.
 func flat(t *testing.T, limit uint64, do func()) {
 	t.Helper()
 	var before, after runtime.MemStats
@@ -799,7 +856,8 @@ func flat(t *testing.T, limit uint64, do func()) {
 
 func TestPromise_OnceIsUsedUpByTheRequest(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/127.0.0.1": say("static"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"static/127.0.0.1": say("static"), "once/127.0.0.1": "-> ../install"})
 	c.wantScript("install")
 	if _, err := os.Lstat(filepath.Join(c.root, "once/127.0.0.1")); !os.IsNotExist(err) {
 		t.Errorf("the link is still there: %v", err)
@@ -811,11 +869,14 @@ func TestPromise_ClientsShareAFileByLinks(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
 		"default": say("default"), "rack": say("rack"), "static/shared": say("shared"),
-		"static/127.0.0.1": "-> ../rack", "static/127.0.0.2": "-> ../rack", "static/127.0.0.3": "-> shared",
-		"once/127.0.0.4": "-> ../rack", "once/127.0.0.5": "-> ../rack", "once/127.0.0.6": "-> ../static/shared",
+		"static/127.0.0.1": "-> ../rack", "static/127.0.0.2": "-> ../rack",
+		"static/127.0.0.3": "-> shared",
+		"once/127.0.0.4":   "-> ../rack", "once/127.0.0.5": "-> ../rack",
+		"once/127.0.0.6": "-> ../static/shared",
 	})
 	for from, want := range map[string]string{
-		"127.0.0.1": "rack", "127.0.0.2": "rack", "127.0.0.3": "shared", "127.0.0.4": "rack", "127.0.0.5": "rack", "127.0.0.6": "shared",
+		"127.0.0.1": "rack", "127.0.0.2": "rack", "127.0.0.3": "shared", "127.0.0.4": "rack",
+		"127.0.0.5": "rack", "127.0.0.6": "shared",
 	} {
 		c.as(from).wantScript(want)
 	}
@@ -824,7 +885,8 @@ func TestPromise_ClientsShareAFileByLinks(t *testing.T) {
 // iPXE resolves what a script names against the URL of the script.
 func TestPromise_PathsInScriptsAreRelativeToTheRoot(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "centos/7/default": say("centos"), "static/127.0.0.1": "#!ipxe\nchain ../centos/7/default\n"})
+	c := serve(t, tree{"default": say("default"), "centos/7/default": say("centos"),
+		"static/127.0.0.1": "#!ipxe\nchain ../centos/7/default\n"})
 	a := c.redirect()
 	_, path, _ := strings.Cut(strings.TrimSpace(a.body), "chain ")
 	base, _ := url.Parse("http://boot.example:4567/redirect")
@@ -836,10 +898,12 @@ func TestPromise_PathsInScriptsAreRelativeToTheRoot(t *testing.T) {
 	c.wantBody(c.ask("GET", "/centos/7/default"), say("centos"))
 }
 
-// The notes of the Ruby project showed a link to a folder, which never worked. It does no harm here.
+// The notes of the Ruby project showed a link to a folder, which never worked.
+// It does no harm here.
 func TestPromise_LinkToFolder(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "centos/default": say("centos"), "once/127.0.0.1": "-> $ROOT/centos"})
+	c := serve(t, tree{"default": say("default"), "centos/default": say("centos"),
+		"once/127.0.0.1": "-> $ROOT/centos"})
 	c.wantKept("default", "is a directory")
 }
 
@@ -858,7 +922,8 @@ func TestPromise_PortAndPath(t *testing.T) {
 
 func TestRoute_PlainIPXEIsAskedWhoItIs(t *testing.T) {
 	t.Parallel()
-	files := tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"}
+	files := tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"}
 	const iPXE = "User-Agent: iPXE/1.0.0+git-20190125.36a4c85-5.1"
 	c := serve(t, files)
 	if a := c.redirect(iPXE); a.body != string(ipxe.Identify()) || a.close {
@@ -881,11 +946,13 @@ func TestRoute_FirmwareUsesNothingUp(t *testing.T) {
 func TestRoute_OwnScripts(t *testing.T) {
 	t.Parallel()
 	// Files of those names do not hide the routes, except below ipxe/.
-	c := serve(t, tree{"default": say("default"), "redirect": say("hidden"), "boot.ipxe": say("hidden"), "local.ipxe": say("hidden")})
+	c := serve(t, tree{"default": say("default"), "redirect": say("hidden"),
+		"boot.ipxe": say("hidden"), "local.ipxe": say("hidden")})
 	c.wantScript("default")
 	identify, local := string(ipxe.Identify()), string(ipxe.Local())
 	for path, want := range map[string]string{
-		"/boot.ipxe": identify, "/boot.ipxe.0": identify, "/autoexec.ipxe": identify, "/ipxe/autoexec.ipxe": identify, "//ipxe//autoexec.ipxe": identify,
+		"/boot.ipxe": identify, "/boot.ipxe.0": identify, "/autoexec.ipxe": identify,
+		"/ipxe/autoexec.ipxe": identify, "//ipxe//autoexec.ipxe": identify,
 		"/local.ipxe": local, "//local.ipxe": local, "/local.ipxe?x=1": local,
 	} {
 		a := c.ask("GET", path)
@@ -893,7 +960,8 @@ func TestRoute_OwnScripts(t *testing.T) {
 		if err := a.sound(); err != nil || a.close {
 			t.Errorf("%s: %v, close %v", path, err, a.close)
 		}
-		if a := c.ask("HEAD", path); a.status != 200 || a.header.Get("Content-Length") != fmt.Sprint(len(want)) {
+		if a := c.ask("HEAD", path); a.status != 200 ||
+			a.header.Get("Content-Length") != fmt.Sprint(len(want)) {
 			t.Errorf("HEAD %s: %+v", path, a)
 		}
 	}
@@ -903,27 +971,35 @@ func TestRoute_OwnScripts(t *testing.T) {
 
 func TestRoute_Files(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "sub/vmlinuz": "0123456789", "sub/x.json": "{}", "link": "-> sub/vmlinuz", "../other/x": "secret", "out": "-> ../other/x"})
+	c := serve(t, tree{"default": say("default"), "sub/vmlinuz": "0123456789", "sub/x.json": "{}",
+		"link": "-> sub/vmlinuz", "../other/x": "secret", "out": "-> ../other/x"})
 	for path, kind := range map[string]string{
-		"/sub/vmlinuz": "application/octet-stream", "//sub//vmlinuz": "application/octet-stream", "/link": "application/octet-stream",
+		"/sub/vmlinuz": "application/octet-stream", "//sub//vmlinuz": "application/octet-stream",
+		"/link":               "application/octet-stream",
 		"/sub/../sub/vmlinuz": "application/octet-stream", "/sub/x.json": "application/json",
 	} {
 		a := c.ask("GET", path)
-		if a.status != 200 || a.header.Get("Content-Type") != kind || a.header.Get("Content-Length") != fmt.Sprint(len(a.body)) || a.close {
+		if a.status != 200 || a.header.Get("Content-Type") != kind ||
+			a.header.Get("Content-Length") != fmt.Sprint(len(a.body)) || a.close {
 			t.Errorf("%s: %+v", path, a)
 		}
 	}
 	a := c.ask("GET", "/sub/vmlinuz", "Range: bytes=2-4")
-	if a.status != 206 || a.body != "234" || a.header.Get("Content-Length") != "3" || a.header.Get("Content-Range") != "bytes 2-4/10" || a.header.Get("Accept-Ranges") != "bytes" {
+	if a.status != 206 || a.body != "234" || a.header.Get("Content-Length") != "3" ||
+		a.header.Get("Content-Range") != "bytes 2-4/10" ||
+		a.header.Get("Accept-Ranges") != "bytes" {
 		t.Errorf("a range: %+v", a)
 	}
-	if a := c.ask("GET", "/sub/vmlinuz", "If-Modified-Since: "+c.ask("GET", "/sub/vmlinuz").header.Get("Last-Modified")); a.status != 304 {
+	if a := c.ask("GET", "/sub/vmlinuz", "If-Modified-Since: "+
+		c.ask("GET", "/sub/vmlinuz").header.Get("Last-Modified")); a.status != 304 {
 		t.Errorf("not modified: %+v", a)
 	}
-	if a := c.ask("HEAD", "/sub/vmlinuz"); a.status != 200 || a.header.Get("Content-Length") != "10" {
+	if a := c.ask("HEAD", "/sub/vmlinuz"); a.status != 200 ||
+		a.header.Get("Content-Length") != "10" {
 		t.Errorf("HEAD: %+v", a)
 	}
-	if a := c.ask("POST", "/sub/vmlinuz", "Content-Length: 0"); a.status != 405 || a.header.Get("Allow") != "GET, HEAD" {
+	if a := c.ask("POST", "/sub/vmlinuz", "Content-Length: 0"); a.status != 405 ||
+		a.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("POST: %+v", a)
 	}
 	c.wantStatus(c.ask("GET", "/out"), 404)
@@ -932,16 +1008,23 @@ func TestRoute_Files(t *testing.T) {
 func TestRoute_NeverServed(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
-		"default": say("default"), "x": say("x"), "once/10.0.0.1": "-> ../x", "static/10.0.0.1": say("x"), "protect/10.0.0.1": say("x"), "private/x": say("x"),
-		"until-done/10.0.0.1": "-> ../x", ".hidden": say("x"), "sub/.hidden": say("x"), ".git/config": "x", "link": "-> .git/config", "x.tmpl": say("x"),
-		"STATIC/10.0.0.2": say("x"), "hosts/a.yaml": "x", ".treeinfo": "shown", "../secret": say("secret"),
+		"default": say("default"), "x": say("x"), "once/10.0.0.1": "-> ../x",
+		"static/10.0.0.1": say("x"), "protect/10.0.0.1": say("x"), "private/x": say("x"),
+		"until-done/10.0.0.1": "-> ../x", ".hidden": say("x"), "sub/.hidden": say("x"),
+		".git/config": "x", "link": "-> .git/config", "x.tmpl": say("x"),
+		"STATIC/10.0.0.2": say("x"), "hosts/a.yaml": "x", ".treeinfo": "shown",
+		"../secret": say("secret"),
 	})
 	for _, path := range []string{
-		"/once/10.0.0.1", "/static/10.0.0.1", "/protect/10.0.0.1", "/private/x", "/until-done/10.0.0.1", "/STATIC/10.0.0.2", "//static/10.0.0.1", "/x/../static/10.0.0.1",
-		"/%73tatic/10.0.0.1", "/.hidden", "/%2ehidden", "/sub/.hidden", "/.git/config", "/.GIT/config", "/link", "/x.tmpl", "/hosts/a.yaml", "/once/.claimed", "/once/", "/once",
-		"/../secret", "/sub/../../secret", "/%2e%2e/secret", "/..%2fsecret", "/sub%2f.hidden", "/..%5csecret", "/....//secret", "/%00", "/%ff", "/%252e%252e/secret",
+		"/once/10.0.0.1", "/static/10.0.0.1", "/protect/10.0.0.1", "/private/x",
+		"/until-done/10.0.0.1", "/STATIC/10.0.0.2", "//static/10.0.0.1", "/x/../static/10.0.0.1",
+		"/%73tatic/10.0.0.1", "/.hidden", "/%2ehidden", "/sub/.hidden", "/.git/config",
+		"/.GIT/config", "/link", "/x.tmpl", "/hosts/a.yaml", "/once/.claimed", "/once/", "/once",
+		"/../secret", "/sub/../../secret", "/%2e%2e/secret", "/..%2fsecret", "/sub%2f.hidden",
+		"/..%5csecret", "/....//secret", "/%00", "/%ff", "/%252e%252e/secret",
 	} {
-		if a := c.ask("GET", path); a.status != 404 || a.body != "there is nothing under this name\n" {
+		if a := c.ask("GET", path); a.status != 404 ||
+			a.body != "there is nothing under this name\n" {
 			t.Errorf("%s: %d %q", path, a.status, a.body)
 		}
 	}
@@ -952,16 +1035,20 @@ func TestRoute_NeverServed(t *testing.T) {
 // The connection goes on after every answer except one that uses an order up.
 func TestRoute_KeepAlive(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "file": "x", "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"), "file": "x",
+		"once/127.0.0.1": "-> ../install"})
 	conn := c.dial()
 	in := bufio.NewReader(conn)
 	for _, step := range []struct{ method, path, body string }{
-		{"HEAD", "/redirect", ""}, {"GET", "/local.ipxe", string(ipxe.Local())}, {"GET", "/file", "x"}, {"GET", "/boot.ipxe", string(ipxe.Identify())},
-		{"GET", "/nothing", "there is nothing under this name\n"}, {"GET", "/redirect", say("install")},
+		{"HEAD", "/redirect", ""}, {"GET", "/local.ipxe", string(ipxe.Local())},
+		{"GET", "/file", "x"}, {"GET", "/boot.ipxe", string(ipxe.Identify())},
+		{"GET", "/nothing", "there is nothing under this name\n"},
+		{"GET", "/redirect", say("install")},
 	} {
 		io.WriteString(conn, request(step.method, step.path))
 		a, err := read(in, step.method)
-		if last := step.body == say("install"); err != nil || a.body != step.body || a.close != last {
+		if last := step.body == say("install"); err != nil || a.body != step.body ||
+			a.close != last {
 			t.Fatalf("%s %s: %+v %v", step.method, step.path, a, err)
 		}
 	}
@@ -973,7 +1060,8 @@ func TestRoute_KeepAlive(t *testing.T) {
 // protect/ counts by existence; orders wait.
 func TestRoute_Protect(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install", "protect/127.0.0.1": "-> nowhere"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install", "protect/127.0.0.1": "-> nowhere"})
 	c.wantBody(c.redirect(), string(ipxe.Local()))
 	c.wantOrder(me, "pending")
 	c.wantLog("msg=redirect", "step=protect", "waits", "once/127.0.0.1")

@@ -16,10 +16,11 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// How an order ends: served when the client's TCP acknowledged all of it, open when it did not, pending when not one byte
-// was sent.
+// How an order ends: served when the client's TCP acknowledged all of it, open
+// when it did not, pending when not one byte was sent.
 
-// long is a script that does not fit into the buffers of a connection whose client reads little.
+// long is a script that does not fit into the buffers of a connection whose
+// client reads little.
 func long() string {
 	s := say("long") + strings.Repeat("# a comment that goes on for a while\n", boot.MaxScript/36)
 	return s[:strings.LastIndexByte(s[:boot.MaxScript-1], '\n')+1]
@@ -73,11 +74,12 @@ func TestDelivery_ServedBeforeClientCloses(t *testing.T) {
 	}
 }
 
-// A reset on the heels of the request: either it was seen before the claim, or the order is open. It is never served, and
-// never lost.
+// A reset on the heels of the request: either it was seen before the claim, or
+// the order is open. It is never served, and never lost.
 func TestDelivery_ResetAfterRequest(t *testing.T) {
 	t.Parallel()
-	files := tree{"default": say("default"), "install": say("install"), "static/": "", "protect/": ""}
+	files := tree{"default": say("default"), "install": say("install"), "static/": "",
+		"protect/": ""}
 	for i := range 20 {
 		files[fmt.Sprintf("once/127.0.1.%d", i+1)] = "-> ../install"
 	}
@@ -94,7 +96,8 @@ func TestDelivery_ResetAfterRequest(t *testing.T) {
 	c.stop() // a daemon that stops first gives back what nobody was sent
 	for i := range 20 {
 		name := fmt.Sprintf("127.0.1.%d", i+1)
-		switch said, got := c.log.find("msg=order", "state=open", "name="+name+" ") != "", c.order(name); {
+		switch said, got := c.log.find("msg=order", "state=open", "name="+name+" ") != "",
+			c.order(name); {
 		case got == "pending" || got == "served" || got == "open" && said:
 		default:
 			t.Errorf("the order of %s is %q", name, got)
@@ -137,7 +140,8 @@ func TestDelivery_CloseInTheMiddle(t *testing.T) {
 	c.wantOrder(me, "open")
 }
 
-// The client stays and reads nothing: its TCP acknowledges what fits into its buffers and no more.
+// The client stays and reads nothing: its TCP acknowledges what fits into its
+// buffers and no more.
 func TestDelivery_SilentReader(t *testing.T) {
 	t.Parallel()
 	files := installOrder()
@@ -149,7 +153,8 @@ func TestDelivery_SilentReader(t *testing.T) {
 	c.wantOrder(me, "open")
 }
 
-// The client goes away while the claim is made: it is given back, because nothing was sent.
+// The client goes away while the claim is made: it is given back, because
+// nothing was sent.
 func TestDelivery_GoneDuringTheClaim(t *testing.T) {
 	faults := faultfs.Mount(t, plant(t, installOrder()))
 	c := serveAt(t, faults.Dir)

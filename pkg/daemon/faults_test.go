@@ -33,7 +33,8 @@ import (
 
 func TestOrder_OnlyGETUsesItUp(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
 	if a := c.ask("HEAD", "/redirect"); a.status != 200 || a.body != "" {
 		t.Errorf("HEAD: %+v", a)
 	}
@@ -48,8 +49,10 @@ func TestOrder_OnlyGETUsesItUp(t *testing.T) {
 
 func TestRedirect_RangeAndConditionsAreIgnored(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"})
-	for _, h := range []string{"Range: bytes=0-0", "Range: garbage", "If-Modified-Since: " + "Mon, 06 May 2099 07:08:09 GMT", "If-None-Match: *"} {
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"})
+	for _, h := range []string{"Range: bytes=0-0", "Range: garbage", "If-Modified-Since: " +
+		"Mon, 06 May 2099 07:08:09 GMT", "If-None-Match: *"} {
 		c.wantScript("default", h)
 		c.wantOrder(me, "pending")
 	}
@@ -57,8 +60,10 @@ func TestRedirect_RangeAndConditionsAreIgnored(t *testing.T) {
 
 func TestRedirect_NoListingsNoEntries(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install", "static/127.0.0.1": say("static"), "sub/x": "x"})
-	for _, path := range []string{"/once/127.0.0.1", "/static/127.0.0.1", "/once", "/once/", "/static", "/static/", "/", "/sub", "/sub/", "/once/.claimed/", "/once/.served"} {
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install", "static/127.0.0.1": say("static"), "sub/x": "x"})
+	for _, path := range []string{"/once/127.0.0.1", "/static/127.0.0.1", "/once", "/once/",
+		"/static", "/static/", "/", "/sub", "/sub/", "/once/.claimed/", "/once/.served"} {
 		for _, method := range []string{"GET", "HEAD"} {
 			c.wantStatus(c.ask(method, path), 404)
 		}
@@ -82,7 +87,8 @@ func TestOrder_LeadsToNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for target, why := range map[string]string{
-		"../sub": "../sub is a directory", "..": ".. is a directory", ".": ": . is a directory", "../sub/fifo": "is a FIFO", "../sub/socket": "is a socket",
+		"../sub": "../sub is a directory", "..": ".. is a directory", ".": ": . is a directory",
+		"../sub/fifo": "is a FIFO", "../sub/socket": "is a socket",
 		"../loop/a": "../loop/a leads in a circle", "127.0.0.1": "127.0.0.1 leads in a circle",
 	} {
 		c.put("once/127.0.0.1", "-> "+target)
@@ -91,12 +97,15 @@ func TestOrder_LeadsToNoFile(t *testing.T) {
 }
 
 func TestOrder_LeadsToTooMuch(t *testing.T) {
-	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": "", "zero": "-> /dev/zero"},
+	c := serve(t, tree{"default": say("default"), "static/": "", "protect/": "",
+		"zero": "-> /dev/zero"},
 		func(cfg *config.Config) { cfg.Allow = []string{"/dev"} })
 	c.sparse("large", 8<<30)
 	c.sparse("over", boot.MaxScript+1)
 	for target, why := range map[string]string{
-		"../large": "large has 8589934592 bytes", "../over": "over has 1048577 bytes", "/dev/zero": "/dev/zero is a device", "../zero": "../zero is a device", "/dev/full": "is a device",
+		"../large": "large has 8589934592 bytes", "../over": "over has 1048577 bytes",
+		"/dev/zero": "/dev/zero is a device", "../zero": "../zero is a device",
+		"/dev/full": "is a device",
 	} {
 		c.put("once/127.0.0.1", "-> "+target)
 		flat(t, 32<<20, func() { c.wantKept("default", "skipped", why) })
@@ -105,11 +114,15 @@ func TestOrder_LeadsToTooMuch(t *testing.T) {
 
 func TestOrder_LeadsOut(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "../root-evil/x": say("evil"), "../x": say("evil"), "link": "-> ../x", "dir": "-> ..", ".git/x": say("evil"), "private/x": say("evil")})
+	c := serve(t, tree{"default": say("default"), "../root-evil/x": say("evil"),
+		"../x": say("evil"), "link": "-> ../x", "dir": "-> ..", ".git/x": say("evil"),
+		"private/x": say("evil")})
 	for target, why := range map[string]string{
-		"../../x": "leads out of the root", "$ROOT/../x": "leads out of the root", "$ROOT-evil/x": "leads out of the root", "../link": "leads out of the root",
-		"../dir/x": "leads out of the root", "/proc/self/environ": "leads out of the root", "/etc/hostname": "leads out of the root",
-		"../.git/x": "begins with a dot", "../private/x": "lies in private/",
+		"../../x": "leads out of the root", "$ROOT/../x": "leads out of the root",
+		"$ROOT-evil/x": "leads out of the root", "../link": "leads out of the root",
+		"../dir/x": "leads out of the root", "/proc/self/environ": "leads out of the root",
+		"/etc/hostname": "leads out of the root",
+		"../.git/x":     "begins with a dot", "../private/x": "lies in private/",
 	} {
 		c.put("once/127.0.0.1", "-> "+target)
 		c.wantKept("default", "skipped", why)
@@ -118,7 +131,8 @@ func TestOrder_LeadsOut(t *testing.T) {
 
 func TestOrder_AbsoluteNameOfTheRoot(t *testing.T) {
 	t.Parallel()
-	real := plant(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> $ROOT/install"})
+	real := plant(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> $ROOT/install"})
 	link := filepath.Join(t.TempDir(), "current")
 	if err := os.Symlink(real, link); err != nil {
 		t.Fatal(err)
@@ -132,7 +146,8 @@ func TestOrder_AbsoluteNameOfTheRoot(t *testing.T) {
 
 func TestOrder_IsAFile(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"), "once/127.0.0.1": say("file")})
+	c := serve(t, tree{"default": say("default"), "static/127.0.0.1": say("static"),
+		"once/127.0.0.1": say("file")})
 	for range 3 {
 		c.wantScript("static")
 	}
@@ -145,7 +160,8 @@ func TestOrder_IsAFile(t *testing.T) {
 // The order cannot be claimed, and is served after the repair.
 
 func installOrder() tree {
-	return tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install"}
+	return tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install"}
 }
 
 func needRoot(t *testing.T) {
@@ -164,7 +180,8 @@ func TestClaim_ReadOnlyMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(once, unix.MNT_DETACH) })
-	if err := unix.Mount("", once, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+	if err := unix.Mount("", once, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY,
+		""); err != nil {
 		t.Fatal(err)
 	}
 	c.wantKept("default", "skipped", "could not be claimed and stays", "read-only file system")
@@ -221,7 +238,8 @@ func TestClaim_FullDisk(t *testing.T) {
 	}
 	c := serveAt(t, root)
 	c.wantLog("level=WARN", "orders cannot be granted", "no space left on device")
-	c.wantKept("default", "skipped", "the journal cannot be opened, the order stays", "no space left on device")
+	c.wantKept("default", "skipped", "the journal cannot be opened, the order stays",
+		"no space left on device")
 	for _, name := range fill {
 		os.Remove(name)
 	}
@@ -287,7 +305,8 @@ func TestHang_FileServer(t *testing.T) {
 	c.wantInTheEnd("install")
 }
 
-// wantInTheEnd asks until the answer is no 503: on a loaded machine a short deadline may well pass.
+// wantInTheEnd asks until the answer is no 503: on a loaded machine a short
+// deadline may well pass.
 func (c *client) wantInTheEnd(name string) {
 	c.t.Helper()
 	var a answer
@@ -316,10 +335,13 @@ func TestHang_LateClaimIsGivenBack(t *testing.T) {
 	c.wantInTheEnd("install")
 }
 
-// A stop that is shorter than a decision may be waits for a claim all the same, for as long as the confirmation of an order takes.
+// A stop that is shorter than a decision may be waits for a claim all the same,
+// for as long as the confirmation of an order takes.
 func TestHang_StopWaitsForTheClaim(t *testing.T) {
 	faults := faultfs.Mount(t, plant(t, installOrder()))
-	c := serveAt(t, faults.Dir, func(cfg *config.Config) { cfg.Limits.Decision, cfg.Limits.Stop = 20*time.Second, 300*time.Millisecond })
+	c := serveAt(t, faults.Dir, func(cfg *config.Config) {
+		cfg.Limits.Decision, cfg.Limits.Stop = 20*time.Second, 300*time.Millisecond
+	})
 	c.rest()
 	faults.Set(faultfs.Hang(faultfs.OpRename))
 	asked := c.dial()
@@ -387,7 +409,8 @@ func TestHang_LateGrantIsGivenBack(t *testing.T) {
 	}
 	close(site.stuck)
 	server.Wait()
-	if back, settled := site.grant.givenBack.Load(), site.grant.settled.Load(); back != 1 || settled != 0 {
+	if back, settled := site.grant.givenBack.Load(), site.grant.settled.Load(); back != 1 ||
+		settled != 0 {
 		t.Errorf("given back %d times and settled %d times", back, settled)
 	}
 }
@@ -429,7 +452,8 @@ func TestHang_StuckRequestsAreBounded(t *testing.T) {
 
 func TestRoot_Swapped(t *testing.T) {
 	t.Parallel()
-	one, two := plant(t, tree{"default": say("one"), "static/127.0.0.2": say("static")}), plant(t, tree{"default": say("two"), "static/": ""})
+	one, two := plant(t, tree{"default": say("one"), "static/127.0.0.2": say("static")}),
+		plant(t, tree{"default": say("two"), "static/": ""})
 	link := filepath.Join(t.TempDir(), "current")
 	orders := t.TempDir() // outside, so that a swap makes no old order new
 	if err := os.Symlink(one, link); err != nil {
@@ -458,7 +482,8 @@ func TestRoot_Swapped(t *testing.T) {
 
 func TestRoot_RemovedAndClonedAgain(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("one"), "static/127.0.0.2": say("static"), "protect/127.0.0.3": ""})
+	c := serve(t, tree{"default": say("one"), "static/127.0.0.2": say("static"),
+		"protect/127.0.0.3": ""})
 	c.wantScript("one")
 	if err := os.RemoveAll(c.root); err != nil {
 		t.Fatal(err)
@@ -481,11 +506,15 @@ func TestRoot_RemovedAndClonedAgain(t *testing.T) {
 
 func TestMachine_ForwardedByAStranger(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/10.1.2.3": say("other"), "once/10.1.2.3": "-> ../install", "static/": ""}, trusting("127.0.0.9/32"))
-	for _, h := range []string{"X-Forwarded-For: 10.1.2.3", "Forwarded: for=10.1.2.3", "X-Real-IP: 10.1.2.3", "X-Forwarded-For: 10.1.2.3, 127.0.0.9"} {
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"static/10.1.2.3": say("other"), "once/10.1.2.3": "-> ../install", "static/": ""},
+		trusting("127.0.0.9/32"))
+	for _, h := range []string{"X-Forwarded-For: 10.1.2.3", "Forwarded: for=10.1.2.3",
+		"X-Real-IP: 10.1.2.3", "X-Forwarded-For: 10.1.2.3, 127.0.0.9"} {
 		c.wantScript("default", h)
 	}
-	for _, line := range []string{"PROXY TCP4 10.1.2.3 127.0.0.1 1234 80\r\n", "PROXY UNKNOWN\r\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x0a\x01\x02\x03\x7f\x00\x00\x01\x04\xd2\x00\x50"} {
+	for _, line := range []string{"PROXY TCP4 10.1.2.3 127.0.0.1 1234 80\r\n", "PROXY UNKNOWN\r\n",
+		"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x0a\x01\x02\x03\x7f\x00\x00\x01\x04\xd2\x00\x50"} {
 		a := c.raw(line + request("GET", "/redirect"))
 		c.wantStatus(a, 400)
 	}
@@ -497,7 +526,9 @@ func TestMachine_ForwardedByAStranger(t *testing.T) {
 
 func TestMachine_ParameterTwice(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "install": say("install"), "static/A1": say("first"), "static/B1": say("second"), "once/A1": "-> ../install", "once/B1": "-> ../install"})
+	c := serve(t, tree{"default": say("default"), "install": say("install"),
+		"static/A1": say("first"), "static/B1": say("second"), "once/A1": "-> ../install",
+		"once/B1": "-> ../install"})
 	c.wantBody(c.redirectQuery("?serial=A1&serial=B1"), say("first"))
 	c.wantLog("msg=redirect", "conflict", "the request says serial twice")
 	c.wantOrder("A1", "pending") // who is asking is not certain: no order is granted
@@ -509,23 +540,36 @@ func TestMachine_ParameterTwice(t *testing.T) {
 func TestMachine_Placeholders(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{
-		"default": say("default"), "install": say("install"), "static/127.0.0.1": say("address"), "static/To-Be-Filled-By-O.E.M": say("wrong"), "static/To-Be-Filled-By-O.E.M.": say("wrong"),
-		"static/00000000-0000-0000-0000-000000000000": say("wrong"), "once/03000200-0400-0500-0006-000700080009": "-> ../install", "static/00020003-0004-0005-0006-000700080009": say("wrong"),
-		"static/SYS-1234567890": say("wrong"), "once/SerNum0": "-> ../install", "once/be-3a-f2-b6-05-9f": "-> ../install", "once/00-e0-4c-68-00-07": "-> ../install",
-		"static/ACME-S1": say("machine"),
+		"default": say("default"), "install": say("install"), "static/127.0.0.1": say("address"),
+		"static/To-Be-Filled-By-O.E.M": say("wrong"), "static/To-Be-Filled-By-O.E.M.": say("wrong"),
+		"static/00000000-0000-0000-0000-000000000000": say("wrong"),
+		"once/03000200-0400-0500-0006-000700080009":   "-> ../install",
+		"static/00020003-0004-0005-0006-000700080009": say("wrong"),
+		"static/SYS-1234567890":                       say("wrong"),
+		"once/SerNum0":                                "-> ../install",
+		"once/be-3a-f2-b6-05-9f":                      "-> ../install",
+		"once/00-e0-4c-68-00-07":                      "-> ../install",
+		"static/ACME-S1":                              say("machine"),
 	})
 	for _, q := range []string{
-		"?serial=To%20Be%20Filled%20By%20O.E.M.", "?serial=to%20be%20FILLED%20by%20oem", "?serialx=546f2042652046696c6c6564204279204f2e452e4d2e",
-		"?uuid=00000000-0000-0000-0000-000000000000", "?uuid=03000200-0400-0500-0006-000700080009", "?uuid=00020003-0004-0005-0006-000700080009",
-		"?serial=SYS-1234567890", "?serialx=" + fmt.Sprintf("%x", "SYS-1234567890"), "?serial=Default%20string&board=SerNum0", "?asset=SYS-1234567890&uuid=4c4c4544-0000-2010-8020-80c04f202020",
-		"?mac=be-3a-f2-b6-05-9f", "?mac=00-e0-4c-68-00-07&macs=.00-e0-4c-68-00-07.be-3a-f2-b6-05-9f&bus=.USB.USB",
+		"?serial=To%20Be%20Filled%20By%20O.E.M.", "?serial=to%20be%20FILLED%20by%20oem",
+		"?serialx=546f2042652046696c6c6564204279204f2e452e4d2e",
+		"?uuid=00000000-0000-0000-0000-000000000000", "?uuid=03000200-0400-0500-0006-000700080009",
+		"?uuid=00020003-0004-0005-0006-000700080009",
+		"?serial=SYS-1234567890", "?serialx=" + fmt.Sprintf("%x", "SYS-1234567890"),
+		"?serial=Default%20string&board=SerNum0",
+		"?asset=SYS-1234567890&uuid=4c4c4544-0000-2010-8020-80c04f202020",
+		"?mac=be-3a-f2-b6-05-9f",
+		"?mac=00-e0-4c-68-00-07&macs=.00-e0-4c-68-00-07.be-3a-f2-b6-05-9f&bus=.USB.USB",
 	} {
 		c.wantBody(c.redirectQuery(q), say("address"))
 	}
 	c.wantLog("msg=redirect", "dropped", "serial", "is a placeholder")
 	c.wantLog("msg=redirect", "dropped", "uuid", "is a placeholder")
-	for _, name := range []string{"03000200-0400-0500-0006-000700080009", "SerNum0", "be-3a-f2-b6-05-9f", "00-e0-4c-68-00-07"} {
+	for _, name := range []string{"03000200-0400-0500-0006-000700080009", "SerNum0",
+		"be-3a-f2-b6-05-9f", "00-e0-4c-68-00-07"} {
 		c.wantOrder(name, "pending")
 	}
-	c.wantBody(c.redirectQuery("?uuid=00000000-0000-0000-0000-000000000000&manufacturer=ACME&serial=S1"), say("machine"))
+	c.wantBody(c.redirectQuery(
+		"?uuid=00000000-0000-0000-0000-000000000000&manufacturer=ACME&serial=S1"), say("machine"))
 }

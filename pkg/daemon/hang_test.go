@@ -17,10 +17,12 @@ import (
 )
 
 // hanging is the configuration of a root that hangs, and what is said of it.
-func hanging(t *testing.T, disk *faultfs.Faults, set func(*config.Config)) (config.Config, *config.Hangs) {
+func hanging(t *testing.T, disk *faultfs.Faults, set func(*config.Config)) (config.Config,
+	*config.Hangs) {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Root, cfg.Listen, cfg.State, cfg.Limits.Decision = disk.Dir, []string{"127.0.0.1:0"}, t.TempDir(), 100*time.Millisecond
+	cfg.Root, cfg.Listen, cfg.State, cfg.Limits.Decision = disk.Dir, []string{"127.0.0.1:0"},
+		t.TempDir(), 100*time.Millisecond
 	if set != nil {
 		set(&cfg)
 	}
@@ -32,15 +34,16 @@ func hanging(t *testing.T, disk *faultfs.Faults, set func(*config.Config)) (conf
 	return cfg, hangs
 }
 
-// TestStart_DiskHangs: after a power cut the daemon may be there before its file server. It tells machines so, and answers them as soon
-// as it can.
+// TestStart_DiskHangs: after a power cut the daemon may be there before its
+// file server. It tells machines so, and answers them as soon as it can.
 func TestStart_DiskHangs(t *testing.T) {
 	disk := faultfs.Mount(t, plant(t, tree{"default": say("default")}))
 	cfg, hangs := hanging(t, disk, nil)
 	c := start(t, cfg, func(ctx context.Context, c config.Config, log *slog.Logger) error {
 		return (&Daemon{Config: c, Hangs: hangs, Log: log}).Run(ctx)
 	})
-	c.wantLog("level=WARN", "the start goes on", "the document root "+disk.Dir+" does not answer: is its file server there?")
+	c.wantLog("level=WARN", "the start goes on", "the document root "+disk.Dir+
+		" does not answer: is its file server there?")
 	c.wantStatus(c.redirect(), 503)
 	c.wantStatus(c.ask("GET", "/readyz"), 503)
 	c.wantStatus(c.ask("GET", "/healthz"), 200)
@@ -51,12 +54,18 @@ func TestStart_DiskHangs(t *testing.T) {
 	c.wantLog("level=INFO", "the disk answers")
 }
 
-// TestStart_WrongBehindTheHang: what the start could not see is seen later, and ends the daemon then.
+// TestStart_WrongBehindTheHang: what the start could not see is seen later, and
+// ends the daemon then.
 func TestStart_WrongBehindTheHang(t *testing.T) {
 	disk := faultfs.Mount(t, plant(t, tree{"default": say("default")}))
-	cfg, hangs := hanging(t, disk, func(c *config.Config) { c.State = filepath.Join(c.Root, "state") })
+	cfg, hangs := hanging(t, disk, func(c *config.Config) {
+		c.State = filepath.Join(c.Root, "state")
+	})
 	log, ended := &logBook{}, make(chan error, 1)
-	go func() { ended <- (&Daemon{Config: cfg, Hangs: hangs, Log: log.logger()}).Run(t.Context()) }()
+	go func() {
+		ended <- (&Daemon{Config: cfg, Hangs: hangs, Log: log.logger()}).Run(
+			t.Context())
+	}()
 	if !eventually(func() bool { return strings.Contains(log.String(), "msg=listening") }) {
 		t.Fatalf("it does not start:\n%s", log)
 	}
@@ -71,7 +80,8 @@ func TestStart_WrongBehindTheHang(t *testing.T) {
 	}
 }
 
-// TestCheckLate: only a configuration that is wrong, and in force, ends the daemon.
+// TestCheckLate: only a configuration that is wrong, and in force, ends the
+// daemon.
 func TestCheckLate(t *testing.T) {
 	t.Parallel()
 	answers := make(chan struct{})
@@ -93,25 +103,29 @@ func TestCheckLate(t *testing.T) {
 			d.serving.Store(&serving{})
 		}
 		err := d.checkLate(first)(t.Context())
-		if (err != nil) != test.fails || strings.Contains(log.String(), "the disk answers") != (what == "right") {
+		if (err != nil) != test.fails ||
+			strings.Contains(log.String(), "the disk answers") != (what == "right") {
 			t.Errorf("%s: %v; %s", what, err, log)
 		}
 	}
 }
 
-// TestReload_DiskHangs: a configuration whose root hangs is not taken, and while that is found out the old one answers.
+// TestReload_DiskHangs: a configuration whose root hangs is not taken, and
+// while that is found out the old one answers.
 func TestReload_DiskHangs(t *testing.T) {
 	disk := faultfs.Mount(t, plant(t, tree{"default": say("two")}))
 	hangup, asked := make(chan os.Signal), make(chan struct{}, 2)
 	cfg := config.Default()
-	cfg.Root, cfg.Listen, cfg.State = plant(t, tree{"default": say("one")}), []string{"127.0.0.1:0"}, t.TempDir()
+	cfg.Root, cfg.Listen, cfg.State = plant(t, tree{"default": say("one")}),
+		[]string{"127.0.0.1:0"}, t.TempDir()
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-		return (&Daemon{Config: cfg, Log: log, Hangup: hangup, Reload: func() (config.Config, error) {
-			next := cfg
-			next.Root = disk.Dir
-			asked <- struct{}{}
-			return next, next.Check()
-		}}).Run(ctx)
+		return (&Daemon{Config: cfg, Log: log, Hangup: hangup,
+			Reload: func() (config.Config, error) {
+				next := cfg
+				next.Root = disk.Dir
+				asked <- struct{}{}
+				return next, next.Check()
+			}}).Run(ctx)
 	})
 	c.rest()
 	disk.Set(faultfs.Hang(0))
@@ -125,7 +139,8 @@ func TestReload_DiskHangs(t *testing.T) {
 	if text := c.log.String(); strings.Contains(text, "the old one stays") {
 		t.Errorf("refused before the disk had time:\n%s", text)
 	}
-	c.wantLog("level=ERROR", "the old one stays", "the document root "+disk.Dir+" does not answer: is its file server there?")
+	c.wantLog("level=ERROR", "the old one stays", "the document root "+disk.Dir+
+		" does not answer: is its file server there?")
 	c.wantScript("one")
 	disk.Set()
 	hangup <- nil

@@ -32,7 +32,8 @@ web2,52:54:00:00:00:02,10.0.0.2/24,http://10.0.0.5:4567
 Web-3.example,,10.0.0.3/24,http://10.0.0.5:4567
 `
 
-// withISOs serves the images of the hosts in hosts.csv beside the root, and signs with the key in state/iso.keys when there is one.
+// withISOs serves the images of the hosts in hosts.csv beside the root, and
+// signs with the key in state/iso.keys when there is one.
 func withISOs(t testing.TB, root string) func(*config.Config) {
 	lkrn, efi := lab.IPXE(t, "ipxe.lkrn"), lab.IPXE(t, "ipxe.efi")
 	return func(c *config.Config) {
@@ -98,11 +99,14 @@ func TestISO_Answers(t *testing.T) {
 	whole := c.ask("GET", "/iso/web1.iso")
 	c.wantBody(whole, string(want))
 	etag := whole.header.Get("ETag")
-	if whole.header.Get("Content-Type") != "application/vnd.efi.iso" || whole.header.Get("Content-Length") != strconv.Itoa(size) ||
-		whole.header.Get("Accept-Ranges") != "bytes" || !strings.HasPrefix(etag, `"`) || len(etag) < 10 {
+	if whole.header.Get("Content-Type") != "application/vnd.efi.iso" ||
+		whole.header.Get("Content-Length") != strconv.Itoa(size) ||
+		whole.header.Get("Accept-Ranges") != "bytes" || !strings.HasPrefix(etag, `"`) ||
+		len(etag) < 10 {
 		t.Errorf("%v", whole.header)
 	}
-	if h := c.ask("HEAD", "/iso/web1.iso"); h.status != 200 || h.body != "" || h.header.Get("Content-Length") != strconv.Itoa(size) ||
+	if h := c.ask("HEAD", "/iso/web1.iso"); h.status != 200 || h.body != "" ||
+		h.header.Get("Content-Length") != strconv.Itoa(size) ||
 		h.header.Get("ETag") != etag || h.header.Get("Content-Type") != "application/vnd.efi.iso" {
 		t.Errorf("HEAD: %+v", h)
 	}
@@ -146,7 +150,8 @@ func TestISO_Answers(t *testing.T) {
 		if a.body != string(want[row.from:row.till]) {
 			t.Errorf("%s: %d other bytes", row.ask, len(a.body))
 		}
-		if at := fmt.Sprintf("bytes %d-%d/%d", row.from, row.till-1, size); row.status == 206 && a.header.Get("Content-Range") != at {
+		if at := fmt.Sprintf("bytes %d-%d/%d", row.from, row.till-1, size); row.status == 206 &&
+			a.header.Get("Content-Range") != at {
 			t.Errorf("%s: Content-Range %q", row.ask, a.header.Get("Content-Range"))
 		}
 	}
@@ -161,7 +166,9 @@ func TestISO_Answers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, _ := io.ReadAll(p); !bytes.Equal(b, want[part[0]:part[1]]) || p.Header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", part[0], part[1]-1, size) {
+		if b, _ := io.ReadAll(p); !bytes.Equal(b, want[part[0]:part[1]]) ||
+			p.Header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/%d", part[0],
+				part[1]-1, size) {
 			t.Errorf("part %v: %v, %d bytes", part, p.Header, len(b))
 		}
 	}
@@ -170,22 +177,31 @@ func TestISO_Answers(t *testing.T) {
 	}
 }
 
-// TestISO_Names: a host is found by its name in any case and by its MAC in any spelling; nothing else leads to an image, and
-// nothing out of the tree. A file of the tree wins.
+// TestISO_Names: a host is found by its name in any case and by its MAC in any
+// spelling; nothing else leads to an image, and nothing out of the tree. A file
+// of the tree wins.
 func TestISO_Names(t *testing.T) {
 	t.Parallel()
-	c := serveISOs(t, tree{"default": say("default"), "iso/web2.iso": "a file", "iso/sub/x.iso": "another", "../secret.iso": canary})
+	c := serveISOs(t, tree{"default": say("default"), "iso/web2.iso": "a file",
+		"iso/sub/x.iso": "another", "../secret.iso": canary})
 	first := string(c.isoFile("web1", nil))
 	third := string(c.isoFile("Web-3.example", nil))
 	for path, want := range map[string]string{
-		"/iso/web1.iso": first, "/iso/WEB1.iso": first, "/iso/%77eb1.iso": first, "//iso//web1.iso": first, "/iso/./web1.iso": first, "/x/../iso/web1.iso": first,
-		"/iso/52-54-00-00-00-01.iso": first, "/iso/52:54:00:00:00:01.iso": first, "/iso/52-54-00-00-00-01.ISO": "", "/iso/52-54-00-00-00-01.iso/": "",
-		"/iso/5254.0000.0001.iso": first, "/iso/01-52-54-00-00-00-01.iso": first, "/iso/52-54-00-00-00-02.iso": "", "/iso/52-54-00-00-00-09.iso": "",
+		"/iso/web1.iso": first, "/iso/WEB1.iso": first, "/iso/%77eb1.iso": first,
+		"//iso//web1.iso": first, "/iso/./web1.iso": first, "/x/../iso/web1.iso": first,
+		"/iso/52-54-00-00-00-01.iso": first, "/iso/52:54:00:00:00:01.iso": first,
+		"/iso/52-54-00-00-00-01.ISO": "", "/iso/52-54-00-00-00-01.iso/": "",
+		"/iso/5254.0000.0001.iso": first, "/iso/01-52-54-00-00-00-01.iso": first,
+		"/iso/52-54-00-00-00-02.iso": "", "/iso/52-54-00-00-00-09.iso": "",
 		"/iso/Web-3.example.iso": third, "/iso/web-3.example.iso": third, "/iso/Web-3.example": "",
 		"/iso/web2.iso": "a file", "/iso/sub/x.iso": "another",
-		"/iso/": "", "/iso": "", "/iso/.iso": "", "/iso/web1": "", "/iso/web1.img": "", "/iso/web1.iso.iso": "", "/iso/sub/web1.iso": "", "/iso/sub/../web1.iso": first,
-		"/web1.iso": "", "/iso/10.0.0.1.iso": "", "/iso/*.iso": "", "/iso/web%00.iso": "", "/iso/..%2fweb1.iso": "", "/iso/%2e%2e/web1.iso": "", "/iso/../../secret.iso": "",
-		"/iso/" + strings.Repeat("a", 5000) + ".iso": "", "/iso/web1%0a.iso": "", "/iso/web1%20.iso": "", "/iso/%ff%fe.iso": "", "/iso/" + strings.Repeat("0/", 500) + "web1.iso": "",
+		"/iso/": "", "/iso": "", "/iso/.iso": "", "/iso/web1": "", "/iso/web1.img": "",
+		"/iso/web1.iso.iso": "", "/iso/sub/web1.iso": "", "/iso/sub/../web1.iso": first,
+		"/web1.iso": "", "/iso/10.0.0.1.iso": "", "/iso/*.iso": "", "/iso/web%00.iso": "",
+		"/iso/..%2fweb1.iso": "", "/iso/%2e%2e/web1.iso": "", "/iso/../../secret.iso": "",
+		"/iso/" + strings.Repeat("a", 5000) + ".iso": "", "/iso/web1%0a.iso": "",
+		"/iso/web1%20.iso": "", "/iso/%ff%fe.iso": "", "/iso/" + strings.Repeat("0/", 500) +
+			"web1.iso": "",
 	} {
 		a := c.ask("GET", path)
 		switch {
@@ -195,7 +211,8 @@ func TestISO_Names(t *testing.T) {
 			if a.status != 200 || a.body != want {
 				t.Errorf("%.80s: %d with %d bytes", path, a.status, len(a.body))
 			}
-		case a.status != 404 || strings.Contains(a.body, canary) || strings.Contains(a.body, c.root):
+		case a.status != 404 || strings.Contains(a.body, canary) ||
+			strings.Contains(a.body, c.root):
 			t.Errorf("%.80s: %d %.80q", path, a.status, a.body)
 		}
 	}
@@ -220,19 +237,22 @@ func TestISO_200Ranges(t *testing.T) {
 	var all sync.WaitGroup
 	begin := make(chan struct{})
 	for i := range requests {
-		// Together they cover the image; each goes on into what the next ones ask for.
+		// Together they cover the image; each goes on into what the next ones
+		// ask for.
 		from := i * step
 		till := min(len(want), from+step+random.IntN(3*step))
 		all.Go(func() {
 			<-begin
-			a, err := c.try(request("GET", "/iso/web1.iso", fmt.Sprintf("Range: bytes=%d-%d", from, till-1)))
+			a, err := c.try(request("GET", "/iso/web1.iso",
+				fmt.Sprintf("Range: bytes=%d-%d", from, till-1)))
 			part := make([]byte, till-from)
 			if _, rerr := file.ReadAt(part, int64(from)); err != nil || rerr != nil {
 				t.Error(err, rerr)
 				return
 			}
 			if a.status != 206 || a.body != string(part) {
-				t.Errorf("%d to %d: status %d, %d bytes that differ", from, till, a.status, len(a.body))
+				t.Errorf("%d to %d: status %d, %d bytes that differ", from, till, a.status,
+					len(a.body))
 			}
 		})
 	}
@@ -240,12 +260,14 @@ func TestISO_200Ranges(t *testing.T) {
 	all.Wait()
 }
 
-// TestISO_Readers: hundreds of readers that stand in the middle of an image hold a buffer each, and no copy of it.
+// TestISO_Readers: hundreds of readers that stand in the middle of an image
+// hold a buffer each, and no copy of it.
 func TestISO_Readers(t *testing.T) {
 	lab.Slow(t)
 	const readers = 500
 	if n := descriptors(); n > 0 && n < 16*readers {
-		t.Skipf("the process may open %d files, and %d readers need %d: raise it with ulimit -n", n, readers, 16*readers)
+		t.Skipf("the process may open %d files, and %d readers need %d: raise it with ulimit -n", n,
+			readers, 16*readers)
 	}
 	c := serveISOs(t, tree{"default": say("default")})
 	want := c.isoFile("web1", nil)
@@ -269,7 +291,8 @@ func TestISO_Readers(t *testing.T) {
 					return
 				}
 				h := sha256.New()
-				if n, err := io.CopyN(h, r.Body, 64<<10); err != nil || [sha256.Size]byte(h.Sum(nil)) != sum {
+				if n, err := io.CopyN(h, r.Body, 64<<10); err != nil ||
+					[sha256.Size]byte(h.Sum(nil)) != sum {
 					t.Errorf("%d bytes that differ, or %v", n, err)
 				}
 			})
@@ -278,8 +301,9 @@ func TestISO_Readers(t *testing.T) {
 	})
 }
 
-// TestISO_BrokenList: a list that is broken as a whole leaves the last good one in force; rows that are wrong cost only their
-// own hosts; a change counts at the next request. Each is said once.
+// TestISO_BrokenList: a list that is broken as a whole leaves the last good one
+// in force; rows that are wrong cost only their own hosts; a change counts at
+// the next request. Each is said once.
 func TestISO_BrokenList(t *testing.T) {
 	t.Parallel()
 	c := serveISOs(t, tree{"default": say("default")})
@@ -297,21 +321,25 @@ func TestISO_BrokenList(t *testing.T) {
 	}
 	c.wantReady(func(text string) bool { return text == "ready\n" })
 	has("web1", "web2", "Web-3.example")
-	for _, broken := range []string{"", "nonsense\n", "name,colour\nweb4,red\n", "\xff\xfen\x00a\x00", "name,address\nweb4,10.0.0.4/24\n"} {
+	for _, broken := range []string{"", "nonsense\n", "name,colour\nweb4,red\n",
+		"\xff\xfen\x00a\x00", "name,address\nweb4,10.0.0.4/24\n"} {
 		c.put("../hosts.csv", broken)
 		has("web1", "web2", "Web-3.example")
 	}
-	c.wantLog("level=WARN", "the list of hosts", "no column", "3 hosts that were read before stay in force")
+	c.wantLog("level=WARN", "the list of hosts", "no column",
+		"3 hosts that were read before stay in force")
 	c.wantReady(func(text string) bool {
 		return strings.HasPrefix(text, "ready\nwarning: a list") && !strings.Contains(text, c.root)
 	})
-	c.put("../hosts.csv", isoHosts+"web4,52:54:00:00:00:04,10.0.0.4/24,http://10.0.0.5:4567\nbad,xx,10.0.0.9/33,\n")
+	c.put("../hosts.csv",
+		isoHosts+"web4,52:54:00:00:00:04,10.0.0.4/24,http://10.0.0.5:4567\nbad,xx,10.0.0.9/33,\n")
 	has("web1", "web2", "Web-3.example", "web4")
 	c.wantLog("level=WARN", "line 6: ", "mac", "xx")
 	c.remove("../hosts.csv")
 	has("web1", "web2", "Web-3.example", "web4")
 	c.wantLog("level=WARN", "the list of hosts", "no such file")
-	c.put("../hosts.csv", "name,mac,address,server\nweb2,52:54:00:00:00:02,10.0.0.2/24,http://10.0.0.5:4567\n")
+	c.put("../hosts.csv",
+		"name,mac,address,server\nweb2,52:54:00:00:00:02,10.0.0.2/24,http://10.0.0.5:4567\n")
 	has("web2")
 	c.wantReady(func(text string) bool { return text == "ready\n" })
 	if n := strings.Count(c.log.String(), "line 6: mac"); n != 1 {
@@ -342,11 +370,12 @@ func (c *client) newKeys(rotate bool) *media.Keys {
 	return k
 }
 
-// TestISO_Signed: with a key, an image is at its capability only, and host= counts with its own signature only. Keys are rotated
-// without a pause.
+// TestISO_Signed: with a key, an image is at its capability only, and host=
+// counts with its own signature only. Keys are rotated without a pause.
 func TestISO_Signed(t *testing.T) {
 	t.Parallel()
-	c := serveISOs(t, tree{"default": say("default"), "static/web1": say("web1"), "static/web2": say("web2"), "static/10.0.0.9": say("address")})
+	c := serveISOs(t, tree{"default": say("default"), "static/web1": say("web1"),
+		"static/web2": say("web2"), "static/10.0.0.9": say("address")})
 	asks := func(query, want string) {
 		t.Helper()
 		if a := c.redirectQuery("?" + query); a.body != say(want) {
@@ -360,9 +389,12 @@ func TestISO_Signed(t *testing.T) {
 	asks(sig, "web1")
 	asks("host=web1&hostsig="+strings.ToUpper(old.Sign("web1")), "web1")
 	for _, query := range []string{
-		"host=web1", "host=web1&hostsig=", "host=web1&hostsig=00000000000000000000000000000000", "host=web2&hostsig=" + old.Sign("web1"),
-		"host=web1&hostsig=" + old.Sign("web1")[:31], "host=web1&hostsig=" + old.Sign("web1") + "00", "host=web1&hostsig=" + old.Capability("web1"),
-		"host=WEB1&hostsig=" + old.Sign("web1"), "host=web1!&hostsig=" + old.Sign("web1"), "host=web1&hostsig=x&hostsig=" + old.Sign("web1"),
+		"host=web1", "host=web1&hostsig=", "host=web1&hostsig=00000000000000000000000000000000",
+		"host=web2&hostsig=" + old.Sign("web1"),
+		"host=web1&hostsig=" + old.Sign("web1")[:31], "host=web1&hostsig=" + old.Sign("web1") +
+			"00", "host=web1&hostsig=" + old.Capability("web1"),
+		"host=WEB1&hostsig=" + old.Sign("web1"), "host=web1!&hostsig=" + old.Sign("web1"),
+		"host=web1&hostsig=x&hostsig=" + old.Sign("web1"),
 		"host=web1&hostsig=" + strings.Repeat("0", 10000),
 	} {
 		asks(query, "default")
@@ -379,8 +411,10 @@ func TestISO_Signed(t *testing.T) {
 		t.Error("the image has no signature")
 	}
 	for _, path := range []string{
-		"/iso/web1.iso", at(old, "web2") + "web1.iso", at(old, "web1")[:36] + "/web1.iso", "/iso/" + old.Sign("web1") + "/web1.iso", at(old, "web1") + "web2.iso",
-		at(old, "web1") + "x/web1.iso", at(old, "web1") + "nobody.iso", "/iso/x" + at(old, "web1") + "web1.iso",
+		"/iso/web1.iso", at(old, "web2") + "web1.iso", at(old, "web1")[:36] + "/web1.iso",
+		"/iso/" + old.Sign("web1") + "/web1.iso", at(old, "web1") + "web2.iso",
+		at(old, "web1") + "x/web1.iso", at(old, "web1") + "nobody.iso",
+		"/iso/x" + at(old, "web1") + "web1.iso",
 	} {
 		c.wantStatus(c.ask("GET", path), 404)
 	}
@@ -391,7 +425,8 @@ func TestISO_Signed(t *testing.T) {
 	}
 	asks(sig, "web1")
 	asks("host=web1&hostsig="+next.Sign("web1"), "web1")
-	c.wantBody(c.ask("GET", at(old, "web1")+"web1.iso"), string(c.isoFile("web1", next))) // the old address, the new signature
+	// the old address, the new signature
+	c.wantBody(c.ask("GET", at(old, "web1")+"web1.iso"), string(c.isoFile("web1", next)))
 	c.wantBody(c.ask("GET", at(next, "web1")+"web1.iso"), string(c.isoFile("web1", next)))
 
 	// Without the old key what it signed is over.
@@ -408,7 +443,8 @@ func TestISO_Signed(t *testing.T) {
 	asks("host=web1&hostsig="+next.Sign("web1"), "web1")
 	c.wantStatus(c.ask("GET", at(old, "web1")+"web1.iso"), 404)
 
-	// A file that others can read, or that is gone, changes nothing and is reported.
+	// A file that others can read, or that is gone, changes nothing and is
+	// reported.
 	if err := os.Chmod(file, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +458,9 @@ func TestISO_Signed(t *testing.T) {
 	asks("host=web1", "default")
 
 	text2 := c.log.String()
-	for what, secret := range map[string]string{"key": first, "signature": old.Sign("web1"), "new signature": next.Sign("web1"), "capability": old.Capability("web1"), "new capability": next.Capability("web1")} {
+	for what, secret := range map[string]string{"key": first, "signature": old.Sign("web1"),
+		"new signature": next.Sign("web1"), "capability": old.Capability("web1"),
+		"new capability": next.Capability("web1")} {
 		if strings.Contains(strings.ToLower(text2), secret[:12]) {
 			t.Errorf("the log has the %s", what)
 		}
@@ -430,11 +468,14 @@ func TestISO_Signed(t *testing.T) {
 	c.wantLog("msg=image", "path=/iso/"+old.Capability("web1")[:4]+"…/web1.iso")
 }
 
-// TestISO_Clone: a machine with the medium of another host gets no order, neither that host's nor its own; what is no order it gets.
+// TestISO_Clone: a machine with the medium of another host gets no order,
+// neither that host's nor its own; what is no order it gets.
 func TestISO_Clone(t *testing.T) {
 	t.Parallel()
-	c := serveISOs(t, tree{"default": say("default"), "wipe": say("wipe"), "once/web1": "-> ../wipe", "once/web2": "-> ../wipe", "once/52-54-00-00-00-09": "-> ../wipe",
-		"once/Web-3.example": "-> ../wipe", "static/web2": say("static")})
+	c := serveISOs(t, tree{"default": say("default"), "wipe": say("wipe"),
+		"once/web1": "-> ../wipe", "once/web2": "-> ../wipe",
+		"once/52-54-00-00-00-09": "-> ../wipe",
+		"once/Web-3.example":     "-> ../wipe", "static/web2": say("static")})
 	for query, why := range map[string]string{
 		"host=web1&mac=52-54-00-00-00-09&macs=52-54-00-00-00-09.": "has not its card 52-54-00-00-00-01",
 		"host=web1&mac=52-54-00-00-00-02":                         "has the card 52-54-00-00-00-02 of the host web2",
@@ -462,10 +503,12 @@ func TestISO_Clone(t *testing.T) {
 	}
 }
 
-// TestISO_NoList: while the list was never readable, nobody can tell a clone, so a host gets no order.
+// TestISO_NoList: while the list was never readable, nobody can tell a clone,
+// so a host gets no order.
 func TestISO_NoList(t *testing.T) {
 	t.Parallel()
-	c := serveISOs(t, tree{"default": say("default"), "wipe": say("wipe"), "once/web1": "-> ../wipe", "../hosts.csv": "nonsense\n"})
+	c := serveISOs(t, tree{"default": say("default"), "wipe": say("wipe"),
+		"once/web1": "-> ../wipe", "../hosts.csv": "nonsense\n"})
 	if a := c.redirectQuery("?host=web1&mac=52-54-00-00-00-01"); a.body != say("default") {
 		t.Errorf("%q", a.body)
 	}

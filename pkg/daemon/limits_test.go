@@ -22,8 +22,9 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// TestLimits_WriteProgress asks for a file that no socket buffer swallows: who reads nothing is cut off after the time limit,
-// who reads slowly but steadily is not.
+// TestLimits_WriteProgress asks for a file that no socket buffer swallows: who
+// reads nothing is cut off after the time limit, who reads slowly but steadily
+// is not.
 func TestLimits_WriteProgress(t *testing.T) {
 	t.Parallel()
 	lab.Slow(t)
@@ -64,10 +65,13 @@ func TestLimits_WriteProgress(t *testing.T) {
 	}
 }
 
-// TestLimits_Connections holds all connections that there may be: one more waits, and is served when there is room.
+// TestLimits_Connections holds all connections that there may be: one more
+// waits, and is served when there is room.
 func TestLimits_Connections(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default")}, func(c *config.Config) { c.Limits.Connections = 5 })
+	c := serve(t, tree{"default": say("default")}, func(c *config.Config) {
+		c.Limits.Connections = 5
+	})
 	var held []net.Conn
 	for range 5 {
 		conn, err := c.connect()
@@ -102,7 +106,8 @@ func TestLimits_Connections(t *testing.T) {
 	}
 }
 
-// TestLimits_Clients answers only the networks of clients.allow; a trusted proxy is judged by whom it speaks for.
+// TestLimits_Clients answers only the networks of clients.allow; a trusted
+// proxy is judged by whom it speaks for.
 func TestLimits_Clients(t *testing.T) {
 	t.Parallel()
 	c := serve(t, tree{"default": say("default"), "file": "text"}, func(c *config.Config) {
@@ -117,10 +122,12 @@ func TestLimits_Clients(t *testing.T) {
 	c.wantStatus(c.ask("GET", "/redirect", "X-Forwarded-For: rubbish"), 403)
 }
 
-// TestMetrics counts what happened, and nothing that a client sends makes a label.
+// TestMetrics counts what happened, and nothing that a client sends makes a
+// label.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	c := serve(t, tree{"default": say("default"), "static/10.0.0.1": "no script", "install": say("install"),
+	c := serve(t, tree{"default": say("default"), "static/10.0.0.1": "no script",
+		"install":        say("install"),
 		"once/127.0.0.1": "-> ../install"}, func(c *config.Config) {
 		c.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	})
@@ -147,7 +154,8 @@ func TestMetrics(t *testing.T) {
 		`pxesrv_files_total{status="200"} 1`,
 		`pxesrv_decision_seconds_count 6`,
 		`pxesrv_log_dropped_total 0`,
-		`pxesrv_build_info{commit="0123456789ab",goversion="` + runtime.Version() + `",version="1.2.3"} 1`,
+		`pxesrv_build_info{commit="0123456789ab",goversion="` + runtime.Version() +
+			`",version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(text, want+"\n") {
 			t.Errorf("/metrics has not: %s", want)
@@ -161,7 +169,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// TestReload replaces the configuration at SIGHUP, whole, and keeps the old one when the new one is wrong.
+// TestReload replaces the configuration at SIGHUP, whole, and keeps the old one
+// when the new one is wrong.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	one, two := plant(t, tree{"default": say("one")}), plant(t, tree{"default": say("two")})
@@ -172,11 +181,12 @@ func TestReload(t *testing.T) {
 	cfg := config.Default()
 	cfg.Root, cfg.Listen = one, []string{"127.0.0.1:0"}
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-		return (&Daemon{Config: cfg, Log: log, Hangup: hangup, Reload: func() (config.Config, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			return next, wrong
-		}}).Run(ctx)
+		return (&Daemon{Config: cfg, Log: log, Hangup: hangup,
+			Reload: func() (config.Config, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return next, wrong
+			}}).Run(ctx)
 	})
 	c.wantScript("one")
 	hangup <- nil
@@ -196,12 +206,14 @@ func TestReload(t *testing.T) {
 	hangup <- nil
 	c.wantLog("level=ERROR", "the old one stays", "the list of placeholders")
 	c.wantScript("two")
-	if text := c.ask("GET", "/metrics").body; !strings.Contains(text, `pxesrv_reloads_total{result="refused"} 2`) {
+	if text := c.ask("GET", "/metrics").body; !strings.Contains(text,
+		`pxesrv_reloads_total{result="refused"} 2`) {
 		t.Error("two refused reloads are not counted")
 	}
 }
 
-// TestHealth: alive at once, ready when the tree can be read, with the reason when it cannot.
+// TestHealth: alive at once, ready when the tree can be read, with the reason
+// when it cannot.
 func TestHealth(t *testing.T) {
 	t.Parallel()
 	lab.Slow(t)
@@ -216,14 +228,16 @@ func TestHealth(t *testing.T) {
 	if !eventually(func() bool { return c.ask("GET", "/readyz").status == 503 }) {
 		t.Error("ready without a root")
 	}
-	if body := c.ask("GET", "/readyz").body; !strings.Contains(body, "the document root cannot be read") || strings.Contains(body, c.root) {
+	if body := c.ask("GET", "/readyz").body; !strings.Contains(body,
+		"the document root cannot be read") || strings.Contains(body, c.root) {
 		t.Errorf("/readyz says %q", body)
 	}
 	c.wantStatus(c.ask("GET", "/healthz"), 200)
 	os.Rename(c.root+".away", c.root)
 }
 
-// TestUnixSocket listens on a Unix socket, also where a killed daemon left one behind; a daemon that runs is not pushed away.
+// TestUnixSocket listens on a Unix socket, also where a killed daemon left one
+// behind; a daemon that runs is not pushed away.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "http.sock")
@@ -233,8 +247,11 @@ func TestUnixSocket(t *testing.T) {
 	}
 	left.(*net.UnixListener).SetUnlinkOnClose(false)
 	left.Close()
-	serve(t, tree{"default": say("default")}, func(c *config.Config) { c.Listen = append(c.Listen, "unix:"+socket) })
-	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+	serve(t, tree{"default": say("default")}, func(c *config.Config) {
+		c.Listen = append(c.Listen, "unix:"+socket)
+	})
+	client := http.Client{Transport: &http.Transport{DialContext: func(context.Context, string,
+		string) (net.Conn, error) {
 		return net.Dial("unix", socket)
 	}}}
 	defer client.CloseIdleConnections()
@@ -253,7 +270,8 @@ func TestUnixSocket(t *testing.T) {
 	}
 	second := config.Default()
 	second.Root, second.Listen = t.TempDir(), []string{"unix:" + socket}
-	if err := run(t.Context(), second, (&logBook{}).logger()); err == nil || !strings.Contains(err.Error(), "another program does already") {
+	if err := run(t.Context(), second, (&logBook{}).logger()); err == nil ||
+		!strings.Contains(err.Error(), "another program does already") {
 		t.Errorf("a second daemon on the socket: %v", err)
 	}
 }

@@ -28,16 +28,19 @@ import (
 	"pxesrv/pkg/order"
 )
 
-// Load from outside: the server is the real program in a process of its own, and says of itself what it uses.
+// Load from outside: the server is the real program in a process of its own,
+// and says of itself what it uses.
 
-// binary builds the program, once, and returns a path to run it by: the file is gone, but held open by this process.
+// binary builds the program, once, and returns a path to run it by: the file is
+// gone, but held open by this process.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "pxesrv-test")
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	if out, err := exec.Command("go", "build", "-o", dir+"/pxesrv", "pxesrv/cmd/pxesrv").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir+"/pxesrv",
+		"pxesrv/cmd/pxesrv").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	fd, err := unix.Open(dir+"/pxesrv", unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -51,7 +54,8 @@ type program struct {
 	terminate func() // tells it to stop; a second time would end it at once
 }
 
-// launch runs the program on a tree until the end of the test. before is what runs it instead of this process: a shell or strace.
+// launch runs the program on a tree until the end of the test. before is what
+// runs it instead of this process: a shell or strace.
 func launch(t *testing.T, root string, flags []string, before ...string) *program {
 	t.Helper()
 	lab.Slow(t)
@@ -64,7 +68,9 @@ func launch(t *testing.T, root string, flags []string, before ...string) *progra
 	cmd := exec.Command(args[0], args[1:]...)
 	c := &client{t: t, root: root, from: "127.0.0.1", log: &logBook{}}
 	cmd.Stderr = &head{to: c.log, room: 1 << 20}
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "PXESRV_") })
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "PXESRV_")
+	})
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +114,16 @@ func (h *head) Write(p []byte) (int, error) {
 
 // usage is what the program says of itself.
 //
-// live is what the heap may grow to before it is collected, a fixed multiple of what the last collection left: unlike resident and
-// heap it does not go up and down between two collections.
+// live is what the heap may grow to before it is collected, a fixed multiple of
+// what the last collection left: unlike resident and heap it does not go up and
+// down between two collections.
 type usage struct{ goroutines, files, resident, heap, live, stacks, connections float64 }
 
 func (u usage) String() string {
-	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap (to %.1f), %.1f MiB stacks, %.0f connections",
-		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.live/(1<<20), u.stacks/(1<<20), u.connections)
+	return fmt.Sprintf("%.0f goroutines, %.0f descriptors, %.1f MiB resident, %.1f MiB heap (to "+
+		"%.1f), %.1f MiB stacks, %.0f connections",
+		u.goroutines, u.files, u.resident/(1<<20), u.heap/(1<<20), u.live/(1<<20), u.stacks/(1<<20),
+		u.connections)
 }
 
 func (p *program) usage() (u usage, err error) {
@@ -123,8 +132,10 @@ func (p *program) usage() (u usage, err error) {
 		return u, err
 	}
 	wanted := map[string]*float64{
-		"go_goroutines": &u.goroutines, "process_open_fds": &u.files, "process_resident_memory_bytes": &u.resident,
-		"go_memstats_heap_inuse_bytes": &u.heap, "go_memstats_stack_inuse_bytes": &u.stacks, "go_memstats_next_gc_bytes": &u.live, "pxesrv_connections": &u.connections,
+		"go_goroutines": &u.goroutines, "process_open_fds": &u.files,
+		"process_resident_memory_bytes": &u.resident,
+		"go_memstats_heap_inuse_bytes":  &u.heap, "go_memstats_stack_inuse_bytes": &u.stacks,
+		"go_memstats_next_gc_bytes": &u.live, "pxesrv_connections": &u.connections,
 	}
 	for line := range strings.Lines(a.body) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -156,14 +167,16 @@ func (p *program) wantBack(start usage) usage {
 	var now usage
 	if !eventually(func() bool {
 		now = p.mustUse()
-		return now.goroutines <= start.goroutines+20 && now.files <= start.files+20 && now.connections <= 3
+		return now.goroutines <= start.goroutines+20 && now.files <= start.files+20 &&
+			now.connections <= 3
 	}) {
 		p.t.Errorf("not given back: %v; at the start %v", now, start)
 	}
 	return now
 }
 
-// host is one of 20 loopback addresses: each has its own ports, and so no test runs out of them.
+// host is one of 20 loopback addresses: each has its own ports, and so no test
+// runs out of them.
 func host(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i%20) }
 
 // each runs do for the numbers below n, some at a time, and returns the errors.
@@ -195,8 +208,9 @@ func percentile(all []time.Duration, p int) time.Duration {
 	return all[min(len(all)*p/100, len(all)-1)]
 }
 
-// heldAndFresh holds connections that have had an answer, and asks on as many new ones as well. Two rounds: what the second
-// needs more than the first was not given back.
+// heldAndFresh holds connections that have had an answer, and asks on as many
+// new ones as well. Two rounds: what the second needs more than the first was
+// not given back.
 func heldAndFresh(t *testing.T, held, fresh int) {
 	const beside = 1000 // what both processes need beside the connections
 	var limit unix.Rlimit
@@ -207,7 +221,8 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 		t.Skipf("a process may open only %d files here, and this needs %d", limit.Cur, held+beside)
 	}
 	t.Logf("%d descriptors for each process", limit.Cur)
-	p := launch(t, plant(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": ""}),
+	p := launch(t,
+		plant(t, tree{"default": say("default"), "static/.keep": "", "protect/.keep": ""}),
 		[]string{"--limits-idle-timeout", "10m", "--limits-connections", fmt.Sprint(held + 500)})
 	p.rest()
 	start := p.mustUse()
@@ -220,7 +235,9 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 		return err
 	}
 	var after [2]usage
-	var most float64 // what the heap may have grown to before it was collected, and the stacks beside it
+	// what the heap may have grown to before it was collected, and the stacks
+	// beside it
+	var most float64
 	for round := range after {
 		conns := make([]net.Conn, held)
 		errs := each(held, 64, func(i int) error {
@@ -258,14 +275,17 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 		}
 		after[round] = p.wantBack(start)
 		most = max(most, full.live+full.stacks)
-		t.Logf("round %d: p50 %v, p99 %v; full: %v; after: %v", round+1, percentile(took, 50), percentile(took, 99), full, after[round])
+		t.Logf("round %d: p50 %v, p99 %v; full: %v; after: %v", round+1, percentile(took, 50),
+			percentile(took, 99), full, after[round])
 		if full.resident > 400<<20 {
 			t.Errorf("%.0f MiB resident", full.resident/(1<<20))
 		}
 	}
-	// Whether the heap is collected while it is largest, or a moment later, is chance.
+	// Whether the heap is collected while it is largest, or a moment later, is
+	// chance.
 	if a, b := after[0].resident, after[1].resident; b > max(a*5/4, start.resident+most)+16<<20 {
-		t.Errorf("resident memory grew from %.1f to %.1f MiB from the first to the second round", a/(1<<20), b/(1<<20))
+		t.Errorf("resident memory grew from %.1f to %.1f MiB from the first to the second round",
+			a/(1<<20), b/(1<<20))
 	}
 	if held < 10000 {
 		return
@@ -278,7 +298,8 @@ func heldAndFresh(t *testing.T, held, fresh int) {
 	}
 	t.Logf("minutes later: %v", last)
 	if !back() {
-		t.Errorf("%.1f MiB resident, %.1f at the start", last.resident/(1<<20), start.resident/(1<<20))
+		t.Errorf("%.1f MiB resident, %.1f at the start", last.resident/(1<<20),
+			start.resident/(1<<20))
 	}
 }
 
@@ -299,8 +320,9 @@ func TestSoakLoad(t *testing.T) {
 	heldAndFresh(t, 10000, 10000)
 }
 
-// TestSoakHalfHour asks 500 times a second while people edit static/, Git checks out one revision and the other, and orders
-// are placed and used up. Nothing may fail, nothing may grow, and every order is accounted for.
+// TestSoakHalfHour asks 500 times a second while people edit static/, Git
+// checks out one revision and the other, and orders are placed and used up.
+// Nothing may fail, nothing may grow, and every order is accounted for.
 func TestSoakHalfHour(t *testing.T) {
 	soak(t)
 	length := 30 * time.Minute
@@ -311,13 +333,16 @@ func TestSoakHalfHour(t *testing.T) {
 		}
 	}
 	const rate, machines, orderEach = 500, 200, time.Second
-	files := tree{"default": whole("default"), "install": whole("install"), "kernel": strings.Repeat("kernel\n", 10000), "protect/.keep": ""}
+	files := tree{"default": whole("default"), "install": whole("install"),
+		"kernel": strings.Repeat("kernel\n", 10000), "protect/.keep": ""}
 	for i := range machines {
 		files["static/machine-"+strconv.Itoa(i)] = whole("one")
 	}
 	root := plant(t, files)
 	git := func(args ...string) error {
-		cmd := exec.Command("git", append([]string{"-C", root, "-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "gc.auto=0"}, args...)...)
+		cmd := exec.Command("git",
+			append([]string{"-C", root, "-c", "user.name=x", "-c", "user.email=x@example.org", "-c",
+				"gc.auto=0"}, args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("git %s: %w\n%s", args[0], err, out)
 		}
@@ -406,7 +431,9 @@ func TestSoakHalfHour(t *testing.T) {
 		failures.note(os.WriteFile(at+".new", []byte(whole("edited")), 0o644))
 		failures.note(os.Rename(at+".new", at))
 	})
-	every(20*time.Second, func(i int) { failures.note(git("checkout", "-q", []string{"one", "two"}[i%2])) })
+	every(20*time.Second, func(i int) {
+		failures.note(git("checkout", "-q", []string{"one", "two"}[i%2]))
+	})
 	// Orders: placed, asked for twice, and sent at most once.
 	var placed, got atomic.Int64
 	every(orderEach, func(i int) {
@@ -425,7 +452,8 @@ func TestSoakHalfHour(t *testing.T) {
 		}
 	})
 
-	// A line each minute, a look each second. The first sixth warms up, and is compared from its end on with the last.
+	// A line each minute, a look each second. The first sixth warms up, and is
+	// compared from its end on with the last.
 	var looks []usage
 	for began, minute := time.Now(), 1; time.Since(began) < length; {
 		time.Sleep(time.Second)
@@ -437,7 +465,9 @@ func TestSoakHalfHour(t *testing.T) {
 		if time.Since(began) >= time.Duration(minute)*time.Minute {
 			mu.Lock()
 			t.Logf("minute %d: %d asked, p50 %v, p99 %v; %v; %d orders placed, %d sent; %v",
-				minute, asked.Load(), percentile(took, 50).Round(time.Microsecond), percentile(took, 99).Round(time.Microsecond), u, placed.Load(), got.Load(), &failures)
+				minute, asked.Load(), percentile(took, 50).Round(time.Microsecond),
+				percentile(took, 99).Round(time.Microsecond), u, placed.Load(),
+				got.Load(), &failures)
 			took = took[:0]
 			mu.Unlock()
 			minute++
@@ -449,7 +479,8 @@ func TestSoakHalfHour(t *testing.T) {
 		t.Error(&failures)
 	}
 	if n, want := asked.Load(), int64(length.Seconds()*rate*0.9); n < want {
-		t.Errorf("only %d requests were made, and %d were wanted: this machine is too slow to say anything", n, want)
+		t.Errorf("only %d requests were made, and %d were wanted: this machine is too slow to "+
+			"say anything", n, want)
 	}
 	n := len(looks)
 	early, late := medians(looks[n/6:n/3]), medians(looks[n-n/6:])
@@ -458,9 +489,12 @@ func TestSoakHalfHour(t *testing.T) {
 		what             string
 		early, late, add float64
 	}{
-		{"goroutines", early.goroutines, late.goroutines, 20}, {"descriptors", early.files, late.files, 20},
-		{"live bytes", early.live, late.live, 4 << 20}, {"bytes of stacks", early.stacks, late.stacks, 4 << 20},
-		{"resident bytes", early.resident, late.resident, 16 << 20}, // between two collections it changes by as much
+		{"goroutines", early.goroutines, late.goroutines, 20},
+		{"descriptors", early.files, late.files, 20},
+		{"live bytes", early.live, late.live, 4 << 20},
+		{"bytes of stacks", early.stacks, late.stacks, 4 << 20},
+		// between two collections it changes by as much
+		{"resident bytes", early.resident, late.resident, 16 << 20},
 	} {
 		if x.late > max(x.early*1.05, x.early+x.add) {
 			t.Errorf("%s grew from %.0f to %.0f", x.what, x.early, x.late)
@@ -474,15 +508,18 @@ func TestSoakHalfHour(t *testing.T) {
 		pending, open, served = int64(len(l.Pending)), int64(len(l.Open)), int64(len(l.Served))
 		return served >= got.Load()
 	}) || pending+open+served != placed.Load() || got.Load() > open+served {
-		t.Errorf("%d orders placed and %d sent: %d are pending, %d open, %d served", placed.Load(), got.Load(), pending, open, served)
+		t.Errorf("%d orders placed and %d sent: %d are pending, %d open, %d served", placed.Load(),
+			got.Load(), pending, open, served)
 	}
-	t.Logf("%d orders placed, %d sent, %d pending, %d open, %d served", placed.Load(), got.Load(), pending, open, served)
+	t.Logf("%d orders placed, %d sent, %d pending, %d open, %d served", placed.Load(), got.Load(),
+		pending, open, served)
 }
 
 // whole is a script whose end can be told.
 func whole(name string) string { return say(name) + strings.Repeat("# filler\n", 50) + "# end\n" }
 
-// steady asks on one connection for as long as it may, as a fleet of machines and a proxy do.
+// steady asks on one connection for as long as it may, as a fleet of machines
+// and a proxy do.
 type steady struct {
 	*program
 	from string
@@ -500,10 +537,14 @@ func (s *steady) close() {
 
 // ask sends the request number i and judges the answer.
 func (s *steady) ask(i, machines int) (err error) {
-	text, judge := request("GET", "/redirect"), func(a answer) bool { return a.body == whole("default") }
+	text, judge := request("GET", "/redirect"), func(a answer) bool {
+		return a.body == whole("default")
+	}
 	oneOf := func(names ...string) func(answer) bool {
 		return func(a answer) bool {
-			return a.status == 200 && slices.ContainsFunc(names, func(n string) bool { return a.body == whole(n) })
+			return a.status == 200 && slices.ContainsFunc(names, func(n string) bool {
+				return a.body == whole(n)
+			})
 		}
 	}
 	switch i % 10 {
@@ -514,7 +555,9 @@ func (s *steady) ask(i, machines int) (err error) {
 		text = request("GET", "/redirect?serial=edited-"+strconv.Itoa(rand.IntN(20)))
 		judge = oneOf("edited", "default")
 	case 4, 5: // a stranger
-		text = request("GET", fmt.Sprintf("/redirect?uuid=%08x-0000-4000-8000-%012x&mac=02:00:00:%02x:%02x:%02x", rand.Uint32(), rand.Uint32(), i%256, i/256%256, i/65536%256))
+		text = request("GET",
+			fmt.Sprintf("/redirect?uuid=%08x-0000-4000-8000-%012x&mac=02:00:00:%02x:%02x:%02x",
+				rand.Uint32(), rand.Uint32(), i%256, i/256%256, i/65536%256))
 	case 6:
 		text = request("GET", "/kernel")
 		judge = func(a answer) bool { return a.status == 200 && len(a.body) == 70000 }

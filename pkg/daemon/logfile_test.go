@@ -18,7 +18,8 @@ func (s stopped) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestLogNeverWaits writes to something that hangs: the writer goes on, and what is lost is counted.
+// TestLogNeverWaits writes to something that hangs: the writer goes on, and
+// what is lost is counted.
 func TestLogNeverWaits(t *testing.T) {
 	out := stopped{make(chan struct{}, 2), make(chan struct{})}
 	w, err := OpenLog("", out)
@@ -48,7 +49,8 @@ type short int
 
 func (s short) Write(p []byte) (int, error) { return int(s), io.ErrShortWrite }
 
-// TestLogCountsLost counts the lines that a full disk did not take, also those of which it took a part.
+// TestLogCountsLost counts the lines that a full disk did not take, also those
+// of which it took a part.
 func TestLogCountsLost(t *testing.T) {
 	w, err := OpenLog("", short(6))
 	if err != nil {
@@ -68,7 +70,10 @@ func TestLogReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintln(w, "one")
-	if !eventually(func() bool { b, _ := os.ReadFile(name); return strings.Contains(string(b), "one") }) {
+	if !eventually(func() bool {
+		b, _ := os.ReadFile(name)
+		return strings.Contains(string(b), "one")
+	}) {
 		t.Fatal("the first line was not written")
 	}
 	if err := os.Rename(name, name+".1"); err != nil {

@@ -86,8 +86,8 @@ func newSeries(before, now []string) (all []string) {
 	return all
 }
 
-// TestLabels: whatever can happen is counted in a series that was there from the
-// start. An alert on an increase misses an event that makes its series.
+// TestLabels: whatever can happen is counted in a series that was there from
+// the start. An alert on an increase misses an event that makes its series.
 func TestLabels(t *testing.T) {
 	limiter := &conn.Limiter{}
 	m := newMetrics(Build{}, limiter, &tftpd.Counts{})
@@ -113,7 +113,8 @@ func TestLabels(t *testing.T) {
 	for _, s := range steps {
 		answer := boot.Answer{Entry: boot.Finding{Step: boot.Step(s)}}
 		for _, c := range append(codes, "") {
-			answer.Trace.Findings = append(answer.Trace.Findings, boot.Finding{Step: boot.Step(s), Outcome: boot.Skipped, Code: boot.Code(c)})
+			answer.Trace.Findings = append(answer.Trace.Findings,
+				boot.Finding{Step: boot.Step(s), Outcome: boot.Skipped, Code: boot.Code(c)})
 		}
 		for _, result := range []string{"script", "nothing", "unsure", "identification"} {
 			m.Redirect(&answer, &boot.Machine{}, result, 0)
@@ -144,27 +145,34 @@ func TestLabels(t *testing.T) {
 // began with.
 func TestSeries(t *testing.T) {
 	t.Parallel()
-	root := plant(t, tree{"default": say("default"), "install": say("install"), "once/127.0.0.1": "-> ../install", "once/s1": "-> ../gone",
-		"static/s1": "-> ../gone", "static/s2": "no script", "file": "text", "protect/s3": "", "once/s3": "-> ../install"})
+	root := plant(t, tree{"default": say("default"), "install": say("install"),
+		"once/127.0.0.1": "-> ../install", "once/s1": "-> ../gone",
+		"static/s1": "-> ../gone", "static/s2": "no script", "file": "text", "protect/s3": "",
+		"once/s3": "-> ../install"})
 	hangup := make(chan os.Signal)
 	cfg := config.Default()
-	cfg.Root, cfg.Listen, cfg.TFTP, cfg.State = root, []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, t.TempDir()
+	cfg.Root, cfg.Listen, cfg.TFTP, cfg.State = root, []string{"127.0.0.1:0"},
+		[]string{"127.0.0.1:0"}, t.TempDir()
 	cfg.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 	wrong := make(chan error, 1)
 	c := start(t, cfg, func(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-		return (&Daemon{Config: cfg, Log: log, Hangup: hangup, Reload: func() (config.Config, error) { return cfg, <-wrong }}).Run(ctx)
+		return (&Daemon{Config: cfg, Log: log, Hangup: hangup,
+			Reload: func() (config.Config, error) { return cfg, <-wrong }}).Run(ctx)
 	})
 	before := series(c.ask("GET", "/metrics").body)
 
 	c.wantScript("install")
 	c.wantScript("default")
-	for _, query := range []string{"?serial=s1", "?serial=s1&asset=s2", "?serial=s3", "?uuid=a&uuid=b", "?serial=0", "?try=2"} {
+	for _, query := range []string{"?serial=s1", "?serial=s1&asset=s2", "?serial=s3",
+		"?uuid=a&uuid=b", "?serial=0", "?try=2"} {
 		c.redirectQuery(query)
 		c.redirectQuery(query, "X-Forwarded-For: rubbish", "Range: bytes=0-1")
 	}
 	c.ask("GET", "/redirect", "User-Agent: iPXE/1")
-	for _, path := range []string{"/file", "/nothing", "/ipxe.efi", "/boot.ipxe", "/local.ipxe", "/iso/x.iso", "/grub.cfg"} {
-		for _, header := range []string{"A: b", "Range: bytes=1-2", "Range: bytes=9-", "If-Match: x", "If-None-Match: *"} {
+	for _, path := range []string{"/file", "/nothing", "/ipxe.efi", "/boot.ipxe", "/local.ipxe",
+		"/iso/x.iso", "/grub.cfg"} {
+		for _, header := range []string{"A: b", "Range: bytes=1-2", "Range: bytes=9-",
+			"If-Match: x", "If-None-Match: *"} {
 			c.ask("GET", path, header)
 			c.ask("HEAD", path, header)
 		}
@@ -172,7 +180,8 @@ func TestSeries(t *testing.T) {
 	c.ask("POST", "/redirect")
 	put(t, root, "default", "no script")
 	c.ask("GET", "/redirect")
-	if err := os.Rename(filepath.Join(root, "protect"), filepath.Join(root, "was-protect")); err != nil {
+	if err := os.Rename(filepath.Join(root, "protect"),
+		filepath.Join(root, "was-protect")); err != nil {
 		t.Fatal(err)
 	}
 	put(t, root, "protect", "no directory")
@@ -180,7 +189,8 @@ func TestSeries(t *testing.T) {
 	line := c.wantLog("listening", "udp:")
 	_, at, _ := strings.Cut(line, "udp:")
 	at, _, _ = strings.Cut(at, " ")
-	for _, request := range []string{"\x00\x01file\x00octet\x00", "\x00\x01nothing\x00octet\x00", "\x00\x02file\x00octet\x00", "\x00\x01"} {
+	for _, request := range []string{"\x00\x01file\x00octet\x00", "\x00\x01nothing\x00octet\x00",
+		"\x00\x02file\x00octet\x00", "\x00\x01"} {
 		conn, err := net.Dial("udp", at)
 		if err != nil {
 			t.Fatal(err)
@@ -216,10 +226,13 @@ func TestAlerts(t *testing.T) {
 	for _, f := range found {
 		there := slices.ContainsFunc(all, func(s string) bool {
 			name, labels, _ := strings.Cut(s, "{")
-			return name == f[1] && strings.Contains(","+strings.TrimSuffix(labels, "}")+",", ","+f[2]+",")
+			return name == f[1] && strings.Contains(","+strings.TrimSuffix(labels, "}")+",",
+				","+f[2]+",")
 		})
 		if f[2] == "" {
-			there = slices.ContainsFunc(all, func(s string) bool { return s == f[1] || strings.HasPrefix(s, f[1]+"{") })
+			there = slices.ContainsFunc(all, func(s string) bool {
+				return s == f[1] || strings.HasPrefix(s, f[1]+"{")
+			})
 		}
 		if !there && f[1] != "pxesrv_tls_certificate_expires_seconds" { // only with TLS
 			t.Errorf("docs/why.md names %s, which is not there from the start", f[0])

@@ -25,15 +25,15 @@ import (
 	"pxesrv/pkg/order"
 )
 
-// The tests of this package ask a daemon that runs on a free port of this machine, as a client would, with raw bytes and
-// without following redirects:
+// The tests of this package ask a daemon that runs on a free port of this
+// machine, as a client would, with raw bytes and without following redirects:
 //
 //	c := serve(t, tree{"default": say("default"), "once/127.0.0.1": "-> ../install"})
 //	c.wantScript("install")
 //	c.wantOrder("127.0.0.1", "served")
 
-// TestMain lets the parallel tests sleep together: most of their time is the 300 ms in which a tree that was made just now
-// could be half-written.
+// TestMain lets the parallel tests sleep together: most of their time is the
+// 300 ms in which a tree that was made just now could be half-written.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue {
@@ -42,11 +42,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a test waits for what must happen. It ends what hangs and measures nothing.
+// patience is how long a test waits for what must happen. It ends what hangs
+// and measures nothing.
 const patience = 30 * time.Second
 
-// A tree is a root as a literal: a path and its text, "-> target" for a link. A path that ends in a slash is a directory.
-// $ROOT in a text is the path of the root, and paths may lie beside it: "../outside/x".
+// A tree is a root as a literal: a path and its text, "-> target" for a link. A
+// path that ends in a slash is a directory. $ROOT in a text is the path of the
+// root, and paths may lie beside it: "../outside/x".
 type tree map[string]string
 
 // say is a script that can be told from others.
@@ -134,7 +136,8 @@ func newDaemon(c config.Config, log *slog.Logger) *Daemon {
 	return &Daemon{Config: c, Build: Build{"1.2.3", "0123456789ab"}, Log: log}
 }
 
-func start(t *testing.T, cfg config.Config, run func(context.Context, config.Config, *slog.Logger) error) *client {
+func start(t *testing.T, cfg config.Config,
+	run func(context.Context, config.Config, *slog.Logger) error) *client {
 	t.Helper()
 	c := &client{t: t, root: cfg.Root, from: "127.0.0.1", log: &logBook{check: lab.NewLogCheck()}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -188,7 +191,8 @@ func (c *client) remove(name string) {
 	}
 }
 
-// rest waits until nothing in the tree counts as just edited, so that answers are immediate.
+// rest waits until nothing in the tree counts as just edited, so that answers
+// are immediate.
 func (c *client) rest() {
 	const rest = 2100 * time.Millisecond
 	if c.clock == nil {
@@ -234,7 +238,8 @@ type answer struct {
 
 // request is the text of a request as curl sends it.
 func request(method, path string, headers ...string) string {
-	return method + " " + path + " HTTP/1.1\r\nHost: boot.example:4567\r\n" + strings.Join(append(headers, "", ""), "\r\n")
+	return method + " " + path + " HTTP/1.1\r\nHost: boot.example:4567\r\n" +
+		strings.Join(append(headers, "", ""), "\r\n")
 }
 
 // ask sends one request on a connection of its own; headers are whole lines.
@@ -277,7 +282,8 @@ func read(from *bufio.Reader, method string) (answer, error) {
 	}
 	defer r.Body.Close()
 	body, err := io.ReadAll(r.Body)
-	return answer{status: r.StatusCode, proto: r.Proto, header: r.Header, body: string(body), close: r.Close}, err
+	return answer{status: r.StatusCode, proto: r.Proto, header: r.Header, body: string(body),
+		close: r.Close}, err
 }
 
 // redirect asks what to boot and checks what holds for every answer.
@@ -303,7 +309,8 @@ func (a answer) sound() error {
 	if got := a.header.Get("Cache-Control"); got != "no-store" {
 		return fmt.Errorf("Cache-Control is %q", got)
 	}
-	for _, h := range []string{"Location", "Retry-After", "Transfer-Encoding", "Content-Encoding", "Set-Cookie"} {
+	for _, h := range []string{"Location", "Retry-After", "Transfer-Encoding", "Content-Encoding",
+		"Set-Cookie"} {
 		if a.header.Get(h) != "" {
 			return fmt.Errorf("it has %s: %s, which iPXE does something with", h, a.header.Get(h))
 		}
@@ -322,7 +329,8 @@ func (c *client) wantStatus(a answer, status int) {
 	}
 }
 
-// wantScript asks what to boot, as a client that sends these headers, and wants the script say(name).
+// wantScript asks what to boot, as a client that sends these headers, and wants
+// the script say(name).
 func (c *client) wantScript(name string, headers ...string) answer {
 	c.t.Helper()
 	a := c.redirect(headers...)
@@ -337,8 +345,8 @@ func (c *client) wantBody(a answer, body string) {
 	}
 }
 
-// wantKept wants the script say(name) from a later step, the order of this client still pending, and a log line that has the
-// order and all of why in it.
+// wantKept wants the script say(name) from a later step, the order of this
+// client still pending, and a log line that has the order and all of why in it.
 func (c *client) wantKept(name string, why ...string) {
 	c.t.Helper()
 	a := c.wantScript(name)
@@ -349,7 +357,8 @@ func (c *client) wantKept(name string, why ...string) {
 	c.wantLog(append([]string{"msg=redirect", "once/" + c.from}, why...)...)
 }
 
-// wantOrder waits until the order of a name is in these states and no other: open, pending, served, in this order.
+// wantOrder waits until the order of a name is in these states and no other:
+// open, pending, served, in this order.
 func (c *client) wantOrder(name string, states ...string) {
 	c.t.Helper()
 	want := strings.Join(states, " ")
@@ -361,7 +370,8 @@ func (c *client) wantOrder(name string, states ...string) {
 
 func (c *client) order(name string) string {
 	var states []string
-	if info, err := os.Lstat(filepath.Join(c.root, "once", name)); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+	if info, err := os.Lstat(filepath.Join(c.root, "once", name)); err == nil &&
+		info.Mode()&fs.ModeSymlink != 0 {
 		states = append(states, "pending")
 	}
 	for journal, state := range map[string]string{".claimed": "open", ".served": "served"} {

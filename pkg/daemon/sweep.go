@@ -63,8 +63,8 @@ func (s *sweeper) warn(now *site.Site) {
 	s.d.ready.warn(len(problems) > 0)
 }
 
-// warnISO says what is wrong with the list of hosts, the keys and the loaders of
-// boot images.
+// warnISO says what is wrong with the list of hosts, the keys and the loaders
+// of boot images.
 func (s *sweeper) warnISO(now *site.Site) {
 	problems := now.ISOProblems()
 	for _, p := range problems {

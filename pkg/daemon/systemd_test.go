@@ -18,7 +18,8 @@ import (
 )
 
 // hears is a manager and what it is told, a message at a time.
-func hears(t *testing.T, watchdog time.Duration) (*sdNotify, func(within time.Duration) (string, bool)) {
+func hears(t *testing.T, watchdog time.Duration) (*sdNotify,
+	func(within time.Duration) (string, bool)) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
@@ -26,7 +27,8 @@ func hears(t *testing.T, watchdog time.Duration) (*sdNotify, func(within time.Du
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	m := &sdNotify{socket: name, watchdog: watchdog, status: func() string { return "two\nlines" }, log: slog.New(slog.DiscardHandler)}
+	m := &sdNotify{socket: name, watchdog: watchdog, status: func() string { return "two\nlines" },
+		log: slog.New(slog.DiscardHandler)}
 	return m, func(within time.Duration) (string, bool) {
 		conn.SetReadDeadline(time.Now().Add(within))
 		buf := make([]byte, 4096)
@@ -71,7 +73,8 @@ func TestWatchdog_Stuck(t *testing.T) {
 	<-ended
 }
 
-// A manager that reads nothing any more keeps neither a reload nor a stop waiting.
+// A manager that reads nothing any more keeps neither a reload nor a stop
+// waiting.
 func TestManagerReadsNothing(t *testing.T) {
 	t.Parallel()
 	m, _ := hears(t, 0)
@@ -93,8 +96,9 @@ func TestManagerReadsNothing(t *testing.T) {
 func TestManagerEnvironment(t *testing.T) {
 	m, next := hears(t, 0)
 	for name, value := range map[string]string{
-		"NOTIFY_SOCKET": m.socket, "WATCHDOG_USEC": "3000000", "WATCHDOG_PID": strconv.Itoa(os.Getpid()),
-		"LISTEN_PID": strconv.Itoa(os.Getpid()), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "http",
+		"NOTIFY_SOCKET": m.socket, "WATCHDOG_USEC": "3000000",
+		"WATCHDOG_PID": strconv.Itoa(os.Getpid()),
+		"LISTEN_PID":   strconv.Itoa(os.Getpid()), "LISTEN_FDS": "0", "LISTEN_FDNAMES": "http",
 	} {
 		t.Setenv(name, value)
 	}
@@ -103,7 +107,8 @@ func TestManagerEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range os.Environ() {
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "LISTEN_") || strings.HasPrefix(name, "WATCHDOG_") || name == "NOTIFY_SOCKET" {
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "LISTEN_") ||
+			strings.HasPrefix(name, "WATCHDOG_") || name == "NOTIFY_SOCKET" {
 			t.Errorf("left in the environment: %s", e)
 		}
 	}
@@ -116,10 +121,13 @@ func TestManagerEnvironment(t *testing.T) {
 	}
 }
 
-// A connection that was let in before the stop, and only then asks, is answered; so is one whose request has no end yet. Those that
-// were answered are closed.
+// A connection that was let in before the stop, and only then asks, is
+// answered; so is one whose request has no end yet. Those that were answered
+// are closed.
 func TestStop_AnswersWhoWasLetIn(t *testing.T) {
-	c := serve(t, tree{"default": say("default")}, func(c *config.Config) { c.Limits.HeaderTimeout = patience })
+	c := serve(t, tree{"default": say("default")}, func(c *config.Config) {
+		c.Limits.HeaderTimeout = patience
+	})
 	const request = "GET /redirect HTTP/1.1\r\nHost: x\r\n\r\n"
 	type asked struct {
 		conn net.Conn
@@ -137,7 +145,8 @@ func TestStop_AnswersWhoWasLetIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != say("default") || resp.StatusCode != http.StatusOK {
+		if body, err := io.ReadAll(resp.Body); err != nil || string(body) != say("default") ||
+			resp.StatusCode != http.StatusOK {
 			t.Errorf("%v %s %q", err, resp.Status, body)
 		}
 		return resp
@@ -145,7 +154,10 @@ func TestStop_AnswersWhoWasLetIn(t *testing.T) {
 	late := []asked{begin(0), begin(1), begin(len(request) - 1)}
 	idle := begin(len(request))
 	answered(idle)
-	if !eventually(func() bool { return strings.Contains(c.ask("GET", "/metrics").body, "\npxesrv_connections 5\n") }) { // with this one
+	// with this one
+	if !eventually(func() bool {
+		return strings.Contains(c.ask("GET", "/metrics").body, "\npxesrv_connections 5\n")
+	}) {
 		t.Fatal("not all are let in")
 	}
 	stopped := make(chan struct{})

@@ -15,8 +15,10 @@ import (
 func TestTFTP_Names(t *testing.T) {
 	t.Parallel()
 	loaders := plant(t, tree{"snponly.efi": "MZ"})
-	c := serve(t, tree{"default": say("default"), "boot/grubx64.efi": "grub", "boot/BCD": "one", "boot/bcd": "two", "BOOTMGR.EXE": "bootmgr",
-		"protect/web1": "secret", "static/web1": "secret", ".git/config": "secret", "once/web1": "-> ../default",
+	c := serve(t, tree{"default": say("default"), "boot/grubx64.efi": "grub", "boot/BCD": "one",
+		"boot/bcd": "two", "BOOTMGR.EXE": "bootmgr",
+		"protect/web1": "secret", "static/web1": "secret", ".git/config": "secret",
+		"once/web1":       "-> ../default",
 		"../outside/file": "secret", "out": "-> ../outside"}, func(c *config.Config) {
 		c.TFTP, c.LoaderDirs = []string{"127.0.0.1:0"}, []string{loaders}
 	})
@@ -78,7 +80,8 @@ func tftpGet(t *testing.T, at, name string) string {
 		case n >= 4 && b[1] == 3:
 			conn.WriteToUDP([]byte{0, 4, b[2], b[3]}, from)
 			return string(b[4:n])
-		case n >= 4 && b[1] == 5 && strings.HasPrefix(string(b[4:n]), "there is nothing under this name"):
+		case n >= 4 && b[1] == 5 && strings.HasPrefix(string(b[4:n]),
+			"there is nothing under this name"):
 			return ""
 		default:
 			t.Fatalf("%q: %q", name, b[:n])

@@ -1,5 +1,6 @@
-// Package dhcp prints the configuration of a DHCP server that brings every kind of machine to pxesrv: firmware gets the iPXE
-// that is made for it, and iPXE gets the address of /redirect, so that no machine loads iPXE twice.
+// Package dhcp prints the configuration of a DHCP server that brings every kind
+// of machine to pxesrv: firmware gets the iPXE that is made for it, and iPXE
+// gets the address of /redirect, so that no machine loads iPXE twice.
 package dhcp
 
 import (
@@ -14,35 +15,41 @@ import (
 	"text/template"
 )
 
-// Kinds are the servers that Print knows: isc-dhcp, Kea, dnsmasq, and dnsmasq beside another DHCP server that stays as it is.
+// Kinds are the servers that Print knows: isc-dhcp, Kea, dnsmasq, and dnsmasq
+// beside another DHCP server that stays as it is.
 var Kinds = []string{"isc", "kea", "dnsmasq", "dnsmasq-proxy"}
 
-// Options say where the machines find what they boot, and of which network the server gives out addresses. The texts are those
-// that a person gave; Print checks them.
+// Options say where the machines find what they boot, and of which network the
+// server gives out addresses. The texts are those that a person gave; Print
+// checks them.
 type Options struct {
 	URL  string // where machines reach pxesrv by HTTP or HTTPS, such as http://192.0.2.10:4567
 	TFTP string // IPv4 address of pxesrv's TFTP; empty: the host of URL, when that is one
 
-	// The network, in IPv4. Without Subnet an example of documentation addresses is printed, commented out.
+	// The network, in IPv4. Without Subnet an example of documentation
+	// addresses is printed, commented out.
 	Subnet string   // such as 192.0.2.0/24
 	Range  string   // the addresses to give out, FIRST-LAST; proxyDHCP has none
 	Router string   // the machines' way out; empty: none
 	DNS    []string // name servers; empty: none
 
-	// The shims of Secure Boot that are there: X-shim.efi is handed out instead of X.efi, and the first one where there is none for it.
+	// The shims of Secure Boot that are there: X-shim.efi is handed out instead
+	// of X.efi, and the first one where there is none for it.
 	Shims []string
 	// What the files of shims say of themselves, by their names; one line each.
 	ShimNotes map[string]string
 
-	// Missing are the loaders that were looked for where pxesrv takes them from, and are not there. Where says where that was. What
-	// nobody looked for is not missing.
+	// Missing are the loaders that were looked for where pxesrv takes them
+	// from, and are not there. Where says where that was. What nobody looked
+	// for is not missing.
 	Missing []string
 	Where   string
 
 	Command string // how the lines were printed, for their head; one line
 }
 
-// Files are the loaders that the lines hand out, without the address of the server.
+// Files are the loaders that the lines hand out, without the address of the
+// server.
 func (o Options) Files() (all []string) {
 	for _, l := range o.loaders("") {
 		if name := strings.TrimPrefix(l.File, "/"); !slices.Contains(all, name) {
@@ -73,15 +80,18 @@ func (o Options) missing() (notes []string) {
 		notes = append(notes, "MISSING: "+name+". It is in "+from+".")
 	}
 	if len(notes) > 0 {
-		notes = append(notes, "Looked for on this computer in "+o.Where+".", "Where pxesrv runs it has to be in such a folder, or in ipxe/ of the root.")
+		notes = append(notes, "Looked for on this computer in "+o.Where+".",
+			"Where pxesrv runs it has to be in such a folder, or in ipxe/ of the root.")
 	}
 	return notes
 }
 
 // nobody names those that get no boot file, by the list at IANA.
 var nobody = []string{
-	"No boot file, since pxesrv has no iPXE for it, gets: UEFI of 32 bits (6, 10), U-Boot of 32 bits (21) and by HTTP (23, 24),",
-	"HTTP Boot on 32-bit ARM (18), RISC-V (25 to 30), LoongArch (37 to 40), a Raspberry Pi that says so (41), and any other.",
+	"No boot file, since pxesrv has no iPXE for it, gets: UEFI of 32 bits (6, 10), U-Boot of 32 " +
+		"bits (21) and by HTTP (23, 24),",
+	"HTTP Boot on 32-bit ARM (18), RISC-V (25 to 30), LoongArch (37 to 40), a Raspberry Pi that " +
+		"says so (41), and any other.",
 }
 
 // A loader is an iPXE for firmware of one kind.
@@ -91,7 +101,9 @@ type loader struct {
 	What string // the firmware, for the comment
 	Why  string // the loader, for the comment
 	File string // the boot file: a name for TFTP, a URL for HTTP Boot
-	HTTP bool   // UEFI HTTP Boot: takes only answers whose option 60 is HTTPClient (UEFI specification, 24.7)
+	// UEFI HTTP Boot: takes only answers whose option 60 is HTTPClient (UEFI
+	// specification, 24.7)
+	HTTP bool
 }
 
 // page is what the templates print.
@@ -103,8 +115,10 @@ type page struct {
 	Loaders  []loader
 	Shims    []string // what to know of the shims that are handed out, in lines
 	Net      network
-	Example  string // begins each line of the network: empty, or a comment sign when nobody gave a network
-	DotLess  bool   // the host of the URL has no dot
+	// begins each line of the network: empty, or a comment sign when nobody
+	// gave a network
+	Example string
+	DotLess bool // the host of the URL has no dot
 }
 
 type network struct {
@@ -116,12 +130,14 @@ type network struct {
 
 func (n network) Mask() string {
 	mask := uint32(0xffffffff) << (32 - n.Subnet.Bits())
-	return netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}).String()
+	return netip.AddrFrom4([4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8),
+		byte(mask)}).String()
 }
 
 func (n network) Network() netip.Addr { return n.Subnet.Addr() }
 
-// documentation is the network of the example, from the addresses that are for documentation (RFC 5737).
+// documentation is the network of the example, from the addresses that are for
+// documentation (RFC 5737).
 var documentation = network{
 	Subnet: netip.MustParsePrefix("192.0.2.0/24"),
 	First:  netip.MustParseAddr("192.0.2.100"),
@@ -133,8 +149,9 @@ var documentation = network{
 var files embed.FS
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"hex":  func(n int) string { return fmt.Sprintf("0x%04x", n) },
-	"pair": func(n int) string { return fmt.Sprintf("%02x:%02x", n>>8, n&0xff) }, // as isc-dhcp writes it
+	"hex": func(n int) string { return fmt.Sprintf("0x%04x", n) },
+	// as isc-dhcp writes it
+	"pair": func(n int) string { return fmt.Sprintf("%02x:%02x", n>>8, n&0xff) },
 	"join": func(all []netip.Addr, by string) string {
 		var texts []string
 		for _, a := range all {
@@ -144,9 +161,10 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	},
 }).ParseFS(files, "*.tmpl"))
 
-// Print returns the configuration for a server of that kind. An error says which option is wrong and what to write instead.
-// No text of an option gets into the configuration as it was given: each is read as an address, a network or a host name and
-// written anew, so that none can end a quotation or a line.
+// Print returns the configuration for a server of that kind. An error says
+// which option is wrong and what to write instead. No text of an option gets
+// into the configuration as it was given: each is read as an address, a network
+// or a host name and written anew, so that none can end a quotation or a line.
 func Print(kind string, o Options) ([]byte, error) {
 	base, host, err := parseURL(o.URL)
 	if err != nil {
@@ -161,12 +179,14 @@ func Print(kind string, o Options) ([]byte, error) {
 		err = o.network(&p, true)
 	case "dnsmasq-proxy":
 		err = o.network(&p, false)
-		// dnsmasq takes a boot file without a dot for a name that is yet to get ".0" at its end (its function dhcp_reply).
+		// dnsmasq takes a boot file without a dot for a name that is yet to get
+		// ".0" at its end (its function dhcp_reply).
 		if !strings.Contains(p.Redirect, ".") {
 			p.Redirect, p.DotLess = base+"/boot.ipxe", true
 		}
 	default:
-		return nil, fmt.Errorf("there are no lines for %q: the servers are %s", kind, strings.Join(Kinds, ", "))
+		return nil, fmt.Errorf("there are no lines for %q: the servers are %s", kind,
+			strings.Join(Kinds, ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -180,22 +200,29 @@ func Print(kind string, o Options) ([]byte, error) {
 	}
 	p.Loaders, p.Shims = o.loaders(base), o.shimNotes()
 	for _, l := range p.Loaders {
-		// A DHCP packet has 128 bytes for the name, and a zero at its end (RFC 2131, 2).
+		// A DHCP packet has 128 bytes for the name, and a zero at its end (RFC
+		// 2131, 2).
 		if len(l.File) > 127 {
-			return nil, fmt.Errorf("--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name", l.File, len(l.File))
+			return nil, fmt.Errorf(
+				"--url: %s has %d characters, and a DHCP answer holds 127: use a shorter name",
+				l.File, len(l.File))
 		}
 	}
-	p.Notes = append(p.Notes, `TFTP has to be on in pxesrv, and is off by default: tftp: [":69"] in /etc/pxesrv/pxesrv.yaml, or pxesrv serve --tftp.`)
+	p.Notes = append(p.Notes,
+		`TFTP has to be on in pxesrv, and is off by default: tftp: [":69"] in /etc/pxesrv/pxesrv.yaml, or pxesrv serve --tftp.`)
 	p.Notes = append(p.Notes, o.missing()...)
 	p.Notes = append(p.Notes, nobody...)
 	if strings.HasPrefix(base, "https:") {
 		p.Notes = append(p.Notes, trust...)
-		p.Notes = append(p.Notes, "The certificate of the server has to name "+host+" (subjectAltName).")
+		p.Notes = append(p.Notes, "The certificate of the server has to name "+host+
+			" (subjectAltName).")
 	}
 	if addr, err := netip.ParseAddr(host); err != nil {
-		p.Notes = append(p.Notes, "Machines have to find the name "+host+": they need a name server that knows it.")
+		p.Notes = append(p.Notes, "Machines have to find the name "+host+
+			": they need a name server that knows it.")
 	} else if addr.Is6() {
-		p.Notes = append(p.Notes, "The URL is IPv6, which neither iPXE for a BIOS nor HTTP Boot over IPv4 speaks: such machines need one of IPv4.")
+		p.Notes = append(p.Notes, "The URL is IPv6, which neither iPXE for a BIOS nor HTTP Boot "+
+			"over IPv4 speaks: such machines need one of IPv4.")
 	}
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, kind+".tmpl", p); err != nil {
@@ -206,23 +233,30 @@ func Print(kind string, o Options) ([]byte, error) {
 
 // trust is what has to be true of machines for an https:// URL.
 var trust = []string{
-	"By https:// a machine boots that trusts the certificate of the server: firmware (HTTP Boot) by the CAs enrolled in its setup;",
-	"iPXE for UEFI by the same list if it is of 2025-03 or later, else by what was built into it (HTTPS, TRUST=). iPXE for a BIOS",
-	"trusts only what was built into it. Machines of which none of this is true need lines with http://.",
+	"By https:// a machine boots that trusts the certificate of the server: firmware (HTTP Boot) " +
+		"by the CAs enrolled in its setup;",
+	"iPXE for UEFI by the same list if it is of 2025-03 or later, else by what was built into it " +
+		"(HTTPS, TRUST=). iPXE for a BIOS",
+	"trusts only what was built into it. Machines of which none of this is true need lines with " +
+		"http://.",
 }
 
-// loaders is who gets which iPXE. By TFTP that is snponly.efi, which drives the network card through the firmware that has just
-// loaded it by that card; by HTTP Boot it is ipxe.efi, which brings its own drivers.
+// loaders is who gets which iPXE. By TFTP that is snponly.efi, which drives the
+// network card through the firmware that has just loaded it by that card; by
+// HTTP Boot it is ipxe.efi, which brings its own drivers.
 func (o Options) loaders(base string) []loader {
 	snponly, ipxe := o.shim("snponly"), o.shim("ipxe")
 	return []loader{
 		{Tag: "bios", Arch: []int{0}, File: "undionly.kpxe",
 			What: "BIOS", Why: "undionly.kpxe uses the card through the BIOS that loaded it"},
 		{Tag: "efi64", Arch: []int{7, 9}, File: snponly,
-			What: "UEFI on x86-64: firmware says 7 or 9, and means the same", Why: "snponly.efi uses the card through the firmware"},
-		// U-Boot says 11 when it is to run what it loads as UEFI does, but some boards' own scripts run it (bootefi) after 22.
+			What: "UEFI on x86-64: firmware says 7 or 9, and means the same",
+			Why:  "snponly.efi uses the card through the firmware"},
+		// U-Boot says 11 when it is to run what it loads as UEFI does, but some
+		// boards' own scripts run it (bootefi) after 22.
 		{Tag: "arm64", Arch: []int{11, 22}, File: "ipxe-arm64.efi",
-			What: "UEFI on 64-bit ARM (11), and U-Boot on it (22)", Why: "there is one iPXE for it, with drivers of its own"},
+			What: "UEFI on 64-bit ARM (11), and U-Boot on it (22)",
+			Why:  "there is one iPXE for it, with drivers of its own"},
 		{Tag: "http", Arch: []int{15, 16}, File: base + "/" + ipxe, HTTP: true,
 			What: "UEFI HTTP Boot on x86-64 (15 is for 32 bits, but others say it too)",
 			Why:  "it wants a URL, and HTTPClient repeated"},
@@ -234,7 +268,8 @@ func (o Options) loaders(base string) []loader {
 // ofItsName is how the name of a shim ends that loads the program without it.
 const ofItsName = "-shim.efi"
 
-// shim is the boot file that brings a machine to that iPXE, or to another one where only that has a shim.
+// shim is the boot file that brings a machine to that iPXE, or to another one
+// where only that has a shim.
 func (o Options) shim(iPXE string) string {
 	switch own := iPXE + ofItsName; {
 	case len(o.Shims) == 0:
@@ -256,9 +291,11 @@ func (o Options) shimNotes() []string {
 		switch {
 		case note != "":
 		case strings.HasSuffix(name, ofItsName):
-			note = "The shims load the iPXE of their name, on some firmware ipxe.efi: put both, signed, beside them."
+			note = "The shims load the iPXE of their name, on some firmware ipxe.efi: put both, " +
+				"signed, beside them."
 		default:
-			note = name + " has to be the shim of iPXE, which loads ipxe.efi; that of a distribution loads grubx64.efi."
+			note = name + " has to be the shim of iPXE, which loads ipxe.efi; that of a " +
+				"distribution loads grubx64.efi."
 		}
 		if !slices.Contains(notes, note) {
 			notes = append(notes, note)
@@ -267,13 +304,15 @@ func (o Options) shimNotes() []string {
 	return append(notes, "A shim does so with Secure Boot off, too.")
 }
 
-// parseURL returns the URL without a slash at its end, written anew from its checked parts, and its host.
+// parseURL returns the URL without a slash at its end, written anew from its
+// checked parts, and its host.
 func parseURL(text string) (base, host string, err error) {
 	bad := func(format string, args ...any) (string, string, error) {
 		return "", "", fmt.Errorf("--url %q: %s", text, fmt.Sprintf(format, args...))
 	}
 	if text == "" {
-		return "", "", fmt.Errorf("--url is missing: the address where machines reach pxesrv, such as --url http://192.0.2.10:4567; " +
+		return "", "", fmt.Errorf("--url is missing: the address where machines reach pxesrv, " +
+			"such as --url http://192.0.2.10:4567; " +
 			"also url in the configuration, or PXESRV_URL")
 	}
 	u, err := url.Parse(text)
@@ -281,16 +320,20 @@ func parseURL(text string) (base, host string, err error) {
 		return bad("this is no URL; write one such as http://192.0.2.10:4567")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" {
-		return bad("it has to begin with http://, or with https:// for machines that trust the certificate of the server")
+		return bad("it has to begin with http://, or with https:// for machines that trust the " +
+			"certificate of the server")
 	}
-	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#") {
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
+		strings.HasSuffix(text, "#") {
 		return bad("only a host and a port belong there")
 	}
 	if u.Path != "" && u.Path != "/" {
-		return bad("leave %s away: pxesrv answers at the top of its host, and the lines add what machines ask for", u.EscapedPath())
+		return bad("leave %s away: pxesrv answers at the top of its host, and the lines add what "+
+			"machines ask for", u.EscapedPath())
 	}
 	port := u.Port()
-	if n, err := strconv.Atoi(port); strings.HasSuffix(u.Host, ":") || port != "" && (err != nil || n < 1 || n > 65535) {
+	if n, err := strconv.Atoi(port); strings.HasSuffix(u.Host, ":") ||
+		port != "" && (err != nil || n < 1 || n > 65535) {
 		return bad("the port has to be a number from 1 to 65535")
 	}
 	host = u.Hostname()
@@ -324,7 +367,8 @@ func checkHost(name string) error {
 	for _, label := range labels {
 		ok := len(label) >= 1 && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-'
 		for _, c := range []byte(label) {
-			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
+			ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' ||
+				c >= '0' && c <= '9' || c == '-')
 		}
 		if !ok {
 			return fmt.Errorf("%q is no host name and no address", name)
@@ -339,13 +383,15 @@ func checkHost(name string) error {
 	return nil
 }
 
-// tftp returns the address that DHCP calls next-server: the protocol has four bytes for it.
+// tftp returns the address that DHCP calls next-server: the protocol has four
+// bytes for it.
 func (o Options) tftp(host string) (netip.Addr, error) {
 	if o.TFTP == "" {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
 			return addr, nil
 		}
-		return netip.Addr{}, fmt.Errorf("--tftp is missing: DHCP names the TFTP server by its IPv4 address, and %s is none; "+
+		return netip.Addr{}, fmt.Errorf("--tftp is missing: DHCP names the TFTP server by its "+
+			"IPv4 address, and %s is none; "+
 			"give the one of the computer where pxesrv serves TFTP", host)
 	}
 	return address("--tftp", o.TFTP)
@@ -353,8 +399,10 @@ func (o Options) tftp(host string) (netip.Addr, error) {
 
 func address(option, text string) (netip.Addr, error) {
 	addr, err := netip.ParseAddr(text)
-	if err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsLoopback() || addr.IsMulticast() {
-		return addr, fmt.Errorf("%s %q is not the IPv4 address of a computer on the network", option, text)
+	if err != nil || !addr.Is4() || addr.IsUnspecified() || addr.IsLoopback() ||
+		addr.IsMulticast() {
+		return addr, fmt.Errorf("%s %q is not the IPv4 address of a computer on the network",
+			option, text)
 	}
 	return addr, nil
 }
@@ -363,28 +411,34 @@ func address(option, text string) (netip.Addr, error) {
 func (o Options) network(p *page, gives bool) error {
 	if o.Subnet == "" {
 		if o.Range != "" || o.Router != "" || len(o.DNS) > 0 {
-			return fmt.Errorf("--range, --router and --dns belong to a --subnet, such as 192.0.2.0/24")
+			return fmt.Errorf(
+				"--range, --router and --dns belong to a --subnet, such as 192.0.2.0/24")
 		}
 		p.Net, p.Example = documentation, "#"
 		return nil
 	}
 	subnet, err := netip.ParsePrefix(o.Subnet)
 	if err != nil || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 30 {
-		return fmt.Errorf("--subnet %q is not an IPv4 network of 4 addresses or more, such as 192.0.2.0/24", o.Subnet)
+		return fmt.Errorf(
+			"--subnet %q is not an IPv4 network of 4 addresses or more, such as 192.0.2.0/24",
+			o.Subnet)
 	}
 	if subnet != subnet.Masked() {
-		return fmt.Errorf("--subnet %q: that is an address in %s; write the network", o.Subnet, subnet.Masked())
+		return fmt.Errorf("--subnet %q: that is an address in %s; write the network", o.Subnet,
+			subnet.Masked())
 	}
 	p.Net.Subnet = subnet
 	if !gives {
 		if o.Range != "" || o.Router != "" || len(o.DNS) > 0 {
-			return fmt.Errorf("--range, --router and --dns are what the other DHCP server gives out; leave them away")
+			return fmt.Errorf("--range, --router and --dns are what the other DHCP server gives " +
+				"out; leave them away")
 		}
 		return nil
 	}
 	first, last, ok := strings.Cut(o.Range, "-")
 	if !ok {
-		return fmt.Errorf("--range %q: write the first and the last address to give out, such as 192.0.2.100-192.0.2.199", o.Range)
+		return fmt.Errorf("--range %q: write the first and the last address to give out, such as "+
+			"192.0.2.100-192.0.2.199", o.Range)
 	}
 	if p.Net.First, err = address("--range", first); err != nil {
 		return err
@@ -396,14 +450,16 @@ func (o Options) network(p *page, gives bool) error {
 		return fmt.Errorf("--range %q: the first address comes after the last", o.Range)
 	}
 	if !host(subnet, p.Net.First) || !host(subnet, p.Net.Last) {
-		return fmt.Errorf("--range %q: these are not all addresses for computers in %s", o.Range, subnet)
+		return fmt.Errorf("--range %q: these are not all addresses for computers in %s",
+			o.Range, subnet)
 	}
 	if o.Router != "" {
 		if p.Net.Router, err = address("--router", o.Router); err != nil {
 			return err
 		}
 		if !host(subnet, p.Net.Router) {
-			return fmt.Errorf("--router %q is not an address for a computer in %s", o.Router, subnet)
+			return fmt.Errorf("--router %q is not an address for a computer in %s",
+				o.Router, subnet)
 		}
 	}
 	for _, text := range o.DNS {
@@ -421,7 +477,8 @@ func (o Options) network(p *page, gives bool) error {
 	return nil
 }
 
-// host reports whether a computer of the network can have the address: it is neither the first nor the last of it.
+// host reports whether a computer of the network can have the address: it is
+// neither the first nor the last of it.
 func host(subnet netip.Prefix, addr netip.Addr) bool {
 	return subnet.Contains(addr) && addr != subnet.Addr() && subnet.Contains(addr.Next())
 }

@@ -43,7 +43,8 @@ func TestCheckersRefuse(t *testing.T) {
 			t.Fatal(err)
 		}
 		var words = map[string][2]string{"isc": {"} elsif", "elsif"}, "kea": {"member(", "membr("},
-			"dnsmasq": {"dhcp-match=", "dhcp-mtch="}, "dnsmasq-proxy": {`pxe-service=tag:ipxe,0`, `pxe-service=tag:ipxe,zero`}}[kind]
+			"dnsmasq": {"dhcp-match=", "dhcp-mtch="}, "dnsmasq-proxy": {`pxe-service=tag:ipxe,0`,
+				`pxe-service=tag:ipxe,zero`}}[kind]
 		broken := bytes.Replace(text, []byte(words[0]), []byte(words[1]), 1)
 		if bytes.Equal(broken, text) {
 			t.Fatalf("%s: nothing to break", kind)
@@ -98,8 +99,8 @@ var clients = []client{
 	{"iPXE that says HTTP Boot, arm64", 19, true, true, serverURL + "/redirect"},
 }
 
-// Every server tells every kind of machine what it is to boot, and no iPXE gets a loader: the real servers, asked by packets
-// as the machines send them.
+// Every server tells every kind of machine what it is to boot, and no iPXE gets
+// a loader: the real servers, asked by packets as the machines send them.
 func TestServersAnswer(t *testing.T) {
 	if !ownNetwork(t) {
 		return
@@ -111,7 +112,8 @@ func TestServersAnswer(t *testing.T) {
 				name += ", shim"
 			}
 			t.Run(name, func(t *testing.T) {
-				o := Options{URL: serverURL, TFTP: serverTFTP, Subnet: "192.0.2.0/24", Range: "192.0.2.100-192.0.2.199",
+				o := Options{URL: serverURL, TFTP: serverTFTP, Subnet: "192.0.2.0/24",
+					Range:  "192.0.2.100-192.0.2.199",
 					Router: "192.0.2.1"}
 				if shim {
 					o.Shims = []string{"ipxe-shim.efi", "snponly-shim.efi"}
@@ -124,20 +126,24 @@ func TestServersAnswer(t *testing.T) {
 				servers.StartDHCP(t, kind, nil, serverNIC, text)
 				for i, c := range clients {
 					if shim {
-						c.file = strings.NewReplacer("snponly.efi", "snponly-shim.efi", "/ipxe.efi", "/ipxe-shim.efi").Replace(c.file)
+						c.file = strings.NewReplacer("snponly.efi", "snponly-shim.efi", "/ipxe.efi",
+							"/ipxe-shim.efi").Replace(c.file)
 					}
 					got := lan.boot(t, kind == "dnsmasq-proxy", c, byte(i+1))
 					if got.file != c.file {
 						t.Errorf("%s is told to boot %q, want %q", c.name, got.file, c.file)
 					}
-					if c.file != "" && !c.ipxe && !c.http && got.next != netip.MustParseAddr(serverTFTP) {
+					if c.file != "" && !c.ipxe && !c.http &&
+						got.next != netip.MustParseAddr(serverTFTP) {
 						t.Errorf("%s: the TFTP server is %s, want %s", c.name, got.next, serverTFTP)
 					}
 					if c.http && !c.ipxe && got.vendor != "HTTPClient" {
-						t.Errorf("%s: option 60 is %q, and it would throw the answer away", c.name, got.vendor)
+						t.Errorf("%s: option 60 is %q, and it would throw the answer away",
+							c.name, got.vendor)
 					}
 					// A proxy repeats whatever class it is asked with.
-					if got.vendor == "HTTPClient" && (!c.http || c.ipxe && kind != "dnsmasq-proxy") {
+					if got.vendor == "HTTPClient" &&
+						(!c.http || c.ipxe && kind != "dnsmasq-proxy") {
 						t.Errorf("%s: option 60 is HTTPClient", c.name)
 					}
 				}
@@ -146,8 +152,9 @@ func TestServersAnswer(t *testing.T) {
 	}
 }
 
-// ownNetwork gives the test a network of its own, in its thread: that of a namespace for root, and one of a whole new test
-// program in a namespace for others. It is false when such a program has run the test.
+// ownNetwork gives the test a network of its own, in its thread: that of a
+// namespace for root, and one of a whole new test program in a namespace for
+// others. It is false when such a program has run the test.
 func ownNetwork(t *testing.T) bool {
 	t.Helper()
 	lab.Slow(t)
@@ -157,7 +164,8 @@ func ownNetwork(t *testing.T) bool {
 			t.Fatal("the network namespace is not ours")
 		}
 		if out, err := exec.Command("unshare", "-Urn", "true").CombinedOutput(); err != nil {
-			t.Skipf("needs root, or user namespaces for everybody (unshare -Urn: %v: %s)", err, bytes.TrimSpace(out))
+			t.Skipf("needs root, or user namespaces for everybody (unshare -Urn: %v: %s)", err,
+				bytes.TrimSpace(out))
 		}
 		cmd := exec.Command("unshare", "-Urn", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 		cmd.Env = append(os.Environ(), inside+"=1")
@@ -175,25 +183,31 @@ const (
 	serverAddr           = "192.0.2.5"
 )
 
-// lan is a cable between the server's network card and the card of machines that boot. The machines have no network stack: they
-// send and read whole frames.
+// lan is a cable between the server's network card and the card of machines
+// that boot. The machines have no network stack: they send and read whole
+// frames.
 type lan struct {
 	socket    int
 	clientMAC net.HardwareAddr
 	serverMAC net.HardwareAddr
 }
 
-// newLAN makes the cable in a new network, into which it locks the test's thread.
+// newLAN makes the cable in a new network, into which it locks the test's
+// thread.
 func newLAN(t *testing.T) *lan {
 	t.Helper()
-	runtime.LockOSThread() // and never unlocked: the thread, and the network with it, end with the test
+	// and never unlocked: the thread, and the network with it, end with the
+	// test
+	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Skipf("needs the right to make a network of its own: %v", err)
 	}
-	l := &lan{clientMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, serverMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
+	l := &lan{clientMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2},
+		serverMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}}
 	for _, line := range []string{
 		"link set lo up",
-		fmt.Sprintf("link add %s address %s type veth peer name %s address %s", serverNIC, l.serverMAC, clientNIC, l.clientMAC),
+		fmt.Sprintf("link add %s address %s type veth peer name %s address %s", serverNIC,
+			l.serverMAC, clientNIC, l.clientMAC),
 		"addr add " + serverAddr + "/24 dev " + serverNIC,
 		"link set " + serverNIC + " up",
 		"link set " + clientNIC + " up",
@@ -207,11 +221,13 @@ func newLAN(t *testing.T) *lan {
 		t.Fatal(err)
 	}
 	const all = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8 // in network order
-	if l.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all); err != nil {
+	if l.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC,
+		all); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(l.socket) })
-	if err := unix.Bind(l.socket, &unix.SockaddrLinklayer{Protocol: all, Ifindex: card.Index}); err != nil {
+	if err := unix.Bind(l.socket,
+		&unix.SockaddrLinklayer{Protocol: all, Ifindex: card.Index}); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -228,8 +244,10 @@ type answer struct {
 	options map[byte][]byte
 }
 
-// boot is a machine that asks until it knows its boot file, as PXE 2.1, UEFI and iPXE do: discover, request; beside a DHCP server
-// that knows nothing of booting, the proxy's offer, and where that has no file a request to the proxy's port 4011.
+// boot is a machine that asks until it knows its boot file, as PXE 2.1, UEFI
+// and iPXE do: discover, request; beside a DHCP server that knows nothing of
+// booting, the proxy's offer, and where that has no file a request to the
+// proxy's port 4011.
 func (l *lan) boot(t *testing.T, proxy bool, c client, n byte) answer {
 	t.Helper()
 	mac := net.HardwareAddr{2, 0, 0, 0, 1, n}
@@ -243,7 +261,8 @@ func (l *lan) boot(t *testing.T, proxy bool, c client, n byte) answer {
 		return answer{}
 	}
 	if !proxy {
-		ack, ok := l.ask(t, c, mac, 3, xid+1, frame{}, map[byte][]byte{50: offer.yours.AsSlice(), 54: offer.server.AsSlice()})
+		ack, ok := l.ask(t, c, mac, 3, xid+1, frame{}, map[byte][]byte{50: offer.yours.AsSlice(),
+			54: offer.server.AsSlice()})
 		if !ok || ack.kind != 5 {
 			t.Errorf("%s: no acknowledgement, but %+v", c.name, ack)
 		}
@@ -281,7 +300,8 @@ func (l *lan) boot(t *testing.T, proxy bool, c client, n byte) answer {
 	return heard
 }
 
-// menuItem returns the type of the first item of a PXE boot menu, option 43.9; nil: there is no menu.
+// menuItem returns the type of the first item of a PXE boot menu, option 43.9;
+// nil: there is no menu.
 func menuItem(option []byte) []byte {
 	if menu := parseOptions(option)[9]; len(menu) >= 2 {
 		return menu[:2]
@@ -291,7 +311,8 @@ func menuItem(option []byte) []byte {
 
 func (l *lan) neighbour(t *testing.T, addr netip.Addr, mac net.HardwareAddr) {
 	t.Helper()
-	if out, err := exec.Command("ip", "neigh", "replace", addr.String(), "lladdr", mac.String(), "dev", serverNIC).CombinedOutput(); err != nil {
+	if out, err := exec.Command("ip", "neigh", "replace", addr.String(), "lladdr", mac.String(),
+		"dev", serverNIC).CombinedOutput(); err != nil {
 		t.Fatalf("ip neigh: %v: %s", err, out)
 	}
 }
@@ -302,8 +323,10 @@ type frame struct {
 	port     uint16
 }
 
-// ask sends a packet, again after a while, until it is answered. A machine that nobody has to answer waits for 2 seconds.
-func (l *lan) ask(t *testing.T, c client, mac net.HardwareAddr, kind byte, xid uint32, to frame, more map[byte][]byte) (answer, bool) {
+// ask sends a packet, again after a while, until it is answered. A machine that
+// nobody has to answer waits for 2 seconds.
+func (l *lan) ask(t *testing.T, c client, mac net.HardwareAddr, kind byte, xid uint32, to frame,
+	more map[byte][]byte) (answer, bool) {
 	t.Helper()
 	patience := 30 * time.Second
 	if c.file == "" {
@@ -316,7 +339,8 @@ func (l *lan) ask(t *testing.T, c client, mac net.HardwareAddr, kind byte, xid u
 		}
 		for again := time.Now().Add(time.Second); time.Now().Before(again); {
 			wait := unix.NsecToTimeval(int64(100 * time.Millisecond))
-			if err := unix.SetsockoptTimeval(l.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
+			if err := unix.SetsockoptTimeval(l.socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO,
+				&wait); err != nil {
 				t.Fatal(err)
 			}
 			buf := make([]byte, 2048)
@@ -336,13 +360,16 @@ func (l *lan) ask(t *testing.T, c client, mac net.HardwareAddr, kind byte, xid u
 }
 
 // packet is a whole Ethernet frame with a DHCP message (RFC 2131, 2).
-func (l *lan) packet(c client, mac net.HardwareAddr, kind byte, xid uint32, to frame, more map[byte][]byte) []byte {
+func (l *lan) packet(c client, mac net.HardwareAddr, kind byte, xid uint32, to frame,
+	more map[byte][]byte) []byte {
 	m := make([]byte, 240)
 	m[0], m[1], m[2] = 1, 1, 6
 	binary.BigEndian.PutUint32(m[4:], xid)
 	copy(m[28:], mac)
 	copy(m[236:], []byte{99, 130, 83, 99})
-	option := func(code byte, value ...byte) { m = append(append(m, code, byte(len(value))), value...) }
+	option := func(code byte, value ...byte) {
+		m = append(append(m, code, byte(len(value))), value...)
+	}
 	option(53, kind)
 	option(57, 1472>>8, 1472&0xff)
 	option(93, byte(c.arch>>8), byte(c.arch))
@@ -363,7 +390,8 @@ func (l *lan) packet(c client, mac net.HardwareAddr, kind byte, xid uint32, to f
 	}
 	m = append(m, 255)
 
-	source, target, port := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), uint16(67)
+	source, target, port := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"),
+		uint16(67)
 	hardware := net.HardwareAddr{255, 255, 255, 255, 255, 255}
 	if to.port != 0 {
 		source, target, port, hardware = to.from, to.to, to.port, l.serverMAC
@@ -389,7 +417,8 @@ func (l *lan) packet(c client, mac net.HardwareAddr, kind byte, xid uint32, to f
 	return bytes.Join([][]byte{hardware, mac, {8, 0}, ip, udp, m}, nil)
 }
 
-// readAnswer reads a frame, if it is an answer to the question with that number.
+// readAnswer reads a frame, if it is an answer to the question with that
+// number.
 func readAnswer(b []byte, xid uint32) (answer, bool) {
 	const head = 14 + 20 + 8
 	if len(b) < head+240 || b[23] != 17 {

@@ -8,15 +8,19 @@ import (
 	"pxesrv/pkg/ipxe"
 )
 
-// FuzzReadCSV: whatever the rows are, each gives a host or an error, never both. A host can be written and is read again as the
-// same, and its script has no line that comes from a value.
+// FuzzReadCSV: whatever the rows are, each gives a host or an error, never
+// both. A host can be written and is read again as the same, and its script has
+// no line that comes from a value.
 func FuzzReadCSV(f *testing.F) {
 	for _, seed := range []string{"web1,52:54:00:12:34:56,,10.0.0.7/24,,10.0.0.1,5,10.0.0.2,a.example,http://10.0.0.5:4567",
-		"a,,net1,\"10.0.0.7/24, 2001:db8::7/64\",,fe80::1,,,,http://boot https://[2001:db8::5]/x", "x,\"", ",,,,,,,,,", "a,,0,10.0.0.7,255.255.255.0,,,,,",
-		"web1,,,10.0.0.8/24,,,,,,\rweb1,,,10.0.0.8/24,,,,,,", "#\n\x00,${x}\n a b,||,&&,;,\\", "é,\xff,,::ffff:10.0.0.1/100,,,,,,"} {
+		"a,,net1,\"10.0.0.7/24, 2001:db8::7/64\",,fe80::1,,,,http://boot https://[2001:db8::5]/x",
+		"x,\"", ",,,,,,,,,", "a,,0,10.0.0.7,255.255.255.0,,,,,",
+		"web1,,,10.0.0.8/24,,,,,,\rweb1,,,10.0.0.8/24,,,,,,", "#\n\x00,${x}\n a b,||,&&,;,\\",
+		"é,\xff,,::ffff:10.0.0.1/100,,,,,,"} {
 		f.Add(seed)
 	}
-	all := ipxe.Loader{Platform: ipxe.UEFI, Features: ipxe.Features{Autoexec: true, VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, DNS: ipxe.ManyDNS}}
+	all := ipxe.Loader{Platform: ipxe.UEFI, Features: ipxe.Features{Autoexec: true, VLAN: true,
+		IPv6: true, HTTPS: true, LinkWait: true, DNS: ipxe.ManyDNS}}
 	plain, err := ipxe.Host{Name: "plain", Addresses: nil}.Script(all)
 	if plain != nil || err == nil {
 		f.Fatal("a script for a host without an address")
@@ -41,10 +45,12 @@ func FuzzReadCSV(f *testing.F) {
 			state[e.Line] = "wrong"
 		}
 		number := 1
-		for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n") {
+		for line := range strings.SplitSeq(strings.NewReplacer("\r\n", "\n", "\r",
+			"\n").Replace(text), "\n") {
 			number++
 			comment := strings.HasPrefix(strings.TrimSpace(line), "#")
-			if !comment && state[number] == "" && strings.ContainsAny(line, "abcdefghijklmnopqrstuvwxyz0123456789") {
+			if !comment && state[number] == "" &&
+				strings.ContainsAny(line, "abcdefghijklmnopqrstuvwxyz0123456789") {
 				t.Fatalf("line %d, %q, gives neither a host nor an error", number, line)
 			}
 		}

@@ -39,42 +39,56 @@ func show(t *testing.T, h ipxe.Host) string {
 	return strings.Split(b.String(), "\n")[1]
 }
 
-// TestReadCSV has every way in which a list may be written. The last line of each is a host.
+// TestReadCSV has every way in which a list may be written. The last line of
+// each is a host.
 func TestReadCSV(t *testing.T) {
-	const want = "web1,52:54:00:12:34:56,,10.0.0.7/24,10.0.0.1,5,10.0.0.2 10.0.0.3,a.example,http://10.0.0.5:4567"
+	const want = "web1,52:54:00:12:34:56,,10.0.0.7/24,10.0.0.1,5,10.0.0.2 " +
+		"10.0.0.3,a.example,http://10.0.0.5:4567"
 	const head, row = "name,mac,address,gateway,vlan,dns,search\n", "web1,52:54:00:12:34:56,10.0.0.7/24,10.0.0.1,5,10.0.0.2 10.0.0.3,a.example\n"
 	for name, text := range map[string]string{
-		"plain":            head + row,
-		"no line end":      head + strings.TrimSpace(row),
-		"CRLF":             strings.ReplaceAll(head+row, "\n", "\r\n"),
-		"CR":               strings.ReplaceAll(head+row, "\n", "\r"),
-		"byte order mark":  "\xef\xbb\xbf" + head + row,
-		"semicolons":       strings.ReplaceAll(head+row, ",", ";"),
-		"sep=":             "sep=;\r\n" + strings.ReplaceAll(head+row, ",", ";"),
-		"tabs":             strings.ReplaceAll(head+row, ",", "\t"),
-		"blanks":           strings.ReplaceAll(head+row, ",", " , "),
-		"capitals":         strings.ToUpper(head) + row,
-		"comments":         "# hosts\n\n" + head + "# of rack 1\n  \n" + row,
-		"empty row":        head + ",,,,,,\n" + row,
-		"trailing":         strings.ReplaceAll(head+row, "\n", ",,\n"),
-		"quotes":           head + `"web1","52:54:00:12:34:56","10.0.0.7/24","10.0.0.1","5","10.0.0.2,10.0.0.3","a.example"` + "\n",
-		"quotes, blanks":   strings.ReplaceAll(head, ",", ", ") + `web1, "52:54:00:12:34:56", 10.0.0.7/24, "10.0.0.1", 5, "10.0.0.2 10.0.0.3", a.example` + "\n",
-		"quotes with ;":    strings.ReplaceAll(head, ",", ";") + `web1;52:54:00:12:34:56;10.0.0.7/24;10.0.0.1;5;"10.0.0.2;10.0.0.3";a.example` + "\n",
-		"MAC with hyphens": head + strings.Replace(row, "52:54:00:12:34:56", "52-54-00-12-34-56", 1),
-		"MAC dotted":       head + strings.Replace(row, "52:54:00:12:34:56", "5254.0012.3456", 1),
-		"MAC bare":         head + strings.Replace(row, "52:54:00:12:34:56", "525400123456", 1),
-		"MAC of PXELINUX":  head + strings.Replace(row, "52:54:00:12:34:56", "01-52-54-00-12-34-56", 1),
-		"MAC of HPE":       head + strings.Replace(row, "52:54:00:12:34:56", "5254-0012-3456", 1),
-		"MAC of Aruba":     head + strings.Replace(row, "52:54:00:12:34:56", "525400-123456", 1),
-		"MAC with dots":    head + strings.Replace(row, "52:54:00:12:34:56", "52.54.00.12.34.56", 1),
-		"MAC with 0x":      head + strings.Replace(row, "52:54:00:12:34:56", "0x525400123456", 1),
-		"MAC with blanks":  head + strings.Replace(row, "52:54:00:12:34:56", "52 54 00 12 34 56", 1),
-		"MAC with dashes":  head + strings.Replace(row, "52:54:00:12:34:56", "52–54–00–12–34–56", 1),
-		"MAC in capitals":  head + strings.Replace(row, "52:54:00:12:34:56", "	52:54:00:12:34:56 ", 1),
-		"mask":             head + strings.Replace(row, "/24", "/255.255.255.0", 1),
-		"netmask":          strings.Replace(head, "address", "address,netmask", 1) + strings.Replace(row, "/24", ",255.255.255.0", 1),
-		"netmask as bits":  strings.Replace(head, "address", "address,netmask", 1) + strings.Replace(row, "/24", ",/24", 1),
-		"netmask twice":    strings.Replace(head, "address", "address,netmask", 1) + strings.Replace(row, "/24", "/24,24", 1),
+		"plain":           head + row,
+		"no line end":     head + strings.TrimSpace(row),
+		"CRLF":            strings.ReplaceAll(head+row, "\n", "\r\n"),
+		"CR":              strings.ReplaceAll(head+row, "\n", "\r"),
+		"byte order mark": "\xef\xbb\xbf" + head + row,
+		"semicolons":      strings.ReplaceAll(head+row, ",", ";"),
+		"sep=":            "sep=;\r\n" + strings.ReplaceAll(head+row, ",", ";"),
+		"tabs":            strings.ReplaceAll(head+row, ",", "\t"),
+		"blanks":          strings.ReplaceAll(head+row, ",", " , "),
+		"capitals":        strings.ToUpper(head) + row,
+		"comments":        "# hosts\n\n" + head + "# of rack 1\n  \n" + row,
+		"empty row":       head + ",,,,,,\n" + row,
+		"trailing":        strings.ReplaceAll(head+row, "\n", ",,\n"),
+		"quotes": head +
+			`"web1","52:54:00:12:34:56","10.0.0.7/24","10.0.0.1","5","10.0.0.2,10.0.0.3","a.example"` + "\n",
+		"quotes, blanks": strings.ReplaceAll(head, ",", ", ") +
+			`web1, "52:54:00:12:34:56", 10.0.0.7/24, "10.0.0.1", 5, "10.0.0.2 10.0.0.3", a.example` + "\n",
+		"quotes with ;": strings.ReplaceAll(head, ",", ";") +
+			`web1;52:54:00:12:34:56;10.0.0.7/24;10.0.0.1;5;"10.0.0.2;10.0.0.3";a.example` + "\n",
+		"MAC with hyphens": head + strings.Replace(row, "52:54:00:12:34:56",
+			"52-54-00-12-34-56", 1),
+		"MAC dotted": head + strings.Replace(row, "52:54:00:12:34:56", "5254.0012.3456", 1),
+		"MAC bare":   head + strings.Replace(row, "52:54:00:12:34:56", "525400123456", 1),
+		"MAC of PXELINUX": head + strings.Replace(row, "52:54:00:12:34:56",
+			"01-52-54-00-12-34-56", 1),
+		"MAC of HPE":   head + strings.Replace(row, "52:54:00:12:34:56", "5254-0012-3456", 1),
+		"MAC of Aruba": head + strings.Replace(row, "52:54:00:12:34:56", "525400-123456", 1),
+		"MAC with dots": head + strings.Replace(row, "52:54:00:12:34:56",
+			"52.54.00.12.34.56", 1),
+		"MAC with 0x": head + strings.Replace(row, "52:54:00:12:34:56", "0x525400123456", 1),
+		"MAC with blanks": head + strings.Replace(row, "52:54:00:12:34:56",
+			"52 54 00 12 34 56", 1),
+		"MAC with dashes": head + strings.Replace(row, "52:54:00:12:34:56",
+			"52–54–00–12–34–56", 1),
+		"MAC in capitals": head + strings.Replace(row, "52:54:00:12:34:56",
+			"	52:54:00:12:34:56 ", 1),
+		"mask": head + strings.Replace(row, "/24", "/255.255.255.0", 1),
+		"netmask": strings.Replace(head, "address", "address,netmask", 1) +
+			strings.Replace(row, "/24", ",255.255.255.0", 1),
+		"netmask as bits": strings.Replace(head, "address", "address,netmask", 1) +
+			strings.Replace(row, "/24", ",/24", 1),
+		"netmask twice": strings.Replace(head, "address", "address,netmask", 1) +
+			strings.Replace(row, "/24", "/24,24", 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			rows, bad := read(t, text, server)
@@ -88,9 +102,11 @@ func TestReadCSV(t *testing.T) {
 	}
 }
 
-// TestOptions: a row has what is given for all rows where it says nothing itself.
+// TestOptions: a row has what is given for all rows where it says nothing
+// itself.
 func TestOptions(t *testing.T) {
-	o := Options{Servers: []string{"http://boot1", "http://boot2"}, DNS: []netip.Addr{netip.MustParseAddr("10.0.0.9")}, Search: []string{"b.example"}}
+	o := Options{Servers: []string{"http://boot1", "http://boot2"},
+		DNS: []netip.Addr{netip.MustParseAddr("10.0.0.9")}, Search: []string{"b.example"}}
 	rows, bad := read(t, "name,interface,address,dns,search,server\n"+
 		"a,2,10.0.0.7/24,,,\n"+
 		"b,net0,10.0.0.8/24 2001:db8::8/64,2001:db8::9,a.example,http://[2001:db8::5]\n", o)
@@ -105,7 +121,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestBadRows has a row for everything that can be wrong in one. The rows around it are read.
+// TestBadRows has a row for everything that can be wrong in one. The rows
+// around it are read.
 func TestBadRows(t *testing.T) {
 	const head = "name,mac,interface,address,netmask,gateway,vlan,dns,search,server\n"
 	const long = "0123456789012345678901234567890123456789"
@@ -115,10 +132,14 @@ func TestBadRows(t *testing.T) {
 		{"a/b,,,10.0.0.7/24,,,,,,", `name "a/b" is no name`},
 		{"${uuid},,,10.0.0.7/24,,,,,,", `name "${uuid}" is no name`},
 		{long + long + long + long + ",,,10.0.0.7/24,,,,,,", "…\" is no name"},
-		{"10.0.0.9,,,10.0.0.7/24,,,,,,", `name "10.0.0.9" would not be known to the server: it looks like an address`},
-		{"52-54-00-12-34-56,,,10.0.0.7/24,,,,,,", `name "52-54-00-12-34-56" would not be known to the server: it looks like a MAC address`},
-		{"None,,,10.0.0.7/24,,,,,,", `name "None" would not be known to the server: it is a placeholder`},
-		{"web1-,,,10.0.0.7/24,,,,,,", `name "web1-" would not be known to the server: it ends with a hyphen`},
+		{"10.0.0.9,,,10.0.0.7/24,,,,,,",
+			`name "10.0.0.9" would not be known to the server: it looks like an address`},
+		{"52-54-00-12-34-56,,,10.0.0.7/24,,,,,,",
+			`name "52-54-00-12-34-56" would not be known to the server: it looks like a MAC address`},
+		{"None,,,10.0.0.7/24,,,,,,",
+			`name "None" would not be known to the server: it is a placeholder`},
+		{"web1-,,,10.0.0.7/24,,,,,,",
+			`name "web1-" would not be known to the server: it ends with a hyphen`},
 		{"xy,,,fe80::7%eth0/64,,,,,,", `address "fe80::7%eth0/64" is no address`},
 		{"m\xfcnchen,,,10.0.0.7/24,,,,,,", `name "m\xfcnchen" is no name`},
 		{"xy,52:54:00:12:34,,10.0.0.7/24,,,,,,", `mac "52:54:00:12:34" is no MAC address`},
@@ -128,51 +149,68 @@ func TestBadRows(t *testing.T) {
 		{"xy,525400-1234567,,10.0.0.7/24,,,,,,", `mac "525400-1234567" is no MAC address`},
 		{"xy,52540012345,,10.0.0.7/24,,,,,,", `mac "52540012345" is no MAC address`},
 		{"xy,5.2540012E+11,,10.0.0.7/24,,,,,,", `mac "5.2540012E+11" is no MAC address`},
-		{"xy,00-11-22-33-44-55-66-77,,10.0.0.7/24,,,,,,", `mac "00-11-22-33-44-55-66-77" is no MAC address`},
+		{"xy,00-11-22-33-44-55-66-77,,10.0.0.7/24,,,,,,",
+			`mac "00-11-22-33-44-55-66-77" is no MAC address`},
 		{"xy,52:54:00:12:34:5g,,10.0.0.7/24,,,,,,", `mac "52:54:00:12:34:5g" is no MAC address`},
-		{"xy,01:00:5e:00:00:01,,10.0.0.7/24,,,,,,", `mac "01:00:5e:00:00:01" is the address of no single card`},
+		{"xy,01:00:5e:00:00:01,,10.0.0.7/24,,,,,,",
+			`mac "01:00:5e:00:00:01" is the address of no single card`},
 		{"xy,,eth0,10.0.0.7/24,,,,,,", `interface "eth0" is no card of iPXE`},
 		{"xy,,99,10.0.0.7/24,,,,,,", `interface "net99" is no card of iPXE`},
 		{"xy,52:54:00:12:34:56,1,10.0.0.7/24,,,,,,", `interface "net1" cannot stand beside a mac`},
 		{"xy,,,,,,,,,", "address is missing"},
-		{"xy,,,10.0.0.7,,,,,,", `address "10.0.0.7" has no length of its prefix, as in 10.0.0.7/24, and there is no netmask`},
-		{"xy,,,2001:db8::7,,,,,,", `address "2001:db8::7" has no length of its prefix, as in 2001:db8::7/64`},
+		{"xy,,,10.0.0.7,,,,,,",
+			`address "10.0.0.7" has no length of its prefix, as in 10.0.0.7/24, and there is no netmask`},
+		{"xy,,,2001:db8::7,,,,,,",
+			`address "2001:db8::7" has no length of its prefix, as in 2001:db8::7/64`},
 		{"xy,,,10.0.0.700/24,,,,,,", `address "10.0.0.700/24" is no address`},
 		{"xy,,,10.0.0.7/33,,,,,,", `address "10.0.0.7/33" has no valid length`},
 		{"xy,,,10.0.0.7/255.0.255.0,,,,,,", `address "10.0.0.7/255.0.255.0" has no valid length`},
 		{"xy,,,10.0.0.0/24,,,,,,", `address "10.0.0.0/24" is the address of the network itself`},
 		{"xy,,,10.0.0.255/24,,,,,,", `address "10.0.0.255/24" is the broadcast address`},
 		{"xy,,,10.0.0.7/24 10.0.0.9/24,,,,,,", `address "10.0.0.9/24" is one too many`},
-		{"xy,,,10.0.0.7/24 2001:db8::z/64,,2001:db8::1,,2001:db8::2,,http://[2001:db8::5]", `address "2001:db8::z/64" is no address`},
-		{"xy,,,10.0.0.7,255.0.255.0,,,,,", `netmask "255.0.255.0" is no netmask, as in 255.255.255.0; address "10.0.0.7" has no netmask that can be read`},
-		{"xy,,,10.0.0.7/24,255.255.0.0,,,,,", `address "10.0.0.7/24" says another length of the prefix than the netmask 255.255.0.0`},
-		{"xy,,,2001:db8::7/64,255.255.0.0,,,,,http://[2001:db8::5]", `netmask "255.255.0.0" belongs to no IPv4 address`},
-		{"xy,,,10.0.0.7/24,,10.0.1.1,,,,", `gateway "10.0.1.1" is not in 10.0.0.0/24, the network of the host`},
+		{"xy,,,10.0.0.7/24 2001:db8::z/64,,2001:db8::1,,2001:db8::2,,http://[2001:db8::5]",
+			`address "2001:db8::z/64" is no address`},
+		{"xy,,,10.0.0.7,255.0.255.0,,,,,",
+			`netmask "255.0.255.0" is no netmask, as in 255.255.255.0; address "10.0.0.7" has no netmask that can be read`},
+		{"xy,,,10.0.0.7/24,255.255.0.0,,,,,",
+			`address "10.0.0.7/24" says another length of the prefix than the netmask 255.255.0.0`},
+		{"xy,,,2001:db8::7/64,255.255.0.0,,,,,http://[2001:db8::5]",
+			`netmask "255.255.0.0" belongs to no IPv4 address`},
+		{"xy,,,10.0.0.7/24,,10.0.1.1,,,,",
+			`gateway "10.0.1.1" is not in 10.0.0.0/24, the network of the host`},
 		{"xy,,,10.0.0.7/24,,10.0.0.1.1,,,,", `gateway "10.0.0.1.1" is no address`},
 		{"xy,,,10.0.0.7/24,,10.0.0.7,,,,", `gateway "10.0.0.7" is the address of the host itself`},
 		{"xy,,,10.0.0.7/24,,,0,,,", `vlan "0" is no VLAN`},
 		{"xy,,,10.0.0.7/24,,,4095,,,", `vlan "4095" is no VLAN`},
 		{"xy,,,10.0.0.7/24,,,five,,,", `vlan "five" is no VLAN`},
 		{"xy,,,10.0.0.7/24,,,,ns1,,", `dns "ns1" is no address`},
-		{"xy,,,10.0.0.7/24,,,,10.0.9.9,,", `dns "10.0.9.9" cannot be reached: it is not in 10.0.0.0/24, and there is no gateway`},
+		{"xy,,,10.0.0.7/24,,,,10.0.9.9,,",
+			`dns "10.0.9.9" cannot be reached: it is not in 10.0.0.0/24, and there is no gateway`},
 		{"xy,,,10.0.0.7/24,,,,,a..b,", `search "a..b" is no domain name`},
-		{"xy,,,10.0.0.7/24,,,,,,http://10.0.0.5:4567/redirect/", `server "http://10.0.0.5:4567/redirect/" ends in /redirect, ` +
-			`but the host adds what it asks for: write http://10.0.0.5:4567`},
-		{"xy,,,10.0.0.7/24,,,,,,tftp://10.0.0.5", `server "tftp://10.0.0.5" is no address of a boot server`},
-		{"xy,,,10.0.0.7/24,,,,,,http://boot", `server "http://boot" is given by name, and there is no DNS server`},
+		{"xy,,,10.0.0.7/24,,,,,,http://10.0.0.5:4567/redirect/",
+			`server "http://10.0.0.5:4567/redirect/" ends in /redirect, ` +
+				`but the host adds what it asks for: write http://10.0.0.5:4567`},
+		{"xy,,,10.0.0.7/24,,,,,,tftp://10.0.0.5",
+			`server "tftp://10.0.0.5" is no address of a boot server`},
+		{"xy,,,10.0.0.7/24,,,,,,http://boot",
+			`server "http://boot" is given by name, and there is no DNS server`},
 		{"xy,,,10.0.0.7/24,,,,,,http://10.9.9.9", `server "http://10.9.9.9" cannot be reached`},
-		{"xy,,,10.0.0.7/24,,,,,,http://10.0.0.5/#x", `server "http://10.0.0.5/#x" is no address of a boot server`},
+		{"xy,,,10.0.0.7/24,,,,,,http://10.0.0.5/#x",
+			`server "http://10.0.0.5/#x" is no address of a boot server`},
 		{"xy,,,10.0.0.7/24", "has 4 cells, and the first line names 10 columns"},
 		{"xy,,,10.0.0.7/24,,,,,,,more", "has 11 cells, and the first line names 10 columns"},
 		{`xy,"`, "has a quote that is not closed"},
 		{`xy,a"b,,10.0.0.7/24,,,,,,`, "has a quote within a cell that is not quoted"},
 		{"xy," + strings.Repeat("a", MaxLine), fmt.Sprintf("is longer than %d bytes", MaxLine)},
-		{"Before,,,10.0.0.7/24,,,,,,", `name "before" is in line 2 as well, and only one host can have it`},
+		{"Before,,,10.0.0.7/24,,,,,,",
+			`name "before" is in line 2 as well, and only one host can have it`},
 		{"xy,,,10.0.0.101/24,,,,,,", `address "10.0.0.101" is in line 2 as well`},
 		{"xy,52:54:00:00:00:01,,10.0.0.7/24,,,,,,", `mac "52:54:00:00:00:01" is in line 2 as well`},
-		{"x y,zz,,nowhere,,,,,,", `name "x y" is no name: up to 128 letters, digits and . _ : - that begin with a letter or digit; mac "zz" is no MAC address, as in 52:54:00:12:34:56; address "nowhere" is no address`},
+		{"x y,zz,,nowhere,,,,,,",
+			`name "x y" is no name: up to 128 letters, digits and . _ : - that begin with a letter or digit; mac "zz" is no MAC address, as in 52:54:00:12:34:56; address "nowhere" is no address`},
 	} {
-		before, after := "before,52:54:00:00:00:01,,10.0.0.101/24,,,,,,\n", "after,,,10.0.0.102/24,,,,,,\n"
+		before, after := "before,52:54:00:00:00:01,,10.0.0.101/24,,,,,,\n",
+			"after,,,10.0.0.102/24,,,,,,\n"
 		rows, bad := read(t, head+before+c.row+"\n"+after, server)
 		var texts []string
 		other := 0
@@ -187,7 +225,8 @@ func TestBadRows(t *testing.T) {
 			}
 			texts = append(texts, text)
 		}
-		if got := strings.Join(texts, "; "); !strings.Contains(got, c.want) || len(texts) != 1+strings.Count(c.want, "; ") || len(got) > 600 {
+		if got := strings.Join(texts, "; "); !strings.Contains(got, c.want) ||
+			len(texts) != 1+strings.Count(c.want, "; ") || len(got) > 600 {
 			t.Errorf("%.100s\ngot  %.600s\nwant %s", c.row, got, c.want)
 		}
 		if len(rows) != 2-other || rows[len(rows)-1].Host.Name != "after" {
@@ -216,7 +255,8 @@ func TestBadFile(t *testing.T) {
 		strings.Repeat("a", MaxLine+1):  "line 1: is longer",
 		"name,address\nweb,10.0.0.7/24": `no column "server"`,
 	} {
-		if _, _, err := ReadCSV(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := ReadCSV(strings.NewReader(text), Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %v", text, err)
 		}
 	}
@@ -238,16 +278,20 @@ func (errReader) Read([]byte) (int, error) { return 0, errBroken }
 // TestMaxRows: a list without an end is refused.
 func TestMaxRows(t *testing.T) {
 	lab.Slow(t)
-	endless := io.MultiReader(strings.NewReader("name,address\n"), strings.NewReader(strings.Repeat("x\n", MaxRows+1)))
-	if _, _, err := ReadCSV(endless, server); err == nil || !strings.Contains(err.Error(), "more than 200000 rows") {
+	endless := io.MultiReader(strings.NewReader("name,address\n"),
+		strings.NewReader(strings.Repeat("x\n", MaxRows+1)))
+	if _, _, err := ReadCSV(endless, server); err == nil ||
+		!strings.Contains(err.Error(), "more than 200000 rows") {
 		t.Error(err)
 	}
-	if _, _, err := ReadJSON(strings.NewReader(strings.Repeat("x\n", MaxRows+1)), server); err == nil || !strings.Contains(err.Error(), "more than 200000 rows") {
+	if _, _, err := ReadJSON(strings.NewReader(strings.Repeat("x\n", MaxRows+1)),
+		server); err == nil || !strings.Contains(err.Error(), "more than 200000 rows") {
 		t.Error(err)
 	}
 }
 
-// TestThousand: of a thousand rows with twenty bad ones, 980 are right and twenty lines are named.
+// TestThousand: of a thousand rows with twenty bad ones, 980 are right and
+// twenty lines are named.
 func TestThousand(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("name;address;gateway\n")
@@ -266,7 +310,8 @@ func TestThousand(t *testing.T) {
 
 // TestOwnNames: a host may be called by its own MAC or address.
 func TestOwnNames(t *testing.T) {
-	rows, bad := read(t, "name,mac,address\n52-54-00-12-34-56,52:54:00:12:34:56,10.0.0.7/24\n10.0.0.8,,10.0.0.8/24\n", server)
+	rows, bad := read(t,
+		"name,mac,address\n52-54-00-12-34-56,52:54:00:12:34:56,10.0.0.7/24\n10.0.0.8,,10.0.0.8/24\n", server)
 	if len(rows) != 2 || len(bad) != 0 {
 		t.Error(rows, bad)
 	}
@@ -274,8 +319,10 @@ func TestOwnNames(t *testing.T) {
 
 // TestReadJSON reads what databases write, line by line.
 func TestReadJSON(t *testing.T) {
-	rows, bad, err := ReadJSON(strings.NewReader(`{"name":"a","mac":"52-54-00-12-34-56","address":["10.0.0.7/24","2001:db8::7/64"],"vlan":5,"dns":["10.0.0.2"],"search":null}`+"\n\r\n"+
-		`{"name": "b", "interface": 1, "address": "10.0.0.8/24", "server": ["http://10.0.0.5", "http://10.0.0.6"]}`), server)
+	rows, bad, err := ReadJSON(
+		strings.NewReader(
+			`{"name":"a","mac":"52-54-00-12-34-56","address":["10.0.0.7/24","2001:db8::7/64"],"vlan":5,"dns":["10.0.0.2"],"search":null}`+"\n\r\n"+
+				`{"name": "b", "interface": 1, "address": "10.0.0.8/24", "server": ["http://10.0.0.5", "http://10.0.0.6"]}`), server)
 	if err != nil || len(bad) != 0 || len(rows) != 2 {
 		t.Fatal(rows, bad, err)
 	}
@@ -299,8 +346,10 @@ func TestReadJSON(t *testing.T) {
 		strings.Repeat(" ", MaxLine) + "{}":                 "is longer than",
 		`{"name":"x y","address":"10.0.0.7/24","vlan":"7"}`: `name "x y" is no name`,
 	} {
-		rows, bad, err := ReadJSON(strings.NewReader(text+"\n"+`{"name":"after","address":"10.0.0.8/24"}`), server)
-		if want, _ := strings.CutPrefix(want, "line 1: "); err != nil || len(bad) == 0 || bad[0].Line != 1 || !strings.Contains(bad[0].Error(), want) {
+		rows, bad, err := ReadJSON(strings.NewReader(text+"\n"+
+			`{"name":"after","address":"10.0.0.8/24"}`), server)
+		if want, _ := strings.CutPrefix(want, "line 1: "); err != nil || len(bad) == 0 ||
+			bad[0].Line != 1 || !strings.Contains(bad[0].Error(), want) {
 			t.Errorf("%.80s: %v %v", text, bad, err)
 		}
 		if len(rows) != 1 || rows[0].Host.Name != "after" || rows[0].Line != 2 {
@@ -313,10 +362,15 @@ func TestReadJSON(t *testing.T) {
 func TestWriteCSV(t *testing.T) {
 	mac, _ := net.ParseMAC("52:54:00:12:34:56")
 	want := []ipxe.Host{
-		{Name: "a", MAC: mac, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24")}, VLAN: 7, Servers: []string{"http://10.0.0.5"}},
-		{Name: "b", Card: "net3", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.8/24"), netip.MustParsePrefix("2001:db8::8/64")},
-			Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1")}, Search: []string{"a.example", "b.example"},
-			DNS: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("2001:db8::2")}, Servers: []string{"http://boot1", "http://boot2/pxe"}},
+		{Name: "a", MAC: mac, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24")},
+			VLAN: 7, Servers: []string{"http://10.0.0.5"}},
+		{Name: "b", Card: "net3", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.8/24"),
+			netip.MustParsePrefix("2001:db8::8/64")},
+			Gateways: []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1")},
+			Search:   []string{"a.example", "b.example"},
+			DNS: []netip.Addr{netip.MustParseAddr("10.0.0.2"),
+				netip.MustParseAddr("2001:db8::2")},
+			Servers: []string{"http://boot1", "http://boot2/pxe"}},
 	}
 	var b bytes.Buffer
 	if err := WriteCSV(&b, want); err != nil {
@@ -359,7 +413,8 @@ func tidy(h ipxe.Host) ipxe.Host {
 	return h
 }
 
-// TestDocs: the lists of docs/hosts-csv.md are read, its errors are those that its bad list gives, and its table has every column.
+// TestDocs: the lists of docs/hosts-csv.md are read, its errors are those that
+// its bad list gives, and its table has every column.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/hosts-csv.md")
 	if err != nil {
@@ -377,7 +432,8 @@ func TestDocs(t *testing.T) {
 	if rows, bad := read(t, blocks["csv"][0], Options{}); len(rows) != 3 || len(bad) != 0 {
 		t.Error(rows, bad)
 	}
-	if rows, bad, err := ReadJSON(strings.NewReader(blocks["json"][0]), Options{}); len(rows) != 1 || len(bad) != 0 || err != nil {
+	if rows, bad, err := ReadJSON(strings.NewReader(blocks["json"][0]),
+		Options{}); len(rows) != 1 || len(bad) != 0 || err != nil {
 		t.Error(rows, bad, err)
 	}
 	rows, bad := read(t, blocks["csv"][1], Options{})

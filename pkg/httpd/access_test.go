@@ -60,13 +60,16 @@ func (folder) Resolve(context.Context, *boot.Machine, bool) (boot.Answer, error)
 	return boot.Answer{}, boot.ErrNothing
 }
 
-func (f folder) Open(name string) (*os.File, error) { return os.Open(filepath.Join(string(f), name)) }
+func (f folder) Open(name string) (*os.File, error) {
+	return os.Open(filepath.Join(string(f), name))
+}
 
 // TestAccess_HostileLines: whatever a client sends, a line has its words,
 // printable ASCII, and no secret in it.
 func TestAccess_HostileLines(t *testing.T) {
 	var log book
-	server := httptest.NewServer(&Server{Site: folder(t.TempDir()), Log: slog.New(slog.DiscardHandler), Access: &log})
+	server := httptest.NewServer(&Server{Site: folder(t.TempDir()),
+		Log: slog.New(slog.DiscardHandler), Access: &log})
 	defer server.Close()
 	long := strings.Repeat("x", 5000)
 	for i, test := range []struct{ line, want string }{
@@ -77,21 +80,27 @@ func TestAccess_HostileLines(t *testing.T) {
 		{`GET /x?q="%20- HTTP/1.0`, `"GET /x?q=\x22%20- HTTP/1.0" 404 33`},
 		{`GET http://evil.example/a" HTTP/1.1`, `"GET http://evil.example/a\x22 HTTP/1.1" 404 33`},
 		{`GET /y?` + long + ` HTTP/1.1`, `"GET /y?` + long[:lineBytes-3] + `... HTTP/1.1" 404 33`},
-		{strings.Repeat("M", 2000) + ` / HTTP/1.1`, `"` + strings.Repeat("M", lineBytes) + `... / HTTP/1.1" 405 36`},
-		{`GET /iso/0123456789abcdef0123456789abcdef/web1.iso?x=0123456789abcdef0 HTTP/1.1`, `"GET /iso/0123.../web1.iso?x=0123... HTTP/1.1" 404 33`},
-		{`GET /%69so/%30123456789abcdef0123456789abcdef/web1.iso HTTP/1.1`, `"GET /iso/0123.../web1.iso HTTP/1.1" 404 33`},
-		{`GET /redirect?host=web1&hostsig=0123456789abcdef&uuid=1 HTTP/1.1`, `"GET /redirect?host=web1&hostsig=...&uuid=1 HTTP/1.1" 404 57`},
+		{strings.Repeat("M", 2000) + ` / HTTP/1.1`, `"` + strings.Repeat("M", lineBytes) +
+			`... / HTTP/1.1" 405 36`},
+		{`GET /iso/0123456789abcdef0123456789abcdef/web1.iso?x=0123456789abcdef0 HTTP/1.1`,
+			`"GET /iso/0123.../web1.iso?x=0123... HTTP/1.1" 404 33`},
+		{`GET /%69so/%30123456789abcdef0123456789abcdef/web1.iso HTTP/1.1`,
+			`"GET /iso/0123.../web1.iso HTTP/1.1" 404 33`},
+		{`GET /redirect?host=web1&hostsig=0123456789abcdef&uuid=1 HTTP/1.1`,
+			`"GET /redirect?host=web1&hostsig=...&uuid=1 HTTP/1.1" 404 57`},
 		{`GET /redirect?HOSTSIG=abc HTTP/1.1`, `"GET /redirect?HOSTSIG=... HTTP/1.1" 404 57`},
 	} {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "%s\r\nHost: x\r\nX-Forwarded-For: 10.0.0.7\r\nConnection: close\r\n\r\n", test.line)
+		fmt.Fprintf(conn, "%s\r\nHost: x\r\nX-Forwarded-For: 10.0.0.7\r\nConnection: close\r\n\r\n",
+			test.line)
 		io.Copy(io.Discard, conn)
 		conn.Close()
 		got := log.wait(t, i+1)[i]
-		if !regexp.MustCompile(`^127\.0\.0\.1 - - \[[^]]+\] ` + regexp.QuoteMeta(test.want) + ` \d+\.\d{4}\n$`).MatchString(got) {
+		if !regexp.MustCompile(`^127\.0\.0\.1 - - \[[^]]+\] ` + regexp.QuoteMeta(test.want) +
+			` \d+\.\d{4}\n$`).MatchString(got) {
 			t.Errorf("%.80s: %.300s", test.line, got)
 		}
 		if len(got) > 3*lineBytes+200 {
@@ -111,11 +120,13 @@ func TestAccess_HostileLines(t *testing.T) {
 func TestAccess_NoAnswerNoLine(t *testing.T) {
 	var log book
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat([]byte("A"), 64<<20), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat([]byte("A"), 64<<20),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	busy := httptest.NewServer(&Server{ // no file can be sent: one waits
-		Site: folder(dir), Log: slog.New(slog.DiscardHandler), Access: &log, FileSlots: make(chan struct{}), Deadline: time.Minute,
+		Site: folder(dir), Log: slog.New(slog.DiscardHandler), Access: &log,
+		FileSlots: make(chan struct{}), Deadline: time.Minute,
 	})
 	defer busy.Close()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -124,7 +135,8 @@ func TestAccess_NoAnswerNoLine(t *testing.T) {
 	if _, err := http.DefaultClient.Do(r); err == nil {
 		t.Fatal("it was answered")
 	}
-	server := httptest.NewServer(&Server{Site: folder(dir), Log: slog.New(slog.DiscardHandler), Access: &log})
+	server := httptest.NewServer(&Server{Site: folder(dir), Log: slog.New(slog.DiscardHandler),
+		Access: &log})
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
@@ -138,7 +150,8 @@ func TestAccess_NoAnswerNoLine(t *testing.T) {
 	conn.Close()
 	line := log.wait(t, 1)[0]
 	var sent int
-	if _, err := fmt.Sscanf(line[strings.Index(line, `" 200 `):], `" 200 %d `, &sent); err != nil || sent <= 0 || sent >= 64<<20 {
+	if _, err := fmt.Sscanf(line[strings.Index(line, `" 200 `):], `" 200 %d `, &sent); err != nil ||
+		sent <= 0 || sent >= 64<<20 {
 		t.Errorf("%d bytes of a file that was cut off: %s", sent, line)
 	}
 }
@@ -157,7 +170,8 @@ func TestEscaped(t *testing.T) {
 	if escaped("/redirect?mac=52:54:00:12:34:56&x=%20") != "/redirect?mac=52:54:00:12:34:56&x=%20" {
 		t.Error("a plain text is not left alone")
 	}
-	if !strings.Contains(got, `\x20!\x22#`) || !strings.Contains(got, `[\x5C]`) || !strings.HasSuffix(got, `}~\x7F`+nonASCII()) {
+	if !strings.Contains(got, `\x20!\x22#`) || !strings.Contains(got, `[\x5C]`) ||
+		!strings.HasSuffix(got, `}~\x7F`+nonASCII()) {
 		t.Error(got)
 	}
 }

@@ -56,7 +56,8 @@ func gated(t *testing.T, limits conn.Limits) (net.Listener, *conn.Limiter) {
 // speak serves over a listener, and returns what answers a request that is
 // written as it stands: all until the connection is closed.
 func speak(t *testing.T, s *Server, l net.Listener, overTLS bool) func(request string) string {
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	server := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	if overTLS {
 		server.StartTLS()
 	} else {
@@ -94,11 +95,13 @@ func TestLate(t *testing.T) {
 	t.Parallel()
 	const body = "the boot server cannot tell at the moment what this machine boots\n"
 	want := []string{
-		"Cache-Control: no-store", "Connection: close", fmt.Sprintf("Content-Length: %d", len(body)), "Content-Type: text/plain; charset=utf-8",
+		"Cache-Control: no-store", "Connection: close",
+		fmt.Sprintf("Content-Length: %d", len(body)), "Content-Type: text/plain; charset=utf-8",
 		"HTTP/1.1 503 Service Unavailable", "X-Content-Type-Options: nosniff",
 	}
 	for _, way := range []string{"tcp", "unix", "tls"} {
-		for _, request := range []string{"GET /redirect HTTP/1.1", "GET /redirect?serial=1 HTTP/1.0", "HEAD /redirect HTTP/1.1"} {
+		for _, request := range []string{"GET /redirect HTTP/1.1",
+			"GET /redirect?serial=1 HTTP/1.0", "HEAD /redirect HTTP/1.1"} {
 			want := slices.Clone(want)
 			if strings.HasSuffix(request, "1.0") {
 				want[4] = strings.Replace(want[4], "1.1", "1.0", 1)
@@ -109,8 +112,12 @@ func TestLate(t *testing.T) {
 				var log, access book
 				disk := make(chan struct{})
 				s := &Server{
-					Site: slow{resolve: func(context.Context) (boot.Answer, error) { <-disk; return script, nil }},
-					Log:  slog.New(slog.NewTextHandler(&log, nil)), Access: &access, Deadline: 50 * time.Millisecond,
+					Site: slow{resolve: func(context.Context) (boot.Answer, error) {
+						<-disk
+						return script, nil
+					}},
+					Log: slog.New(slog.NewTextHandler(&log, nil)), Access: &access,
+					Deadline: 50 * time.Millisecond,
 				}
 				network, address := "tcp", "127.0.0.1:0"
 				if way == "unix" {
@@ -121,18 +128,25 @@ func TestLate(t *testing.T) {
 					t.Fatal(err)
 				}
 				var g conn.Limiter
-				got := speak(t, s, g.Listener(l), way == "tls")(request + "\r\nHost: x\r\nConnection: close\r\n\r\n")
+				got := speak(t, s, g.Listener(l), way == "tls")(request +
+					"\r\nHost: x\r\nConnection: close\r\n\r\n")
 				head, text, _ := strings.Cut(got, "\r\n\r\n")
 				lines := strings.Split(head, "\r\n")
-				lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "Date: ") })
+				lines = slices.DeleteFunc(lines, func(line string) bool {
+					return strings.HasPrefix(line, "Date: ")
+				})
 				slices.Sort(lines)
 				if !slices.Equal(lines, want) {
 					t.Errorf("%q", lines)
 				}
-				if strings.HasPrefix(request, "HEAD") != (text == "") || text != "" && text != body {
+				if strings.HasPrefix(request, "HEAD") != (text == "") ||
+					text != "" && text != body {
 					t.Errorf("the body is %q", text)
 				}
-				if line := log.wait(t, 1)[0]; !strings.Contains(line, `level=ERROR msg=redirect `) || !strings.Contains(line, `status=503 error="cannot know: the disk has not answered within 50ms"`) {
+				if line := log.wait(t, 1)[0]; !strings.Contains(line,
+					`level=ERROR msg=redirect `) ||
+					!strings.Contains(line,
+						`status=503 error="cannot know: the disk has not answered within 50ms"`) {
 					t.Error(line)
 				}
 				if line := access.wait(t, 1)[0]; !strings.Contains(line, request+`" 503 `) {
@@ -146,7 +160,8 @@ func TestLate(t *testing.T) {
 				if n := s.decisions.Count(); n != 0 {
 					t.Errorf("%d decisions hang still", n)
 				}
-				for end := time.Now().Add(30 * time.Second); g.Open() > 0 && time.Now().Before(end); {
+				for end := time.Now().Add(30 * time.Second); g.Open() > 0 &&
+					time.Now().Before(end); {
 					time.Sleep(time.Millisecond)
 				}
 				if g.Open() > 0 {
@@ -166,15 +181,17 @@ func TestLate_OrInTime(t *testing.T) {
 	t.Parallel()
 	const limit = 20 * time.Millisecond
 	var turn atomic.Int64
-	s := &Server{Log: slog.New(slog.DiscardHandler), Deadline: limit, Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
-		time.Sleep(limit + time.Duration(turn.Add(1)%41-20)*50*time.Microsecond)
-		if ctx.Err() != nil {
-			// Too late to claim an order: what stands behind it must not go out
-			// in its place.
-			return boot.Answer{Script: boot.Script{Body: []byte("#!ipxe\necho the default\n")}}, nil
-		}
-		return script, nil
-	}}}
+	s := &Server{Log: slog.New(slog.DiscardHandler), Deadline: limit,
+		Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
+			time.Sleep(limit + time.Duration(turn.Add(1)%41-20)*50*time.Microsecond)
+			if ctx.Err() != nil {
+				// Too late to claim an order: what stands behind it must not go
+				// out in its place.
+				return boot.Answer{Script: boot.Script{Body: []byte("#!ipxe\necho the default\n")}},
+					nil
+			}
+			return script, nil
+		}}}
 	server := httptest.NewServer(s)
 	defer server.Close()
 	counts := map[string]int{}
@@ -209,33 +226,38 @@ func TestDefect(t *testing.T) {
 	var log book
 	var late atomic.Bool
 	var s *Server
-	s = &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 50 * time.Millisecond, Site: slow{
-		resolve: func(context.Context) (boot.Answer, error) {
-			for late.Load() && s.decisions.Count() == 0 {
-				time.Sleep(time.Millisecond)
-			}
-			panic("an index out of range")
-		},
-		open: func() (*os.File, error) { panic("a nil pointer") },
-	}}
+	s = &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 50 * time.Millisecond,
+		Site: slow{
+			resolve: func(context.Context) (boot.Answer, error) {
+				for late.Load() && s.decisions.Count() == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				panic("an index out of range")
+			},
+			open: func() (*os.File, error) { panic("a nil pointer") },
+		}}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ask := speak(t, s, l, false)
-	for i, test := range []struct{ path, error, in string }{{"/redirect", "an index out of range", "httpd.TestDefect.func"}, {"/x", "a nil pointer", "httpd.TestDefect.func"}} {
+	for i, test := range []struct{ path, error, in string }{{"/redirect", "an index out of range",
+		"httpd.TestDefect.func"}, {"/x", "a nil pointer", "httpd.TestDefect.func"}} {
 		if got := ask("GET " + test.path + " HTTP/1.1\r\nHost: x\r\n\r\n"); got != "" {
 			t.Errorf("%s: %q", test.path, got)
 		}
 		line := log.wait(t, i+1)[i]
-		for _, part := range []string{"level=ERROR msg=defect peer=127.0.0.1 method=GET path=" + test.path, "panic: " + test.error, test.in} {
+		for _, part := range []string{"level=ERROR msg=defect peer=127.0.0.1 method=GET path=" +
+			test.path, "panic: " + test.error, test.in} {
 			if !strings.Contains(line, part) {
 				t.Errorf("%s: no %q in %s", test.path, part, line)
 			}
 		}
 	}
 	late.Store(true)
-	if got := ask("GET /redirect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+	if got := ask(
+		"GET /redirect HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got,
+		"HTTP/1.1 503 ") {
 		t.Errorf("%q", got)
 	}
 	s.Wait()
@@ -255,15 +277,19 @@ func TestLate_ClientGone(t *testing.T) {
 	disk := make(chan struct{})
 	var log book
 	s := &Server{
-		Site: slow{resolve: func(context.Context) (boot.Answer, error) { <-disk; return script, nil }},
-		Log:  slog.New(slog.NewTextHandler(&log, nil)), Deadline: 3 * time.Second,
+		Site: slow{resolve: func(context.Context) (boot.Answer, error) {
+			<-disk
+			return script, nil
+		}},
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: 3 * time.Second,
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var g conn.Limiter
-	server := &httptest.Server{Listener: g.Listener(l), Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	server := &httptest.Server{Listener: g.Listener(l),
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -276,7 +302,8 @@ func TestLate_ClientGone(t *testing.T) {
 	}
 	time.Sleep(20 * time.Millisecond)
 	c.Close()
-	if line := log.wait(t, 1)[0]; !strings.Contains(line, "level=WARN msg=redirect ") || !strings.Contains(line, "the client went away before its answer was found") {
+	if line := log.wait(t, 1)[0]; !strings.Contains(line, "level=WARN msg=redirect ") ||
+		!strings.Contains(line, "the client went away before its answer was found") {
 		t.Error(line)
 	}
 	close(disk)
@@ -284,7 +311,8 @@ func TestLate_ClientGone(t *testing.T) {
 	log.wait(t, 1)
 	if got, err := http.Get(server.URL + "/redirect"); err != nil || got.StatusCode != 200 {
 		t.Error(got, err)
-	} else if text, err := bufio.NewReader(got.Body).ReadString('\n'); err != nil || text != "#!ipxe\n" {
+	} else if text, err := bufio.NewReader(got.Body).ReadString('\n'); err != nil ||
+		text != "#!ipxe\n" {
 		t.Error(text, err)
 	}
 }

@@ -24,15 +24,20 @@ import (
 // there are trusted proxies only.
 func FuzzForwarded(f *testing.F) {
 	for _, text := range []string{
-		"10.1.2.3", "10.1.2.3, 192.0.2.1", "192.0.2.9:555", "[2001:db8::1]:1234", "2001:db8::1", "::ffff:10.1.2.3", "fe80::1%eth0", "rubbish", "../../x", "", ",", " , ,10.0.0.1", "10.0.0.1,10.0.0.2", "1.2.3.4:x", "[[1.2.3.4]]", "unknown", "_hidden", "1.2.3.4\n5.6.7.8",
+		"10.1.2.3", "10.1.2.3, 192.0.2.1", "192.0.2.9:555", "[2001:db8::1]:1234", "2001:db8::1",
+		"::ffff:10.1.2.3", "fe80::1%eth0", "rubbish", "../../x", "", ",", " , ,10.0.0.1",
+		"10.0.0.1,10.0.0.2", "1.2.3.4:x", "[[1.2.3.4]]", "unknown", "_hidden", "1.2.3.4\n5.6.7.8",
 	} {
 		f.Add("10.0.0.1:80", text, "")
 		f.Add("192.0.2.1:80", text, "10.9.9.9")
 		f.Add("[::1]:80", "203.0.113.7", text)
 	}
-	s := &Server{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
+	s := &Server{Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("::1/128")}}
 	f.Fuzz(func(t *testing.T, remote, first, second string) {
-		r := &http.Request{RemoteAddr: remote, Header: http.Header{"X-Forwarded-For": {first, second}, "Forwarded": {"for=203.0.113.99"}, "X-Real-Ip": {"203.0.113.99"}}}
+		r := &http.Request{RemoteAddr: remote,
+			Header: http.Header{"X-Forwarded-For": {first, second},
+				"Forwarded": {"for=203.0.113.99"}, "X-Real-Ip": {"203.0.113.99"}}}
 		peer, source := s.source(r)
 		want, err := netip.ParseAddrPort(remote)
 		if err != nil && peer.IsValid() || err == nil && peer != want.Addr().Unmap().WithZone("") {
@@ -96,7 +101,9 @@ func (f oneFile) Open(string) (*os.File, error) { return os.Open(string(f)) }
 // part, as its header says.
 func FuzzRange(f *testing.F) {
 	for _, text := range []string{
-		"bytes=0-9", "bytes=5-", "bytes=-5", "bytes=0-0,2-3", "bytes=0-0,-1", "bytes=9999-", "bytes=3-1", "bytes=-0", "bytes=0-99999999999999999999", "lines=1-2", "bytes=", "bytes=,,,", "bytes=0-,0-,0-", "bytes=99-99,0-1", "bytes= 1 - 2 ", "bytes=+1-2", "",
+		"bytes=0-9", "bytes=5-", "bytes=-5", "bytes=0-0,2-3", "bytes=0-0,-1", "bytes=9999-",
+		"bytes=3-1", "bytes=-0", "bytes=0-99999999999999999999", "lines=1-2", "bytes=", "bytes=,,,",
+		"bytes=0-,0-,0-", "bytes=99-99,0-1", "bytes= 1 - 2 ", "bytes=+1-2", "",
 	} {
 		f.Add(text)
 	}
@@ -117,7 +124,9 @@ func FuzzRange(f *testing.F) {
 		body := w.Body.Bytes()
 		part := func(at string, body []byte) {
 			var from, to, size int
-			if n, err := fmt.Sscanf(at, "bytes %d-%d/%d", &from, &to, &size); n != 3 || err != nil || size != len(whole) || from < 0 || from > to+1 || to >= size || string(body) != string(whole[from:to+1]) {
+			if n, err := fmt.Sscanf(at, "bytes %d-%d/%d", &from, &to, &size); n != 3 ||
+				err != nil || size != len(whole) || from < 0 || from > to+1 || to >= size ||
+				string(body) != string(whole[from:to+1]) {
 				t.Fatalf("%q: %d bytes as %q", text, len(body), at)
 			}
 		}

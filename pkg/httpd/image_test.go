@@ -41,11 +41,14 @@ func (s oneFile) Open(name string) (*os.File, error) {
 // images answers for one image and its file, which have the same bytes.
 func images(t testing.TB, log io.Writer) (s *httpd.Server, content []byte) {
 	t.Helper()
-	kit, err := media.Open(media.LoaderPaths{LKRN: lab.IPXE(t, "ipxe.lkrn"), EFI: lab.IPXE(t, "ipxe.efi")})
+	kit, err := media.Open(media.LoaderPaths{LKRN: lab.IPXE(t, "ipxe.lkrn"),
+		EFI: lab.IPXE(t, "ipxe.efi")})
 	if err != nil {
 		t.Fatalf("%v: run 'make deps'", err)
 	}
-	m, _, err := kit.Image(ipxe.Host{Name: "web1", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24")}, Servers: []string{"http://10.0.0.5"}}, false)
+	m, _, err := kit.Image(ipxe.Host{Name: "web1",
+		Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/24")},
+		Servers:   []string{"http://10.0.0.5"}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +77,10 @@ func images(t testing.TB, log io.Writer) (s *httpd.Server, content []byte) {
 // bytes: the answers are the same.
 func FuzzImageRange(f *testing.F) {
 	for _, seed := range []string{
-		"", "bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0", "bytes=5-2", "bytes=1048570-1048600", "bytes=99999999999-", "bytes=0-1,5-9,-7", "bytes=0-99,50-60",
-		"bytes=0-,0-", "bytes= 1-2 , 3-4", "bytes=,,1-1", "bytes=-99999999999999999999", "bytes=9223372036854775807-", "BYTES=0-1", "bytes=1-1;q", "lines=1-2", "bytes=-2097152,0-1",
+		"", "bytes=0-0", "bytes=0-", "bytes=-1", "bytes=-0", "bytes=5-2", "bytes=1048570-1048600",
+		"bytes=99999999999-", "bytes=0-1,5-9,-7", "bytes=0-99,50-60",
+		"bytes=0-,0-", "bytes= 1-2 , 3-4", "bytes=,,1-1", "bytes=-99999999999999999999",
+		"bytes=9223372036854775807-", "BYTES=0-1", "bytes=1-1;q", "lines=1-2", "bytes=-2097152,0-1",
 	} {
 		for match := range byte(4) {
 			f.Add(seed, match)
@@ -103,16 +108,19 @@ func FuzzImageRange(f *testing.F) {
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
 			body := w.Body.String()
-			if kind, params, err := mime.ParseMediaType(w.Header().Get("Content-Type")); err == nil && kind == "multipart/byteranges" {
+			if kind, params, err := mime.ParseMediaType(
+				w.Header().Get("Content-Type")); err == nil && kind == "multipart/byteranges" {
 				body = strings.ReplaceAll(body, params["boundary"], "boundary")
-				body = strings.ReplaceAll(body, "application/vnd.efi.img", "application/vnd.efi.iso")
+				body = strings.ReplaceAll(body, "application/vnd.efi.img",
+					"application/vnd.efi.iso")
 			}
 			return w, body
 		}
 		image, got := ask("/iso/web1.iso")
 		file, want := ask("/web1.img")
 		if image.Code != file.Code || got != want {
-			t.Fatalf("%q: status %d and %d bytes, the file has %d and %d", ranges, image.Code, len(got), file.Code, len(want))
+			t.Fatalf("%q: status %d and %d bytes, the file has %d and %d", ranges, image.Code,
+				len(got), file.Code, len(want))
 		}
 		for _, h := range []string{"Content-Range", "Content-Length", "Accept-Ranges"} {
 			if a, b := image.Header().Get(h), file.Header().Get(h); a != b {
@@ -136,9 +144,12 @@ func TestImageLog(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/iso/" + secret + "/web1.iso", 200}, {"HEAD", "/iso/" + secret + "/web1.iso", 200}, {"GET", "/iso/" + secret + "/x", 404}, {"GET", "/iso/" + secret, 404},
-		{"GET", "/iso/" + strings.ToUpper(secret) + "/x", 404}, {"GET", "//iso//" + secret + "/x", 404}, {"GET", "/iso/x/" + secret + "/x", 404}, {"GET", "/iso/" + secret + "z/x", 404},
-		{"POST", "/iso/" + secret + "/web1.iso", 405}, {"GET", "/iso/" + secret + "/broken.iso", 503}, {"GET", "/iso/" + secret + "/autoexec.ipxe", 200},
+		{"GET", "/iso/" + secret + "/web1.iso", 200}, {"HEAD", "/iso/" + secret + "/web1.iso", 200},
+		{"GET", "/iso/" + secret + "/x", 404}, {"GET", "/iso/" + secret, 404},
+		{"GET", "/iso/" + strings.ToUpper(secret) + "/x", 404}, {"GET", "//iso//" + secret + "/x",
+			404}, {"GET", "/iso/x/" + secret + "/x", 404}, {"GET", "/iso/" + secret + "z/x", 404},
+		{"POST", "/iso/" + secret + "/web1.iso", 405}, {"GET", "/iso/" + secret + "/broken.iso",
+			503}, {"GET", "/iso/" + secret + "/autoexec.ipxe", 200},
 	} {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(row.method, row.path, nil))
@@ -148,7 +159,9 @@ func TestImageLog(t *testing.T) {
 	}
 	s.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/iso/"+secret+"/web1.iso", nil))
-	if text := strings.ToLower(log.String()); strings.Contains(text, secret[:8]) || !strings.Contains(text, "path=/iso/0123…/web1.iso") || !strings.Contains(text, "status=403") {
+	if text := strings.ToLower(log.String()); strings.Contains(text, secret[:8]) ||
+		!strings.Contains(text, "path=/iso/0123…/web1.iso") ||
+		!strings.Contains(text, "status=403") {
 		t.Errorf("the log is\n%s", text)
 	}
 }

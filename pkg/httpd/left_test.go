@@ -24,12 +24,14 @@ func TestLeft_NoOtherScript(t *testing.T) {
 	t.Parallel()
 	l, _ := gated(t, conn.Limits{})
 	begun := make(chan bool)
-	s := &Server{Log: slog.New(slog.DiscardHandler), Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
-		begun <- true
-		<-ctx.Done() // an order is passed over then
-		return script, nil
-	}}}
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	s := &Server{Log: slog.New(slog.DiscardHandler),
+		Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
+			begun <- true
+			<-ctx.Done() // an order is passed over then
+			return script, nil
+		}}}
+	server := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -50,9 +52,11 @@ func TestLeft_NoOtherScript(t *testing.T) {
 func TestLeft_Slots(t *testing.T) {
 	t.Parallel()
 	l, limiter := gated(t, conn.Limits{})
-	s := &Server{Log: slog.New(slog.DiscardHandler), FileSlots: make(chan struct{}), Deadline: time.Minute,
-		Site: slow{open: func() (*os.File, error) { return nil, os.ErrNotExist }}}
-	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	s := &Server{Log: slog.New(slog.DiscardHandler), FileSlots: make(chan struct{}),
+		Deadline: time.Minute,
+		Site:     slow{open: func() (*os.File, error) { return nil, os.ErrNotExist }}}
+	server := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 	server.Start()
 	defer server.CloseClientConnections()
 	for range 10 {
@@ -64,7 +68,8 @@ func TestLeft_Slots(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		c.Close()
 	}
-	for end := time.Now().Add(3 * time.Second); limiter.Open() > 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Second); limiter.Open() > 0; time.Sleep(
+		5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d connections wait, of which each was closed", limiter.Open())
 		}
@@ -87,44 +92,48 @@ func TestLeft_NothingClaimed(t *testing.T) {
 		leaves string // when the client does
 		unseen bool   // by net/http
 	}{
-		"before the decision": {"before", false}, "before it, unseen": {"before", true}, "while it hangs": {"meanwhile", false},
+		"before the decision": {"before", false}, "before it, unseen": {"before", true},
+		"while it hangs":   {"meanwhile", false},
 		"behind the claim": {"behind", false}, "behind it, unseen": {"behind", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log book
 			l, _ := gated(t, conn.Limits{})
-			begun, disk, claims, grant := make(chan bool, 1), make(chan bool), atomic.Int32{}, &claimed{}
-			s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: time.Minute, Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
-				if test.leaves != "behind" {
-					begun <- true
-					<-disk
-				}
-				if ctx.Err() != nil {
-					return script, nil // the order is passed over
-				}
-				claims.Add(1)
-				if test.leaves == "behind" {
-					begun <- true
-					<-disk
-				}
-				a := script
-				a.Grant = grant
-				return a, nil
-			}}}
-			left := make(chan bool)
-			server := &httptest.Server{Listener: l, Config: &http.Server{ConnContext: conn.Context, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if test.leaves == "before" {
-					<-left
-					for !conn.Gone(r.Context()) {
-						time.Sleep(time.Millisecond)
+			begun, disk, claims, grant := make(chan bool, 1), make(chan bool),
+				atomic.Int32{}, &claimed{}
+			s := &Server{Log: slog.New(slog.NewTextHandler(&log, nil)), Deadline: time.Minute,
+				Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
+					if test.leaves != "behind" {
+						begun <- true
+						<-disk
 					}
-				}
-				if test.unseen {
-					r = r.WithContext(context.WithoutCancel(r.Context()))
-				}
-				s.ServeHTTP(w, r)
-			})}}
+					if ctx.Err() != nil {
+						return script, nil // the order is passed over
+					}
+					claims.Add(1)
+					if test.leaves == "behind" {
+						begun <- true
+						<-disk
+					}
+					a := script
+					a.Grant = grant
+					return a, nil
+				}}}
+			left := make(chan bool)
+			server := &httptest.Server{Listener: l, Config: &http.Server{ConnContext: conn.Context,
+				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if test.leaves == "before" {
+						<-left
+						for !conn.Gone(r.Context()) {
+							time.Sleep(time.Millisecond)
+						}
+					}
+					if test.unseen {
+						r = r.WithContext(context.WithoutCancel(r.Context()))
+					}
+					s.ServeHTTP(w, r)
+				})}}
 			server.Start()
 			defer server.Close()
 			c, err := net.Dial("tcp", l.Addr().String())
@@ -149,9 +158,12 @@ func TestLeft_NothingClaimed(t *testing.T) {
 				t.Errorf("%d orders were claimed", n)
 			}
 			if back := grant.back.Load(); back != claims.Load() || grant.confirmed.Load() != 0 {
-				t.Errorf("%d of %d are given back, %d confirmed", back, claims.Load(), grant.confirmed.Load())
+				t.Errorf("%d of %d are given back, %d confirmed", back, claims.Load(),
+					grant.confirmed.Load())
 			}
-			if !strings.Contains(line, "level=WARN msg=redirect ") || !strings.Contains(line, "client went away") && !strings.Contains(line, "client gone") {
+			if !strings.Contains(line, "level=WARN msg=redirect ") ||
+				!strings.Contains(line, "client went away") &&
+					!strings.Contains(line, "client gone") {
 				t.Error(line)
 			}
 		})

@@ -36,9 +36,11 @@ func (s *Server) logDefect(line []slog.Attr, p any) {
 }
 
 // logSent says how much of a file went out.
-func (s *Server) logSent(q *request, what, name string, size int64, rec *recorder, took time.Duration) {
+func (s *Server) logSent(q *request, what, name string, size int64, rec *recorder,
+	took time.Duration) {
 	s.log(slog.LevelInfo, what, append(requestAttrs(q),
-		slog.String("path", redact(name)), slog.Int64("size_bytes", size), slog.Int("status", rec.status),
+		slog.String("path", redact(name)), slog.Int64("size_bytes", size),
+		slog.Int("status", rec.status),
 		slog.Int64("bytes", rec.sent), milliseconds(took)))
 }
 
@@ -55,7 +57,8 @@ func requestAttrs(q *request) []slog.Attr {
 		line = append(line, slog.String("source", addrText(q.source)))
 	}
 	if q.TLS != nil && len(q.TLS.PeerCertificates) > 0 {
-		line = append(line, slog.String("certificate", conn.CertificateText(q.TLS.PeerCertificates[0])))
+		line = append(line,
+			slog.String("certificate", conn.CertificateText(q.TLS.PeerCertificates[0])))
 	}
 	return append(line, slog.String("method", short(q.Method)))
 }
@@ -91,7 +94,8 @@ func decisionAttrs(q *request, d *decision, status int) (slog.Level, []slog.Attr
 		}
 	}
 	if a.Entry.Step != "" {
-		line = append(line, slog.String("step", string(a.Entry.Step)), slog.String("entry", a.Entry.Path))
+		line = append(line, slog.String("step", string(a.Entry.Step)),
+			slog.String("entry", a.Entry.Path))
 		if a.Entry.Target != "" {
 			line = append(line, slog.String("target", short(a.Entry.Target)))
 		}
@@ -109,7 +113,8 @@ func milliseconds(took time.Duration) slog.Attr {
 	if took >= 1000*time.Second {
 		return slog.Int64("duration_ms", took.Milliseconds()) // else it would be 1e+06 in text
 	}
-	return slog.Float64("duration_ms", float64(took.Round(time.Microsecond))/float64(time.Millisecond))
+	return slog.Float64("duration_ms",
+		float64(took.Round(time.Microsecond))/float64(time.Millisecond))
 }
 
 // appendValue adds a value to a line. A key stands there once, with a list when

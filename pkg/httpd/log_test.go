@@ -25,7 +25,8 @@ import (
 func TestLog(t *testing.T) {
 	t.Parallel()
 	found := func(step boot.Step, path string, o boot.Outcome, why string) boot.Finding {
-		return boot.Finding{Step: step, Info: boot.Info{Path: path, Target: "../x"}, Outcome: o, Why: why}
+		return boot.Finding{Step: step, Info: boot.Info{Path: path, Target: "../x"},
+			Outcome: o, Why: why}
 	}
 	entry := found(boot.Default, "default", boot.Answered, "")
 	once := found(boot.Once, "once/a", boot.Skipped, "gone")
@@ -41,18 +42,25 @@ func TestLog(t *testing.T) {
 		text   string         // in the line as text
 	}{
 		{"nothing skipped", []boot.Finding{entry}, entry, nil, false,
-			map[string]any{"skipped": nil, "step": "default", "status": 200.0, "bytes": 12.0}, " bytes=12 status=200\n"},
+			map[string]any{"skipped": nil, "step": "default", "status": 200.0, "bytes": 12.0},
+			" bytes=12 status=200\n"},
 		{"one skipped", []boot.Finding{once, entry}, entry, nil, false,
-			map[string]any{"skipped": "once/a -> ../x: gone", "status": 200.0}, ` skipped="once/a -> ../x: gone" step=default `},
-		{"two skipped, two wait", []boot.Finding{once, waits, static, waits, entry}, entry, nil, false,
-			map[string]any{"skipped": []any{"once/a -> ../x: gone", "static/a -> ../x: empty"}, "waits": []any{"once/a -> ../x", "once/a -> ../x"}, "status": 200.0},
+			map[string]any{"skipped": "once/a -> ../x: gone", "status": 200.0},
+			` skipped="once/a -> ../x: gone" step=default `},
+		{"two skipped, two wait", []boot.Finding{once, waits, static, waits, entry},
+			entry, nil, false,
+			map[string]any{"skipped": []any{"once/a -> ../x: gone", "static/a -> ../x: empty"},
+				"waits": []any{"once/a -> ../x", "once/a -> ../x"}, "status": 200.0},
 			` skipped="once/a -> ../x: gone; static/a -> ../x: empty" waits="once/a -> ../x; once/a -> ../x" `},
 		{"no answer", []boot.Finding{once, static}, boot.Finding{}, boot.ErrNothing, false,
-			map[string]any{"skipped": []any{"once/a -> ../x: gone", "static/a -> ../x: empty"}, "step": nil, "status": 404.0}, " status=404\n"},
+			map[string]any{"skipped": []any{"once/a -> ../x: gone", "static/a -> ../x: empty"},
+				"step": nil, "status": 404.0}, " status=404\n"},
 		{"unsure", []boot.Finding{once}, boot.Finding{}, boot.ErrUnsure, false,
-			map[string]any{"skipped": "once/a -> ../x: gone", "status": 503.0, "error": "cannot know"}, ` status=503 error="cannot know"`},
+			map[string]any{"skipped": "once/a -> ../x: gone", "status": 503.0,
+				"error": "cannot know"}, ` status=503 error="cannot know"`},
 		{"the client leaves", []boot.Finding{once, static, entry}, entry, nil, true,
-			map[string]any{"step": nil, "status": 503.0, "bytes": nil}, ` status=503 error="the client went away before its answer was found"`},
+			map[string]any{"step": nil, "status": 503.0, "bytes": nil},
+			` status=503 error="the client went away before its answer was found"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +69,8 @@ func TestLog(t *testing.T) {
 			l, _ := gated(t, conn.Limits{})
 			begun := make(chan bool)
 			s := &Server{
-				Log: slog.New(slog.NewMultiHandler(check, slog.NewTextHandler(&inText, nil), slog.NewJSONHandler(&inJSON, nil))),
+				Log: slog.New(slog.NewMultiHandler(check, slog.NewTextHandler(&inText, nil),
+					slog.NewJSONHandler(&inJSON, nil))),
 				Site: slow{resolve: func(ctx context.Context) (boot.Answer, error) {
 					begun <- true
 					if test.leaves {
@@ -72,7 +81,8 @@ func TestLog(t *testing.T) {
 					return a, test.err
 				}},
 			}
-			server := &httptest.Server{Listener: l, Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+			server := &httptest.Server{Listener: l,
+				Config: &http.Server{Handler: s, ConnContext: conn.Context}}
 			server.Start()
 			defer server.Close()
 			c, err := net.Dial("tcp", l.Addr().String())
@@ -115,11 +125,13 @@ func TestLog(t *testing.T) {
 // TestMilliseconds: the number is what people expect of a time, in both forms.
 func TestMilliseconds(t *testing.T) {
 	var got []string
-	for _, d := range []time.Duration{0, 400 * time.Nanosecond, time.Microsecond, 151 * time.Microsecond, 1100 * time.Microsecond,
+	for _, d := range []time.Duration{0, 400 * time.Nanosecond, time.Microsecond,
+		151 * time.Microsecond, 1100 * time.Microsecond,
 		954004 * time.Microsecond, 2 * time.Hour} {
 		got = append(got, milliseconds(d).Value.String())
 	}
-	if want := []string{"0", "0", "0.001", "0.151", "1.1", "954.004", "7200000"}; !slices.Equal(got, want) {
+	if want := []string{"0", "0", "0.001", "0.151", "1.1", "954.004", "7200000"}; !slices.Equal(got,
+		want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

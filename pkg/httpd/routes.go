@@ -47,7 +47,10 @@ func virtualRoutes() (all []Route) {
 		v := ipxe.Exact(name)
 		all = append(all, Route{
 			Method: http.MethodGet, Path: name,
-			serve: func(s *Server, w http.ResponseWriter, q *request, _ string) { s.virtual(w, q, v) },
+			serve: func(s *Server, w http.ResponseWriter, q *request, _ string) {
+				s.virtual(w, q,
+					v)
+			},
 		})
 	}
 	return all

@@ -64,25 +64,34 @@ func TestRoutes_Methods(t *testing.T) {
 	}{
 		{&Server{}, "GET", "/local.ipxe", 200, "", "#!ipxe"},
 		{&Server{}, "HEAD", "/local.ipxe", 200, "", ""},
-		{&Server{}, "POST", "/local.ipxe", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
-		{&Server{}, "DELETE", "/redirect", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
+		{&Server{}, "POST", "/local.ipxe", 405, "GET, HEAD",
+			"only GET and HEAD are answered here\n"},
+		{&Server{}, "DELETE", "/redirect", 405, "GET, HEAD",
+			"only GET and HEAD are answered here\n"},
 		{&Server{}, "GET", "/redirect", 404, "", "nothing is set"},
 		{&Server{}, "GET", "/x", 404, "", "there is nothing under this name\n"},
 		{&Server{}, "PUT", "/x", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
 		{&Server{}, "GET", "/healthz", 404, "", "there is nothing under this name\n"},
 		{&Server{}, "POST", "/healthz", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
-		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "GET", "//healthz", 200, "", "ok"},
-		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "HEAD", "/healthz", 200, "", ""},
-		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "POST", "/healthz", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
-		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "GET", "/healthz/", 404, "", "there is nothing under this name\n"},
-		{&Server{}, "POST", "/grub/clear/9", 405, "GET, HEAD", "only GET and HEAD are answered here\n"},
+		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "GET", "//healthz",
+			200, "", "ok"},
+		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "HEAD", "/healthz",
+			200, "", ""},
+		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "POST", "/healthz", 405,
+			"GET, HEAD", "only GET and HEAD are answered here\n"},
+		{&Server{Handlers: map[string]http.Handler{"/healthz": ok}}, "GET", "/healthz/", 404, "",
+			"there is nothing under this name\n"},
+		{&Server{}, "POST", "/grub/clear/9", 405, "GET, HEAD",
+			"only GET and HEAD are answered here\n"},
 		{&Server{Clear: clear}, "POST", "/grub/clear/9", 200, "", "cleared\n"},
 		{&Server{Clear: clear}, "GET", "/grub/clear/9", 405, "POST", "only POST clears\n"},
 		{&Server{Clear: clear}, "HEAD", "/grub/clear/9", 405, "POST", ""},
 		{&Server{Clear: clear, ClearByGet: true}, "GET", "/grub/clear/9", 200, "", "cleared\n"},
 		{&Server{Clear: clear, ClearByGet: true}, "HEAD", "/grub/clear/9", 405, "GET, POST", ""},
-		{&Server{Clear: clear}, "POST", "/grub/clear/../../x", 404, "", "there is nothing under this name\n"},
-		{&Server{Clear: clear}, "POST", "/grub/clear/../x", 404, "", "there is nothing under this name\n"},
+		{&Server{Clear: clear}, "POST", "/grub/clear/../../x", 404, "",
+			"there is nothing under this name\n"},
+		{&Server{Clear: clear}, "POST", "/grub/clear/../x", 404, "",
+			"there is nothing under this name\n"},
 	} {
 		s := test.server
 		s.Site, s.Log = empty{}, slog.New(slog.DiscardHandler)
@@ -95,9 +104,12 @@ func TestRoutes_Methods(t *testing.T) {
 		}
 		body, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if allow := answer.Header.Get("Allow"); answer.StatusCode != test.status || allow != test.allow ||
-			!strings.HasPrefix(string(body), test.body) || test.body == "" && test.method != "HEAD" {
-			t.Errorf("%s %s: %d, Allow %q, %q", test.method, test.path, answer.StatusCode, allow, body)
+		if allow := answer.Header.Get("Allow"); answer.StatusCode != test.status ||
+			allow != test.allow ||
+			!strings.HasPrefix(string(body), test.body) || test.body == "" &&
+			test.method != "HEAD" {
+			t.Errorf("%s %s: %d, Allow %q, %q", test.method, test.path, answer.StatusCode,
+				allow, body)
 		}
 		server.Close()
 	}
@@ -109,7 +121,8 @@ func TestRoutes_Methods(t *testing.T) {
 func TestRoutes_Bodies(t *testing.T) {
 	defer func(all []Route) { Routes = all }(slices.Clone(Routes))
 	Routes = append(Routes,
-		Route{Method: "POST", Path: "/report", MaxBody: 10}, Route{Method: "POST", Path: "/done", MaxBody: 10, Chunked: true})
+		Route{Method: "POST", Path: "/report", MaxBody: 10},
+		Route{Method: "POST", Path: "/done", MaxBody: 10, Chunked: true})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
@@ -138,8 +151,10 @@ func TestRoutes_Bodies(t *testing.T) {
 		{"/report?serial=s1", "10.0.0.7", "0123456789", false, 200, "0123456789" + known},
 		{"/report?serial=s1", "10.0.0.7", "", false, 200, known},
 		{"/report?serial=s1", "10.0.0.7", "0123456789a", false, 413, "the body is too long\n"},
-		{"/report?serial=s1", "10.0.0.7", "0123", true, 400, "a body in chunks is not taken here\n"},
-		{"/report?serial=s1", "192.0.2.1", "0123", false, 403, "this address is not answered here\n"},
+		{"/report?serial=s1", "10.0.0.7", "0123", true, 400,
+			"a body in chunks is not taken here\n"},
+		{"/report?serial=s1", "192.0.2.1", "0123", false, 403,
+			"this address is not answered here\n"},
 		{"/done?serial=s1", "10.0.0.7", "0123", true, 200, "0123" + known},
 		{"/done?serial=s1", "10.0.0.7", "0123456789a", true, 200, "too long" + known},
 		{"/done?serial=s1", "192.0.2.1", "0123", true, 403, "this address is not answered here\n"},
@@ -158,7 +173,8 @@ func TestRoutes_Bodies(t *testing.T) {
 		got, _ := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		if answer.StatusCode != test.status || string(got) != test.want {
-			t.Errorf("%s from %s, %q: %d, %q", test.path, test.from, test.body, answer.StatusCode, got)
+			t.Errorf("%s from %s, %q: %d, %q", test.path, test.from, test.body,
+				answer.StatusCode, got)
 		}
 	}
 }

@@ -42,8 +42,8 @@ type Server struct {
 	Confirm  time.Duration  // how long to wait for the acknowledgement of an order; 0 means 2 s
 	Deadline time.Duration  // how long a decision may take; 0 means 5 s
 
-	// MaxStuck is how many decisions, and how many looks for files, may be stuck on
-	// a disk before no new one is begun; 0 means 256.
+	// MaxStuck is how many decisions, and how many looks for files, may be
+	// stuck on a disk before no new one is begun; 0 means 256.
 	MaxStuck int
 
 	// URL is where clients reach this server, if not at the address where their
@@ -68,8 +68,8 @@ type Server struct {
 	// path.
 	Handlers map[string]http.Handler
 
-	// Access gets a line of the access log in each Write, which does not wait. nil:
-	// none is written.
+	// Access gets a line of the access log in each Write, which does not wait.
+	// nil: none is written.
 	Access io.Writer
 	// Observe is told of every answer; nil: nobody is.
 	Observe Observer

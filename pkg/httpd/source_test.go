@@ -9,7 +9,8 @@ import (
 
 // TestSource: whom a connection speaks for.
 func TestSource(t *testing.T) {
-	s := &Server{Trusted: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}}
+	s := &Server{Trusted: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"),
+		netip.MustParsePrefix("fd00::/8")}}
 	for _, test := range []struct{ remote, forwarded, want string }{
 		{"192.0.2.1:7", "", "192.0.2.1"},
 		{"192.0.2.1:7", "10.0.0.7", "192.0.2.1"}, // a stranger
@@ -32,7 +33,8 @@ func TestSource(t *testing.T) {
 			r.Header.Set("X-Forwarded-For", test.forwarded)
 		}
 		if _, source := s.source(r); source.String() != test.want {
-			t.Errorf("%s, X-Forwarded-For %q: %s, want %s", test.remote, test.forwarded, source, test.want)
+			t.Errorf("%s, X-Forwarded-For %q: %s, want %s", test.remote, test.forwarded,
+				source, test.want)
 		}
 	}
 }

@@ -18,7 +18,8 @@ func (s *Server) virtual(w http.ResponseWriter, q *request, v *ipxe.Virtual) {
 	agent := q.UserAgent()
 	if strings.HasPrefix(agent, "Syslinux/") || strings.HasPrefix(agent, "GRUB") {
 		base = s.URL
-		if local, ok := q.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && base == "" {
+		if local, ok := q.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok &&
+			base == "" {
 			at := local.AddrPort()
 			scheme := "http://"
 			if q.TLS != nil {

@@ -30,10 +30,12 @@ type Report struct {
 
 // Lead is a command that runs another file.
 type Lead struct {
-	File    string // as the script names it, without query and server; "": only the machine knows
-	Replace bool   // it takes the place of this script, and its exit status is for whoever runs this one
-	On      Reach  // who gets there
-	Boots   bool   // what it selects may be booted when it comes back
+	File string // as the script names it, without query and server; "": only the machine knows
+	// it takes the place of this script, and its exit status is for whoever
+	// runs this one
+	Replace bool
+	On      Reach // who gets there
+	Boots   bool  // what it selects may be booted when it comes back
 }
 
 // Level says how bad a problem is.
@@ -55,37 +57,45 @@ const (
 	NoCommand   = "no-command"   // stock iPXE knows no such command
 	RareCommand = "rare-command" // not every stock iPXE knows the command or the kind of address
 	NoFile      = "no-file"      // a file that is to be fetched is not there
-	ExitsWell   = "exits-well"   // ends in the setup menu under UEFI, unless another script runs this one
-	NoBoot      = "no-boot"      // a kernel is selected, and nothing boots it
-	Colon       = "colon"        // iPXE before 2022 takes what stands before a colon for a scheme
+	// ends in the setup menu under UEFI, unless another script runs this one
+	ExitsWell = "exits-well"
+	NoBoot    = "no-boot" // a kernel is selected, and nothing boots it
+	Colon     = "colon"   // iPXE before 2022 takes what stands before a colon for a scheme
 )
 
 // MaxScript is the longest script in bytes that is served: that of boot, which
 // this package may not import; a test of pkg/site compares them.
 const MaxScript = 1 << 20
 
-// Check reads a script as iPXE does and says what is wrong with it, in the order of its lines. Nothing is run. It is judged as the
-// first script that a machine runs.
+// Check reads a script as iPXE does and says what is wrong with it, in the
+// order of its lines. Nothing is run. It is judged as the first script that a
+// machine runs.
 //
-// exists reports whether the server has the file that the script names by a path: "images/linux", or "/images/linux" when the
-// script begins it with a slash; without the query, and decoded. A nil exists asks for no file. Addresses with a scheme, and
-// every word with a setting in it, ${…}, are not judged: only the machine knows what they become.
+// exists reports whether the server has the file that the script names by a
+// path: "images/linux", or "/images/linux" when the script begins it with a
+// slash; without the query, and decoded. A nil exists asks for no file.
+// Addresses with a scheme, and every word with a setting in it, ${…}, are not
+// judged: only the machine knows what they become.
 //
-// Labels are reached by the platforms of the gotos that name them and by those that fall into them, so that what only UEFI
-// machines get to is not measured by what BIOS builds can, and the other way round. A command whose failure the script
-// handles, by || behind it, may fail.
+// Labels are reached by the platforms of the gotos that name them and by those
+// that fall into them, so that what only UEFI machines get to is not measured
+// by what BIOS builds can, and the other way round. A command whose failure the
+// script handles, by || behind it, may fail.
 func Check(script []byte, exists func(path string) bool) []Problem {
 	return Examine(script, exists).Problems
 }
 
-// Examine does what Check does, and says as well what the script leads to. Whether the firmware ever sees its exit status,
-// and whether the script that runs it boots its kernel, is for the caller to know: ExitsWell and NoBoot hold for the first
-// script of a machine.
+// Examine does what Check does, and says as well what the script leads to.
+// Whether the firmware ever sees its exit status, and whether the script that
+// runs it boots its kernel, is for the caller to know: ExitsWell and NoBoot
+// hold for the first script of a machine.
 func Examine(script []byte, exists func(path string) bool) Report {
-	c := &checker{exists: exists, labels: map[string]int{}, images: map[string]string{}, missing: map[string]int{}}
+	c := &checker{exists: exists, labels: map[string]int{}, images: map[string]string{},
+		missing: map[string]int{}}
 	body := script
 	if rest, marked := bytes.CutPrefix(script, []byte("\xef\xbb\xbf")); marked {
-		c.add(1, Error, NoMagic, "a byte order mark stands before the first line, so iPXE does not see a script",
+		c.add(1, Error, NoMagic,
+			"a byte order mark stands before the first line, so iPXE does not see a script",
 			"save the file as UTF-8 without a byte order mark")
 		body = rest
 	} else if !isScript(script) {
@@ -93,7 +103,9 @@ func Examine(script []byte, exists func(path string) bool) Report {
 			`begin the file with a line "#!ipxe"`)
 	}
 	if len(script) > MaxScript {
-		c.add(1, Error, TooLong, fmt.Sprintf("the script has %d bytes, and no script over %d is served", len(script), MaxScript),
+		c.add(1, Error, TooLong,
+			fmt.Sprintf("the script has %d bytes, and no script over %d is served",
+				len(script), MaxScript),
 			"chain the parts of it from a short one")
 		return Report{Problems: c.problems}
 	}
@@ -102,7 +114,8 @@ func Examine(script []byte, exists func(path string) bool) Report {
 	for n, l := range lines {
 		c.collect(n, l)
 		if l.blank {
-			c.add(l.number, Warning, NoEnd, "blanks stand behind the backslash, so the command does not go on in the next line",
+			c.add(l.number, Warning, NoEnd, "blanks stand behind the backslash, so the command "+
+				"does not go on in the next line",
 				"take the blanks away")
 		}
 	}
@@ -119,10 +132,12 @@ func Examine(script []byte, exists func(path string) bool) Report {
 	}
 	switch {
 	case len(lines) > 0 && lines[len(lines)-1].cut:
-		c.add(last, Error, NoEnd, `the script ends with a backslash, so iPXE does not run its last line`,
+		c.add(last, Error, NoEnd,
+			`the script ends with a backslash, so iPXE does not run its last line`,
 			"write the rest of the line, or take the backslash away")
 	case c.cut:
-		c.add(last, Warning, NoEnd, "the last line stops in the middle of a command: the rest of the file is missing",
+		c.add(last, Warning, NoEnd,
+			"the last line stops in the middle of a command: the rest of the file is missing",
 			"put the whole file there")
 	case !ended:
 		c.add(last, Note, NoEnd, "the last line has no line end; iPXE runs it all the same",
@@ -133,13 +148,14 @@ func Examine(script []byte, exists func(path string) bool) Report {
 }
 
 type checker struct {
-	exists   func(string) bool
-	lines    []line
-	labels   map[string]int    // the index of the line of each label
-	images   map[string]string // names by which the script finds what it has fetched, and from where
-	missing  map[string]int    // where in problems a missing file is
-	unnamed  bool              // what was fetched has a name that only the machine knows
-	cut      bool              // the last line is not whole
+	exists func(string) bool
+	lines  []line
+	labels map[string]int // the index of the line of each label
+	// names by which the script finds what it has fetched, and from where
+	images   map[string]string
+	missing  map[string]int // where in problems a missing file is
+	unnamed  bool           // what was fetched has a name that only the machine knows
+	cut      bool           // the last line is not whole
 	flow     *flow
 	boots    [][ways]bool
 	problems []Problem
@@ -147,19 +163,24 @@ type checker struct {
 }
 
 func (c *checker) add(line int, level Level, code, text, do string) {
-	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code, Text: text, Do: do})
+	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code,
+		Text: text, Do: do})
 }
 
 // addOn is add for what goes wrong on some platforms only.
 func (c *checker) addOn(on Reach, line int, level Level, code, text, do string) {
-	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code, Text: text, Do: do, On: on})
+	c.problems = append(c.problems, Problem{Line: line, Level: level, Code: code, Text: text,
+		Do: do, On: on})
 }
 
-// collect notes the labels and images of the n-th line, which may be used before it.
+// collect notes the labels and images of the n-th line, which may be used
+// before it.
 func (c *checker) collect(n int, l line) {
 	if l.label != "" {
 		if first, twice := c.labels[l.label]; twice {
-			c.add(l.number, Error, SameLabel, fmt.Sprintf("the label :%s is in line %d already, and goto leads only there", l.label, c.lines[first].number),
+			c.add(l.number, Error, SameLabel,
+				fmt.Sprintf("the label :%s is in line %d already, and goto leads only there",
+					l.label, c.lines[first].number),
 				"give one of them another name")
 		} else {
 			c.labels[l.label] = n
@@ -184,15 +205,18 @@ func (c *checker) collect(n int, l line) {
 		}
 		if dynamic(name) {
 			c.unnamed = true
-		} else if name != "" && name != "." && (named || f.downloads || strings.Contains(strings.Join(args, ""), "/")) {
+		} else if name != "" && name != "." && (named || f.downloads ||
+			strings.Contains(strings.Join(args, ""), "/")) {
 			c.images[name] = address
 		}
 	}
 }
 
 const (
-	always   build = iota
-	notBIOS        // no BIOS build of the project itself (src/config/general.h), though Debian 13's; and under UEFI not those of 2019
-	newer          // later than v1.21.1 of 2020
-	optional       // in no stock build; somebody has to ask for it
+	always build = iota
+	// no BIOS build of the project itself (src/config/general.h), though Debian
+	// 13's; and under UEFI not those of 2019
+	notBIOS
+	newer    // later than v1.21.1 of 2020
+	optional // in no stock build; somebody has to ask for it
 )

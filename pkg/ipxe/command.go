@@ -25,13 +25,16 @@ func (c *checker) command(n node) {
 	case !known:
 		c.unknown(l, n, name, level)
 	case !handled && build == notBIOS && at&OnBIOS != 0:
-		c.addOn(OnBIOS, l.number, Warning, RareCommand, fmt.Sprintf("BIOS builds of iPXE such as Debian 12's have no command %s, and the script ends here on them", name),
+		c.addOn(OnBIOS, l.number, Warning, RareCommand, fmt.Sprintf("BIOS builds of iPXE such as "+
+			"Debian 12's have no command %s, and the script ends here on them", name),
 			"put || and what to do then behind the command, or test ${platform} before it")
 	case !handled && build == newer && at != nowhere:
-		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("iPXE of 2019 and 2020, as Debian 12 has it, knows no command %s, and the script ends here on it", name),
+		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("iPXE of 2019 and 2020, as "+
+			"Debian 12 has it, knows no command %s, and the script ends here on it", name),
 			"put || behind the command")
 	case !handled && build == optional && at != nowhere:
-		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("only builds of iPXE that were made for it have the command %s; the script ends here on all others", name),
+		c.addOn(at, l.number, Warning, RareCommand, fmt.Sprintf("only builds of iPXE that were "+
+			"made for it have the command %s; the script ends here on all others", name),
 			"put || behind the command")
 	}
 	if f, fetches := fetchers[name]; fetches {
@@ -49,19 +52,26 @@ func (c *checker) command(n node) {
 			c.add(l.number, level, NoLabel, "goto without a label", "name the label")
 		} else if label := words[1]; !dynamic(label) {
 			if _, ok := c.labels[label]; !ok {
-				c.add(l.number, level, NoLabel, fmt.Sprintf("there is no label :%s in this script", label),
-					fmt.Sprintf("write a line \":%s\" where it is to go on, or correct the name", label))
+				c.add(l.number, level, NoLabel,
+					fmt.Sprintf("there is no label :%s in this script", label),
+					fmt.Sprintf("write a line \":%s\" where it is to go on, or correct the name",
+						label))
 			}
 		}
 	case "exit":
 		if status := strings.Join(words[1:], ""); at&OnUEFI != 0 && isZero(status) {
-			c.addOn(OnUEFI, l.number, Warning, ExitsWell, fmt.Sprintf("after %q the firmware of UEFI machines believes that something was booted, and stops in its setup menu",
-				strings.Join(words, " ")), "write exit 1, or chain /local.ipxe, which boots the local disk everywhere")
+			c.addOn(OnUEFI, l.number, Warning, ExitsWell, fmt.Sprintf("after %q the firmware of "+
+				"UEFI machines believes that something was booted, and stops in its setup menu",
+				strings.Join(words, " ")),
+				"write exit 1, or chain /local.ipxe, which boots the local disk everywhere")
 		}
 	case "kernel", "imgselect", "imgload":
-		again := len(c.problems) > 0 && c.problems[len(c.problems)-1].Code == NoBoot && c.problems[len(c.problems)-1].Line == l.number
-		if n.toWell != nowhere && len(words) > 1 && !again && (n.well < 0 || !c.boots[n.well][straight]) {
-			c.add(l.number, Warning, NoBoot, "the kernel is loaded, and no boot follows, so the machine boots nothing",
+		again := len(c.problems) > 0 && c.problems[len(c.problems)-1].Code == NoBoot &&
+			c.problems[len(c.problems)-1].Line == l.number
+		if n.toWell != nowhere && len(words) > 1 && !again &&
+			(n.well < 0 || !c.boots[n.well][straight]) {
+			c.add(l.number, Warning, NoBoot,
+				"the kernel is loaded, and no boot follows, so the machine boots nothing",
 				`write a line "boot" behind the lines of the kernel and its initrd`)
 		}
 	}
@@ -80,7 +90,8 @@ func (c *checker) unknown(l line, n node, name string, level Level) {
 	} else {
 		level = Warning // a build of one's own may have it
 	}
-	c.add(l.number, level, NoCommand, fmt.Sprintf("%q is no command of stock iPXE, and the script ends here where it is not known", name), do)
+	c.add(l.number, level, NoCommand,
+		fmt.Sprintf("%q is no command of stock iPXE, and the script ends here where it is not known", name), do)
 }
 
 // nearest returns the command that a misspelt one was meant for, or "".
@@ -120,8 +131,9 @@ var commandNames = slices.Sorted(maps.Keys(commands))
 // longest is more letters than a command has.
 const longest = 24
 
-// distance counts the letters to add, take away, change or swap with their neighbour that make the command b of a. Where that
-// are surely more than most, it does not count.
+// distance counts the letters to add, take away, change or swap with their
+// neighbour that make the command b of a. Where that are surely more than most,
+// it does not count.
 func distance(a, b string, most int) int {
 	if len(a)-len(b) > most || len(b)-len(a) > most || len(a) >= longest {
 		return most + 1
@@ -159,14 +171,17 @@ func (c *checker) lead(n node, name string, words, args []string) {
 	if len(args) == 0 {
 		return
 	}
-	lead := Lead{Replace: hasFlag(words, args, "replace", 'r'), Boots: n.well >= 0 && n.toWell != nowhere && c.boots[n.well][chosen]}
+	lead := Lead{Replace: hasFlag(words, args, "replace", 'r'), Boots: n.well >= 0 &&
+		n.toWell != nowhere && c.boots[n.well][chosen]}
 	text := args[0]
 	if from, image := c.images[text]; image {
 		text = from
 	}
 	in := n.in
-	if commands := c.lines[n.line].commands; n.cmd == 2 && commands[1].join == "&&" && commands[2].join == "||" {
-		// "iseq ${platform} efi && chain A || chain B" means the one or the other, though B follows a failure of A, too.
+	if commands := c.lines[n.line].commands; n.cmd == 2 && commands[1].join == "&&" &&
+		commands[2].join == "||" {
+		// "iseq ${platform} efi && chain A || chain B" means the one or the
+		// other, though B follows a failure of A, too.
 		in &= c.flow.nodes[c.flow.first[n.line]].toIll
 	}
 	for _, who := range []Reach{OnBIOS, OnUEFI} {
@@ -180,7 +195,8 @@ func (c *checker) lead(n node, name string, words, args []string) {
 		one.File, _, _ = strings.Cut(one.File, "?")
 		switch scheme(one.File) {
 		case "http", "https", "tftp":
-			// Perhaps this server by its address: then the path is one of the tree.
+			// Perhaps this server by its address: then the path is one of the
+			// tree.
 			_, rest, _ := strings.Cut(one.File, "://")
 			_, rest, _ = strings.Cut(rest, "/")
 			one.File = "/" + rest
@@ -193,7 +209,8 @@ func (c *checker) lead(n node, name string, words, args []string) {
 		default:
 			one.File = unescape(one.File)
 		}
-		if last := len(c.leads) - 1; who == OnUEFI && last >= 0 && c.leads[last].File == one.File && in&(OnBIOS|stray) != 0 {
+		if last := len(c.leads) - 1; who == OnUEFI && last >= 0 && c.leads[last].File == one.File &&
+			in&(OnBIOS|stray) != 0 {
 			c.leads[last].On |= who
 			continue
 		}
@@ -201,13 +218,15 @@ func (c *checker) lead(n node, name string, words, args []string) {
 	}
 }
 
-// hasFlag reports whether the options before args have a flag, by its long name or its letter, perhaps joined with others.
+// hasFlag reports whether the options before args have a flag, by its long name
+// or its letter, perhaps joined with others.
 func hasFlag(words, args []string, name string, letter byte) bool {
 	if len(words) == 0 {
 		return false
 	}
 	for _, w := range words[1 : len(words)-len(args)] {
-		if w == "--"+name || len(w) > 1 && w[0] == '-' && w[1] != '-' && strings.IndexByte(w, letter) > 0 {
+		if w == "--"+name || len(w) > 1 && w[0] == '-' && w[1] != '-' &&
+			strings.IndexByte(w, letter) > 0 {
 			return true
 		}
 	}

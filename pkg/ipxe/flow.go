@@ -14,7 +14,8 @@ const (
 	OnUEFI
 	// stray marks a place of which it is not known who comes there: one that no
 	// goto of the script leads to, behind a label, perhaps by one that is
-	// misspelt elsewhere; or one behind a command that most do not come back from.
+	// misspelt elsewhere; or one behind a command that most do not come back
+	// from.
 	stray
 
 	nowhere  Reach = 0
@@ -192,7 +193,9 @@ func (f *flow) step(at int) {
 		n.toWell = stray // what was booted does not come back
 	case "chain", "imgexec", "boot":
 		if args, _ := fetchers[words[0]].parse(words[1:]); hasFlag(words, args, "replace", 'r') {
-			n.toWell = nowhere // the other script takes the place of this one (imgexec in its source)
+			// the other script takes the place of this one (imgexec in its
+			// source)
+			n.toWell = nowhere
 		}
 	case "iseq":
 		if len(words) != 3 {
@@ -251,7 +254,8 @@ func (f *flow) fan(text string, who Reach) (at int, sure bool) {
 	parts := literals(pattern)
 	fan := []int{}
 	for label, n := range f.labels {
-		if matches(parts, label) && f.values.may(who, onlySetting(pattern), label) && f.first[n] >= 0 {
+		if matches(parts, label) && f.values.may(who, onlySetting(pattern), label) &&
+			f.first[n] >= 0 {
 			fan = append(fan, f.first[n])
 		}
 	}
@@ -267,13 +271,15 @@ type values struct {
 	set     map[string]Reach            // setting: by any command
 	unknown map[string]bool             // settings with a value that only the machine knows
 	chosen  map[string]bool             // settings that choose sets, to the name of an item
-	items   map[string]Reach            // the items of menus; nil: what they are called is not known
+	// the items of menus; nil: what they are called is not known
+	items map[string]Reach
 }
 
 // read gathers what is known of settings, from where the platforms get.
 func (f *flow) read() *values {
-	v := &values{given: map[string]map[string]Reach{}, set: map[string]Reach{}, unknown: map[string]bool{},
-		chosen: map[string]bool{}, items: map[string]Reach{}}
+	v := &values{given: map[string]map[string]Reach{}, set: map[string]Reach{},
+		unknown: map[string]bool{},
+		chosen:  map[string]bool{}, items: map[string]Reach{}}
 	for _, n := range f.nodes {
 		if n.fan != nil || n.in == nowhere {
 			continue
@@ -312,7 +318,8 @@ func (f *flow) read() *values {
 				v.items[args[0]] |= n.in
 			default:
 				for who, platform := range platformNames {
-					v.items[strings.ReplaceAll(args[0], "${platform}", platform)] |= n.in & (who | stray)
+					v.items[strings.ReplaceAll(args[0], "${platform}",
+						platform)] |= n.in & (who | stray)
 				}
 			}
 		}
@@ -345,7 +352,8 @@ func onlySetting(text string) string {
 // whether the script says all that there is to say: a value that comes from
 // elsewhere, from DHCP or from the script before, is not known.
 func (v *values) of(setting, value string) (who Reach, known bool) {
-	if v == nil || setting == "" || v.unknown[setting] || v.set[setting] == nowhere || v.chosen[setting] && v.items == nil {
+	if v == nil || setting == "" || v.unknown[setting] || v.set[setting] == nowhere ||
+		v.chosen[setting] && v.items == nil {
 		return all, false
 	}
 	who = v.given[setting][value]
@@ -476,7 +484,9 @@ const (
 // before it, for each of the ways.
 func (f *flow) booting() [][ways]bool {
 	type place struct{ at, way int }
-	before := make([][]place, len(f.nodes)) // the nodes that lead to a node; way is that of the edge: straight or jumped
+	// the nodes that lead to a node; way is that of the edge: straight or
+	// jumped
+	before := make([][]place, len(f.nodes))
 	for i, n := range f.nodes {
 		if n.in == nowhere {
 			continue
@@ -533,7 +543,8 @@ func (f *flow) booting() [][ways]bool {
 				if name == "choose" {
 					then = chosen
 				}
-				if then != p.way || way != straight && (name == "imgfree" || selects[name] && p.at == n.well) {
+				if then != p.way || way != straight &&
+					(name == "imgfree" || selects[name] && p.at == n.well) {
 					continue
 				}
 				mark(b.at, way)

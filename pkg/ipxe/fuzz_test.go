@@ -8,10 +8,14 @@ import (
 
 // FuzzCheck: whatever the script is, Check comes back, and points into it.
 func FuzzCheck(f *testing.F) {
-	for _, seed := range [][]byte{nil, Identify(), Local(), []byte("#!ipxe\r\n:a\\\r\n b && goto a || exit 0 ; \\"),
-		[]byte("#!ipxe\nkernel --name -n x %zz?y#z && imgargs -- x"), []byte("\xef\xbb\xbf#!gpxe\t\n:\n:\ngoto :"),
-		[]byte("#!ipxe\n:a\nitem ${x} y\nchoose x && goto ${x}${platform} ||\n:b\nset x:int8 b\nkernel ${platform}.x\ngoto ${${x}\n:efi chain -r b\nbo"),
-		[]byte("#!ipxe\niseq ${platform} efi && exit || exit\nimgexec --name= -"), []byte("#!ipxe\n\x00:a\x00\nchain a:b")} {
+	for _, seed := range [][]byte{nil, Identify(), Local(),
+		[]byte("#!ipxe\r\n:a\\\r\n b && goto a || exit 0 ; \\"),
+		[]byte("#!ipxe\nkernel --name -n x %zz?y#z && imgargs -- x"),
+		[]byte("\xef\xbb\xbf#!gpxe\t\n:\n:\ngoto :"),
+		[]byte("#!ipxe\n:a\nitem ${x} y\nchoose x && goto ${x}${platform} ||\n:b\nset x:int8 " +
+			"b\nkernel ${platform}.x\ngoto ${${x}\n:efi chain -r b\nbo"),
+		[]byte("#!ipxe\niseq ${platform} efi && exit || exit\nimgexec --name= -"),
+		[]byte("#!ipxe\n\x00:a\x00\nchain a:b")} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
@@ -21,7 +25,8 @@ func FuzzCheck(f *testing.F) {
 		}
 		asked := 0
 		for _, lead := range Examine(script, nil).Leads {
-			if lead.On&^Anywhere != 0 || lead.On == 0 || dynamic(lead.File) && !strings.Contains(string(script), "%") {
+			if lead.On&^Anywhere != 0 || lead.On == 0 || dynamic(lead.File) &&
+				!strings.Contains(string(script), "%") {
 				t.Errorf("%+v", lead)
 			}
 		}

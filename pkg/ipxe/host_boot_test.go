@@ -22,13 +22,15 @@ import (
 	"pxesrv/pkg/loader"
 )
 
-// patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
+// patience is for one step of one machine on a loaded computer; the steps take
+// some seconds on an idle one.
 const patience = 3 * time.Minute
 
 // away is an address in the machine's network where nobody is.
 const away = "http://10.0.2.77:4567"
 
-// bootServer answers /redirect with the script that answer gives for a query, or with 404 when it gives "".
+// bootServer answers /redirect with the script that answer gives for a query,
+// or with 404 when it gives "".
 func bootServer(t *testing.T, answer func(url.Values) string) (base string, asked chan url.Values) {
 	t.Helper()
 	asked = make(chan url.Values, 100)
@@ -62,7 +64,8 @@ var builds = map[string]func(t *testing.T) string{
 	"UEFI 2025": func(t *testing.T) string { return lab.IPXE(t, "ipxe.efi") },
 }
 
-// start boots a machine with two cards and a local disk by the script of the host, as its ISO does.
+// start boots a machine with two cards and a local disk by the script of the
+// host, as its ISO does.
 func start(t *testing.T, build string, h ipxe.Host) *qemu.Machine {
 	t.Helper()
 	file := builds[build](t)
@@ -101,19 +104,22 @@ func start(t *testing.T, build string, h ipxe.Host) *qemu.Machine {
 // client is a host on the second card, which waits as little as it can.
 func client(servers ...string) ipxe.Host {
 	mac, _ := net.ParseMAC("52:54:00:00:00:02")
-	return ipxe.Host{Name: "web1", MAC: mac, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24")},
-		Gateways: []netip.Addr{netip.MustParseAddr("10.0.2.2")}, Servers: servers,
+	return ipxe.Host{Name: "web1", MAC: mac,
+		Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.15/24")},
+		Gateways:  []netip.Addr{netip.MustParseAddr("10.0.2.2")}, Servers: servers,
 		Tries: 2, Timeout: time.Second, Pause: time.Second, Query: "more=yes"}
 }
 
-// TestHostBoots: without DHCP, on the second of two cards, the first server away: the served script runs, and when it ends with an
-// error, the local disk boots. TestISOBoots of cmd/pxesrv has the other ends.
+// TestHostBoots: without DHCP, on the second of two cards, the first server
+// away: the served script runs, and when it ends with an error, the local disk
+// boots. TestISOBoots of cmd/pxesrv has the other ends.
 func TestHostBoots(t *testing.T) {
 	for _, c := range []struct {
 		build, served string
 		shows         string // on the screen, after the served script
 	}{
-		{"BIOS 2019", "imgfetch /nothing\n", "script of http://10.0.2.2:[0-9]+ ended with error 0x"},
+		{"BIOS 2019", "imgfetch /nothing\n",
+			"script of http://10.0.2.2:[0-9]+ ended with error 0x"},
 		{"UEFI 2025", "exit 1\n", ""},
 	} {
 		t.Run(c.build+" "+strings.TrimSpace(c.served), func(t *testing.T) {
@@ -126,7 +132,8 @@ func TestHostBoots(t *testing.T) {
 			m := start(t, c.build, client(away, server))
 			select {
 			case q := <-asked:
-				want := map[string]string{"host": "web1", "mac": "52-54-00-00-00-02", "try": "1", "more": "yes",
+				want := map[string]string{"host": "web1", "mac": "52-54-00-00-00-02", "try": "1",
+					"more": "yes",
 					"macs": "52-54-00-00-00-01.52-54-00-00-00-02......", "bus": "PCI.PCI......"}
 				for name, value := range want {
 					if q.Get(name) != value {
@@ -165,12 +172,14 @@ func TestHostBootsIPv6(t *testing.T) {
 	t.Cleanup(s.Close)
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	h := client("http://" + net.JoinHostPort("fec0::2", port))
-	h.Addresses, h.Gateways = []netip.Prefix{netip.MustParsePrefix("fec0::15/64")}, []netip.Addr{netip.MustParseAddr("fe80::2")}
+	h.Addresses, h.Gateways = []netip.Prefix{netip.MustParsePrefix("fec0::15/64")},
+		[]netip.Addr{netip.MustParseAddr("fe80::2")}
 	start(t, "BIOS 2019", h).Expect("SERVED-TO-web1", patience)
 }
 
-// TestHostFallsBack: whatever is wrong, the screen says what, and the local disk boots. TestISOBoots and TestISOFallsBack of
-// cmd/pxesrv have what is wrong most often.
+// TestHostFallsBack: whatever is wrong, the screen says what, and the local
+// disk boots. TestISOBoots and TestISOFallsBack of cmd/pxesrv have what is
+// wrong most often.
 func TestHostFallsBack(t *testing.T) {
 	for _, c := range []struct {
 		name, build string
@@ -183,7 +192,8 @@ func TestHostFallsBack(t *testing.T) {
 			h := client(server)
 			h.MAC = nil
 			return h
-		}, "by net0, try 1(.|\n)*by net1, try 1", "no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x2d0c61"},
+		}, "by net0, try 1(.|\n)*by net1, try 1",
+			"no script from a boot server\nhttp://10.0.2.2:[0-9]+: error 0x2d0c61"},
 		{"wrong number", "BIOS 2025", func(t *testing.T) ipxe.Host {
 			h := client(away)
 			h.MAC, h.Card = nil, "net2"
@@ -199,7 +209,8 @@ func TestHostFallsBack(t *testing.T) {
 			m.Expect("NO BOOT SCRIPT, "+c.shows, patience)
 			m.Expect("Host web1, 10.0.2.15/24, gateway 10.0.2.2", patience)
 			m.Expect(qemu.BootedBIOS+"|"+qemu.BootedUEFI, patience)
-			fmt.Printf("lab: %s: the local disk boots after %.1f s of at most %v\n", t.Name(), time.Since(began).Seconds(), h.Patience(2))
+			fmt.Printf("lab: %s: the local disk boots after %.1f s of at most %v\n", t.Name(),
+				time.Since(began).Seconds(), h.Patience(2))
 			m.Stop()
 		})
 	}

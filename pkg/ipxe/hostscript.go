@@ -11,21 +11,25 @@ import (
 	"time"
 )
 
-// MaxHostScript is how many bytes the script of a host may have: the size of its place in the ISO.
+// MaxHostScript is how many bytes the script of a host may have: the size of
+// its place in the ISO.
 const MaxHostScript = 4096
 
-// linkWait is how long a card may take to find its link. A port that talks to its switch first takes some seconds.
+// linkWait is how long a card may take to find its link. A port that talks to
+// its switch first takes some seconds.
 const linkWait = 10 * time.Second
 
-// Patience returns how long the local disk waits at most for a boot server when none is there, for a machine with that many
-// cards that the host may try. A server that refuses takes less: a second for each try.
+// Patience returns how long the local disk waits at most for a boot server when
+// none is there, for a machine with that many cards that the host may try. A
+// server that refuses takes less: a second for each try.
 func (h Host) Patience(cards int) time.Duration {
 	if h.MAC != nil || h.Card != "" {
 		cards = 1
 	}
 	h = h.withDefaults()
 	asks := time.Duration(h.Tries * len(h.Servers))
-	return time.Duration(min(cards, maxCards))*(linkWait+asks*h.Timeout+time.Duration(h.Tries)*time.Second) + h.Pause
+	return time.Duration(min(cards, maxCards))*(linkWait+asks*h.Timeout+
+		time.Duration(h.Tries)*time.Second) + h.Pause
 }
 
 func (h Host) withDefaults() Host {
@@ -35,14 +39,18 @@ func (h Host) withDefaults() Host {
 	return h
 }
 
-// Script returns the script of the host, which the given loaders are to run: one for each way to boot that its ISO has.
+// Script returns the script of the host, which the given loaders are to run:
+// one for each way to boot that its ISO has.
 //
-// The machine finds its card, sets its address, and asks each server in turn, /redirect with the identity as Identify sends it
-// and host=NAME. What it gets is run. When that ends, in whatever way, and when no server answers, the local disk boots. The
-// screen says which host it is, its address, whom it asks, and what failed, for as long as Pause says.
+// The machine finds its card, sets its address, and asks each server in turn,
+// /redirect with the identity as Identify sends it and host=NAME. What it gets
+// is run. When that ends, in whatever way, and when no server answers, the
+// local disk boots. The screen says which host it is, its address, whom it
+// asks, and what failed, for as long as Pause says.
 //
-// The error is, joined, a *FieldError for each value that cannot be, and an *Incapable for each loader that cannot do what the
-// host needs; or that the script is longer than MaxHostScript.
+// The error is, joined, a *FieldError for each value that cannot be, and an
+// *Incapable for each loader that cannot do what the host needs; or that the
+// script is longer than MaxHostScript.
 func (h Host) Script(loaders ...Loader) ([]byte, error) {
 	var errs []error
 	for _, e := range h.Check() {
@@ -59,7 +67,8 @@ func (h Host) Script(loaders ...Loader) ([]byte, error) {
 	}
 	script := h.write(loaders)
 	if len(script) > MaxHostScript {
-		return nil, fmt.Errorf("%s: the script has %d bytes, and its place in the ISO %d: name fewer or shorter servers, DNS servers or search domains",
+		return nil, fmt.Errorf("%s: the script has %d bytes, and its place in the ISO %d: name "+
+			"fewer or shorter servers, DNS servers or search domains",
 			h.Name, len(script), MaxHostScript)
 	}
 	return script, nil
@@ -67,18 +76,27 @@ func (h Host) Script(loaders ...Loader) ([]byte, error) {
 
 // write writes the script of a host that was checked.
 //
-//   - A machine that has several cards is told by nothing else which of them iPXE calls net0, hence the walk over them.
-//     ${net0/mac} is in lower case with colons (src/core/settings.c), and iseq compares bytes.
-//   - The cards are walked by an int32, which inc counts up; ${net${idx}/mac} is expanded from the inside out.
-//   - vcreate gives the card of VLAN 5 on net0 the name net0-5 (src/net/vlan.c).
-//   - A list of addresses is stored as raw bytes: the text of an address setting holds one alone (src/core/settings.c). So is
-//     a list of search domains (RFC 3397); one domain alone may be a text.
-//   - Fetched and run apart, so that a script that fails is not fetched again; that could cost a second order.
-//   - imgexec without --replace, unlike Identify: it comes back here when the served script ends, and the local disk boots
-//     then whether it ended well or not. BIOS firmware that gets control back from an ISO tries the floppy, and UEFI
-//     firmware stops in its setup menu after an exit without a status.
-//   - exit 1 is how a script sends UEFI machines to their disk, so that error is none to show.
-//   - errno is that of the last command that failed, and iseq fails too; hence why.
+//   - A machine that has several cards is told by nothing else which of them
+//     iPXE calls net0, hence the walk over them. ${net0/mac} is in lower case
+//     with colons (src/core/settings.c), and iseq compares bytes.
+//   - The cards are walked by an int32, which inc counts up; ${net${idx}/mac}
+//     is expanded from the inside out.
+//   - vcreate gives the card of VLAN 5 on net0 the name net0-5
+//     (src/net/vlan.c).
+//   - A list of addresses is stored as raw bytes: the text of an address
+//     setting holds one alone (src/core/settings.c). So is a list of search
+//     domains (RFC 3397); one domain alone may be a text.
+//   - Fetched and run apart, so that a script that fails is not fetched again;
+//     that could cost a second order.
+//   - imgexec without --replace, unlike Identify: it comes back here when the
+//     served script ends, and the local disk boots then whether it ended well
+//     or not. BIOS firmware that gets control back from an ISO tries the
+//     floppy, and UEFI firmware stops in its setup menu after an exit without a
+//     status.
+//   - exit 1 is how a script sends UEFI machines to their disk, so that error
+//     is none to show.
+//   - errno is that of the last command that failed, and iseq fails too; hence
+//     why.
 func (h Host) write(loaders []Loader) []byte {
 	h = h.withDefaults()
 	var b strings.Builder
@@ -106,7 +124,8 @@ func (h Host) write(loaders []Loader) []byte {
 	for _, p := range h.Addresses {
 		gateway, has := h.gateway(p.Addr())
 		if p.Addr().Is4() {
-			line("set ${dev}/ip %v\nset ${dev}/netmask %v", p.Addr(), net.IP(net.CIDRMask(p.Bits(), 32)))
+			line("set ${dev}/ip %v\nset ${dev}/netmask %v", p.Addr(),
+				net.IP(net.CIDRMask(p.Bits(), 32)))
 			if has {
 				line("set ${dev}/gateway %v", gateway)
 			}
@@ -130,7 +149,8 @@ func (h Host) write(loaders []Loader) []byte {
 	}
 	line("set try:int32 0\nset s:int32 0\n:ask")
 	line("echo %s: asking ${srv${s}} by ${dev}, try ${try}", h.Name)
-	line("imgfetch --name served --timeout %d ${srv${s}}%s?${q}&try=${try} && goto run ||", h.Timeout.Milliseconds(), Path)
+	line("imgfetch --name served --timeout %d ${srv${s}}%s?${q}&try=${try} && goto run ||",
+		h.Timeout.Milliseconds(), Path)
 	line("set why${s} ${errno}\ninc try")
 	line("iseq ${try} %d && goto next ||", h.Tries*len(h.Servers))
 	if len(h.Servers) > 1 {

@@ -32,7 +32,8 @@ func TestScripts(t *testing.T) {
 	}
 }
 
-// TestIdentifyGotos checks that every goto has its label: iPXE finds out only when it gets there.
+// TestIdentifyGotos checks that every goto has its label: iPXE finds out only
+// when it gets there.
 func TestIdentifyGotos(t *testing.T) {
 	script := string(Identify())
 	for _, m := range regexp.MustCompile(`goto (\w+)`).FindAllStringSubmatch(script, -1) {
@@ -42,7 +43,8 @@ func TestIdentifyGotos(t *testing.T) {
 	}
 }
 
-// TestIdentifyQuery checks the one request of the script: path-absolute, with every name the server reads.
+// TestIdentifyQuery checks the one request of the script: path-absolute, with
+// every name the server reads.
 func TestIdentifyQuery(t *testing.T) {
 	script := string(Identify())
 	if n := strings.Count(script, "imgfetch"); n != 1 {

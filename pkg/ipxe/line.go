@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// wordCut reports whether a line without a line end is surely not all of what it was: its last command is the beginning of
-// one, or a setting in it has no end.
+// wordCut reports whether a line without a line end is surely not all of what
+// it was: its last command is the beginning of one, or a setting in it has no
+// end.
 func wordCut(l line) bool {
 	if len(l.commands) == 0 || l.cut {
 		return false
@@ -30,7 +31,8 @@ func wordCut(l line) bool {
 	return false
 }
 
-// isScript reports whether iPXE takes body for a script (src/image/script.c, script_probe).
+// isScript reports whether iPXE takes body for a script (src/image/script.c,
+// script_probe).
 func isScript(body []byte) bool {
 	if len(body) < 7 || string(body[:6]) != "#!ipxe" && string(body[:6]) != "#!gpxe" {
 		return false
@@ -50,13 +52,15 @@ type line struct {
 	blank    bool // blanks stand behind a backslash that was to join the next line
 }
 
-// command is one command of a line: its words, and by what it is joined to the one before it.
+// command is one command of a line: its words, and by what it is joined to the
+// one before it.
 type command struct {
 	join  string // "" for the first, "&&", "||" or ";"
 	words []string
 }
 
-// splitLines cuts a script as iPXE does (process_script and system in its source). It also returns the number of the last line.
+// splitLines cuts a script as iPXE does (process_script and system in its
+// source). It also returns the number of the last line.
 func splitLines(body []byte) (lines []line, last int) {
 	var joined strings.Builder
 	first := 0
@@ -72,8 +76,10 @@ func splitLines(body []byte) (lines []line, last int) {
 		}
 		joined.WriteString(text)
 		l := parseLine(first, joined.String())
-		// The word is left alone in a comment, and in a text that really ends with a backslash.
-		l.blank = len(l.commands) > 0 && slices.Contains(lastWords(l), `\`) && strings.HasSuffix(strings.TrimRight(text, " \t"), `\`)
+		// The word is left alone in a comment, and in a text that really ends
+		// with a backslash.
+		l.blank = len(l.commands) > 0 && slices.Contains(lastWords(l), `\`) &&
+			strings.HasSuffix(strings.TrimRight(text, " \t"), `\`)
 		lines = append(lines, l)
 		joined.Reset()
 		first = 0
@@ -115,7 +121,8 @@ func parseLine(number int, text string) line {
 	return l
 }
 
-// handled reports whether the script says what happens when the i-th command of the line fails.
+// handled reports whether the script says what happens when the i-th command of
+// the line fails.
 func (l line) handled(i int) bool {
 	for _, later := range l.commands[i+1:] {
 		switch later.join {

@@ -22,7 +22,9 @@ func (p Platform) String() string {
 
 // Features is what a build of iPXE can do, as far as our scripts rest on it.
 type Features struct {
-	Autoexec bool // reads autoexec.ipxe beside itself; a BIOS build gets its script as initrd and needs no such thing
+	// reads autoexec.ipxe beside itself; a BIOS build gets its script as initrd
+	// and needs no such thing
+	Autoexec bool
 	VLAN     bool // vcreate
 	IPv6     bool
 	HTTPS    bool
@@ -31,7 +33,8 @@ type Features struct {
 	DNS      int  // how many of the DNS servers that are set it asks
 }
 
-// ManyDNS is Features.DNS of a build that asks each server in turn, however many there are.
+// ManyDNS is Features.DNS of a build that asks each server in turn, however
+// many there are.
 const ManyDNS = 255
 
 // Loader is a build of iPXE that is to run a script.
@@ -39,7 +42,9 @@ type Loader struct {
 	Platform Platform
 	Version  string // as it prints it; "" when that is not known
 	Features
-	Assumed bool // the features are those of the poorest stock build, since nobody looked into this one
+	// the features are those of the poorest stock build, since nobody looked
+	// into this one
+	Assumed bool
 }
 
 // String names the loader for people: "iPXE 1.21.1 for BIOS".

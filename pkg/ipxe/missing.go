@@ -7,8 +7,9 @@ import (
 )
 
 // Missing returns the files without which a script boots nothing, and which the
-// server has not: kernels, initrds and other images, whatever the script says to
-// their absence, and all that it cannot go on without. exists is that of Check.
+// server has not: kernels, initrds and other images, whatever the script says
+// to their absence, and all that it cannot go on without. exists is that of
+// Check.
 func Missing(script []byte, exists func(path string) bool) (files []string) {
 	absent := map[string]bool{}
 	for _, p := range Check(script, exists) {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Incapable is a loader that cannot do what the host needs, so that no ISO may have it for this host.
+// Incapable is a loader that cannot do what the host needs, so that no ISO may
+// have it for this host.
 type Incapable struct {
 	Loader Loader
 	Host   string
@@ -19,10 +20,12 @@ func (e *Incapable) Error() string {
 	if e.Loader.Assumed {
 		known = " (nothing is known of this build, so the least is assumed)"
 	}
-	return fmt.Sprintf("%s: no boot by %v: %v %s%s", e.Host, e.Loader.Platform, e.Loader, strings.Join(e.Lacks, ", and "), known)
+	return fmt.Sprintf("%s: no boot by %v: %v %s%s", e.Host, e.Loader.Platform, e.Loader,
+		strings.Join(e.Lacks, ", and "), known)
 }
 
-// Needs returns, for each of the loaders that cannot do what the host needs, what it lacks.
+// Needs returns, for each of the loaders that cannot do what the host needs,
+// what it lacks.
 func (h Host) Needs(loaders ...Loader) (unfit []*Incapable) {
 	four := slices.ContainsFunc(h.Addresses, func(p netip.Prefix) bool { return p.Addr().Is4() })
 	for _, l := range loaders {
@@ -56,12 +59,14 @@ func (h Host) Needs(loaders ...Loader) (unfit []*Incapable) {
 	return unfit
 }
 
-// Notes returns what people should know of the host although its ISO works: DNS servers and addresses that a loader leaves
-// unused, and boot servers that only DNS leads to.
+// Notes returns what people should know of the host although its ISO works: DNS
+// servers and addresses that a loader leaves unused, and boot servers that only
+// DNS leads to.
 func (h Host) Notes(loaders ...Loader) (notes []string) {
 	for _, l := range loaders {
 		if n := len(h.DNS); n > l.DNS {
-			notes = append(notes, fmt.Sprintf("%v asks only the first %d of %d DNS servers", l, l.DNS, n))
+			notes = append(notes, fmt.Sprintf("%v asks only the first %d of %d DNS servers",
+				l, l.DNS, n))
 		}
 		if len(h.Addresses) > 1 && !l.IPv6 {
 			notes = append(notes, fmt.Sprintf("%v leaves the IPv6 address unused", l))
@@ -69,7 +74,8 @@ func (h Host) Notes(loaders ...Loader) (notes []string) {
 	}
 	for _, s := range h.Servers {
 		if a, why := serverAddress(s); why == "" && !a.IsValid() {
-			notes = append(notes, fmt.Sprintf("%s is given by name: the machine finds it only while a DNS server answers", s))
+			notes = append(notes,
+				fmt.Sprintf("%s is given by name: the machine finds it only while a DNS server answers", s))
 		}
 	}
 	return notes

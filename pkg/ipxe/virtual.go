@@ -9,9 +9,12 @@ import (
 
 // Virtual is a file that the server writes itself.
 type Virtual struct {
-	What string // for the log: identification, local boot, PXELINUX configuration, GRUB configuration
-	// Text makes the file. base is the address of the HTTP server, "http://10.0.0.1:4567"; it is "" when whoever runs the
-	// script fetched it over HTTP and so knows the address.
+	// for the log: identification, local boot, PXELINUX configuration, GRUB
+	// configuration
+	What string
+	// Text makes the file. base is the address of the HTTP server,
+	// "http://10.0.0.1:4567"; it is "" when whoever runs the script fetched it
+	// over HTTP and so knows the address.
 	Text func(base string) []byte
 	// Names is set when a file without base leads nowhere over TFTP.
 	Names bool
@@ -21,7 +24,9 @@ var (
 	identification = &Virtual{"identification", IdentifyAt, true}
 	localBoot      = &Virtual{"local boot", func(string) []byte { return Local() }, false}
 	pxelinux       = &Virtual{"PXELINUX configuration", pxelinuxConfig, true}
-	grub           = &Virtual{"GRUB configuration", func(string) []byte { return []byte(grubConfig) }, false}
+	grub           = &Virtual{"GRUB configuration", func(string) []byte {
+		return []byte(grubConfig)
+	}, false}
 )
 
 // exact are the paths that are ours, whatever the tree has there.
@@ -32,16 +37,20 @@ var exact = map[string]*Virtual{
 	"/local.ipxe":    localBoot,
 }
 
-// Exact returns the file of ours that has this clean, absolute path whatever the tree has there, or nil.
+// Exact returns the file of ours that has this clean, absolute path whatever
+// the tree has there, or nil.
 func Exact(name string) *Virtual { return exact[name] }
 
 // ExactPaths returns the paths that Exact knows.
 func ExactPaths() []string { return slices.Sorted(maps.Keys(exact)) }
 
-// Instead returns the file of ours that stands in when the tree has none under this clean, absolute path, or nil.
+// Instead returns the file of ours that stands in when the tree has none under
+// this clean, absolute path, or nil.
 //
-//   - autoexec.ipxe: iPXE for UEFI, since 2022, asks for it in the folder that it was itself loaded from.
-//   - pxelinux.cfg/default: PXELINUX asks for it last, in the folder that it was loaded from.
+//   - autoexec.ipxe: iPXE for UEFI, since 2022, asks for it in the folder that
+//     it was itself loaded from.
+//   - pxelinux.cfg/default: PXELINUX asks for it last, in the folder that it
+//     was loaded from.
 //   - grub.cfg: GRUB asks for it last, in the folder that it was built for.
 func Instead(name string) *Virtual {
 	dir, file := path.Split(name)
@@ -56,10 +65,13 @@ func Instead(name string) *Virtual {
 	return nil
 }
 
-// pxelinuxConfig starts iPXE under PXELINUX with the identification script. lpxelinux.0 speaks HTTP, and so does pxelinux.0 where
-// the card's own program is iPXE; elsewhere it goes on to the label behind ONERROR. A name behind "::" is one of the TFTP server,
-// without the folder that PXELINUX was loaded from. The script always comes by TFTP: as an initrd it loses the address that it
-// came from, and only over TFTP, where nobody knows that of the HTTP server, it always has that in it.
+// pxelinuxConfig starts iPXE under PXELINUX with the identification script.
+// lpxelinux.0 speaks HTTP, and so does pxelinux.0 where the card's own program
+// is iPXE; elsewhere it goes on to the label behind ONERROR. A name behind "::"
+// is one of the TFTP server, without the folder that PXELINUX was loaded from.
+// The script always comes by TFTP: as an initrd it loses the address that it
+// came from, and only over TFTP, where nobody knows that of the HTTP server, it
+// always has that in it.
 func pxelinuxConfig(base string) []byte {
 	text := `LABEL tftp
   KERNEL ::ipxe.lkrn
@@ -68,16 +80,22 @@ func pxelinuxConfig(base string) []byte {
 	if base == "" {
 		return []byte("DEFAULT tftp\nPROMPT 0\n" + text)
 	}
-	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base + "/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
+	return []byte("DEFAULT http\nPROMPT 0\nONERROR tftp\nLABEL http\n  KERNEL " + base +
+		"/ipxe.lkrn\n  INITRD ::boot.ipxe\n" + text)
 }
 
-// grubConfig starts iPXE under GRUB, from the server that GRUB itself came from, which is $root.
+// grubConfig starts iPXE under GRUB, from the server that GRUB itself came
+// from, which is $root.
 //
-//   - The iPXE is the one that uses the card through the firmware. That takes a GRUB with the module peimage, as Debian has since
-//     13: an older one keeps the card to itself, snponly.efi finds none and comes back, and ipxe.efi hangs.
-//   - When iPXE comes back, because the machine is to boot its own disk, GRUB has to do that: whatever exit says, the firmware
-//     takes it as success, and OVMF then stops in its setup menu.
-//   - GRUB knows no "||". It fetches the module of search from the server when that was not built in.
+//   - The iPXE is the one that uses the card through the firmware. That takes a
+//     GRUB with the module peimage, as Debian has since 13: an older one keeps
+//     the card to itself, snponly.efi finds none and comes back, and ipxe.efi
+//     hangs.
+//   - When iPXE comes back, because the machine is to boot its own disk, GRUB
+//     has to do that: whatever exit says, the firmware takes it as success, and
+//     OVMF then stops in its setup menu.
+//   - GRUB knows no "||". It fetches the module of search from the server when
+//     that was not built in.
 const grubConfig = `if [ "$grub_platform" = efi ]; then
   if [ "$grub_cpu" = arm64 ]; then
     set program=/ipxe-arm64.efi

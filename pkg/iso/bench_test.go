@@ -17,8 +17,10 @@ import (
 	"pxesrv/pkg/iso"
 )
 
-// BenchmarkImages writes the images of 1000 hosts beside as many plain copies of one file of that size, each with one sync at
-// the end, and beside xorriso, which makes an image for each host. "copies" and "xorriso" are how many times of theirs ours took.
+// BenchmarkImages writes the images of 1000 hosts beside as many plain copies
+// of one file of that size, each with one sync at the end, and beside xorriso,
+// which makes an image for each host. "copies" and "xorriso" are how many times
+// of theirs ours took.
 func BenchmarkImages(b *testing.B) {
 	const hosts, rounds = 1000, 3
 	template, err := iso.NewTemplate(bootable(b, oldLKRN))
@@ -32,8 +34,12 @@ func BenchmarkImages(b *testing.B) {
 	for b.Loop() {
 		var ours, copies []time.Duration
 		for range rounds {
-			ours = append(ours, each(b, dir, hosts, func(n int, path string) error { return writeImage(template, path, n) }))
-			copies = append(copies, each(b, dir, hosts, func(_ int, path string) error { return copyFile(path, original) }))
+			ours = append(ours, each(b, dir, hosts, func(n int, path string) error {
+				return writeImage(template, path, n)
+			}))
+			copies = append(copies, each(b, dir, hosts, func(_ int, path string) error {
+				return copyFile(path, original)
+			}))
 		}
 		slices.Sort(ours)
 		slices.Sort(copies)
@@ -48,15 +54,19 @@ func BenchmarkImages(b *testing.B) {
 		const runs = 20
 		root := xorrisoRoot(b, dir)
 		xorriso := each(b, dir, runs, func(_ int, path string) error {
-			return exec.Command("xorriso", "-as", "mkisofs", "-o", path, "-isohybrid-mbr", isohdpfx, "-c", "boot.cat",
-				"-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
-				"-eltorito-alt-boot", "-e", "esp.img", "-no-emul-boot", "-isohybrid-gpt-basdat", root).Run()
+			return exec.Command("xorriso", "-as", "mkisofs", "-o", path, "-isohybrid-mbr", isohdpfx,
+				"-c", "boot.cat",
+				"-b", "isolinux/isolinux.bin", "-no-emul-boot", "-boot-load-size", "4",
+				"-boot-info-table",
+				"-eltorito-alt-boot", "-e", "esp.img", "-no-emul-boot",
+				"-isohybrid-gpt-basdat", root).Run()
 		}) / runs
 		b.ReportMetric(float64(image)/float64(xorriso), "×xorriso")
 	}
 }
 
-// each makes files by write in a new folder and returns the time until they are on the disk.
+// each makes files by write in a new folder and returns the time until they are
+// on the disk.
 func each(b *testing.B, dir string, count int, write func(n int, path string) error) time.Duration {
 	b.Helper()
 	sub, err := os.MkdirTemp(dir, "")
@@ -113,14 +123,16 @@ func copyFile(to, from string) error {
 	return out.Close()
 }
 
-// xorrisoRoot is the folder that xorriso makes an image of: ISOLINUX and a FAT file system out of an image of ours.
+// xorrisoRoot is the folder that xorriso makes an image of: ISOLINUX and a FAT
+// file system out of an image of ours.
 func xorrisoRoot(b *testing.B, dir string) string {
 	b.Helper()
 	root := filepath.Join(dir, "root")
 	l := bootable(b, oldLKRN)
 	esp := tool(b, "isoinfo", "-x", "/ESP.IMG;1", "-i", filepath.Join(dir, "original"))
 	for name, content := range map[string][]byte{
-		"isolinux/isolinux.bin": l.ISOLINUX, "isolinux/ldlinux.c32": l.LDLinux, "isolinux/ipxe.krn": l.LKRN, "esp.img": []byte(esp),
+		"isolinux/isolinux.bin": l.ISOLINUX, "isolinux/ldlinux.c32": l.LDLinux,
+		"isolinux/ipxe.krn": l.LKRN, "esp.img": []byte(esp),
 		"isolinux/isolinux.cfg": []byte("DEFAULT ipxe\nLABEL ipxe\nKERNEL ipxe.krn\n"),
 	} {
 		path := filepath.Join(root, name)

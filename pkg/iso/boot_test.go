@@ -13,7 +13,8 @@ import (
 	"pxesrv/pkg/lab/qemu"
 )
 
-// patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
+// patience is for one step of one machine on a loaded computer; the steps take
+// some seconds on an idle one.
 const patience = 3 * time.Minute
 
 // The old iPXE and ISOLINUX, as 'make deps' installs them.
@@ -37,13 +38,15 @@ func read(t testing.TB, path string) []byte {
 // bootable are real loaders with this ipxe.lkrn, for all ways to boot.
 func bootable(t testing.TB, lkrn string) iso.Loaders {
 	return iso.Loaders{
-		ISOLINUX: read(t, isolinux), LDLinux: read(t, ldlinux), ISOHDPFX: read(t, isohdpfx), LKRN: read(t, lkrn),
-		EFI: read(t, lab.IPXE(t, "ipxe.efi")),
+		ISOLINUX: read(t, isolinux), LDLinux: read(t, ldlinux), ISOHDPFX: read(t, isohdpfx),
+		LKRN: read(t, lkrn),
+		EFI:  read(t, lab.IPXE(t, "ipxe.efi")),
 	}
 }
 
-// TestBootByPartitionTable: firmware may find the loader on a stick by the boot catalog, as OVMF does, or by the partition table.
-// Without the catalog it must. All other ways to boot are in TestISOBoots of cmd/pxesrv.
+// TestBootByPartitionTable: firmware may find the loader on a stick by the boot
+// catalog, as OVMF does, or by the partition table. Without the catalog it
+// must. All other ways to boot are in TestISOBoots of cmd/pxesrv.
 func TestBootByPartitionTable(t *testing.T) {
 	image := write(t, bootable(t, oldLKRN), "#!ipxe\necho SCRIPT-OF-THE-IMAGE ${platform}\nexit 1")
 	overwrite(t, image, 17*2048, make([]byte, 2048))

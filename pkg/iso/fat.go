@@ -2,18 +2,21 @@ package iso
 
 import "fmt"
 
-// The EFI system partition: a FAT file system with autoexec.ipxe in the root and the loaders in EFI/BOOT. Its number of
-// clusters decides whether it is a FAT12 or a FAT16, and nothing else does (FAT specification, 3.5).
+// The EFI system partition: a FAT file system with autoexec.ipxe in the root
+// and the loaders in EFI/BOOT. Its number of clusters decides whether it is a
+// FAT12 or a FAT16, and nothing else does (FAT specification, 3.5).
 const (
 	fatSector = 512
 	cluster   = sector // so that a file can be a file of the ISO as well
 	entrySize = 32
 
 	maxFAT12 = 4084 // clusters
-	// Readers disagree by a few clusters about the limit; the specification says to stay 16 away from it.
+	// Readers disagree by a few clusters about the limit; the specification
+	// says to stay 16 away from it.
 	limitMargin = 16
 
-	// The catalog and the partition table count sectors of 512 bytes, the catalog in 16 bits.
+	// The catalog and the partition table count sectors of 512 bytes, the
+	// catalog in 16 bits.
 	maxFATSectors = 0xffff
 
 	fatDate = 20<<9 | 1<<5 | 1 // 2000-01-01
@@ -40,7 +43,8 @@ type fatShape struct {
 	sectors     int // in all
 }
 
-// shapeFor finds the shape with at least that many clusters. The data begin at a sector of the CD.
+// shapeFor finds the shape with at least that many clusters. The data begin at
+// a sector of the CD.
 func shapeFor(clusters int) (s fatShape) {
 	if clusters > maxFAT12-limitMargin && clusters <= maxFAT12+limitMargin {
 		clusters = maxFAT12 + limitMargin + 1
@@ -61,7 +65,8 @@ func shapeFor(clusters int) (s fatShape) {
 	return s
 }
 
-// newFAT makes the file system. It returns its bytes and where in them the script lies.
+// newFAT makes the file system. It returns its bytes and where in them the
+// script lies.
 func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, scriptAt int, err error) {
 	need := up(len(script), cluster)/cluster + 2 // and the folders EFI and BOOT
 	for _, f := range files {
@@ -69,13 +74,15 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 	}
 	shape := shapeFor(need)
 	if shape.sectors > maxFATSectors {
-		return nil, 0, fmt.Errorf("the EFI programs are too large: together they need %d MiB, an image has room for %d MiB",
+		return nil, 0, fmt.Errorf("the EFI programs are too large: together they need %d MiB, an "+
+			"image has room for %d MiB",
 			(shape.sectors*fatSector)>>20+1, maxFATSectors*fatSector>>20)
 	}
 	b := make([]byte, shape.sectors*fatSector)
 	writeBPB(b, shape, serial)
 
-	// The data: each file in one piece, the script last: behind it is little that the checksum of an image has to be made over.
+	// The data: each file in one piece, the script last: behind it is little
+	// that the checksum of an image has to be made over.
 	table := b[fatSector : fatSector+shape.fatSectors*fatSector]
 	shape.link(table, 0, last&^0xff|0xf8) // the medium once more: the first two are no clusters
 	shape.link(table, 1, last)
@@ -97,14 +104,16 @@ func newFAT(serial uint32, files []efiFile, script []byte) (image []byte, script
 	}
 	const root = 0 // as the entry .. calls it
 	efi, boot := next, next+1
-	put(join(fatEntry(".", attrDirectory, efi, 0), fatEntry("..", attrDirectory, root, 0), fatEntry("BOOT", attrDirectory, boot, 0)))
+	put(join(fatEntry(".", attrDirectory, efi, 0), fatEntry("..", attrDirectory, root, 0),
+		fatEntry("BOOT", attrDirectory, boot, 0)))
 	put(join(fatEntry(".", attrDirectory, boot, 0), fatEntry("..", attrDirectory, efi, 0), listing))
 	scriptFirst := put(script)
 	copy(b[fatSector+len(table):], table)
 	copy(b[fatSector+2*len(table):], join(
 		fatEntry("PXESRV", attrVolume, 0, 0),
 		fatEntry("EFI", attrDirectory, efi, 0),
-		longName("autoexec.ipxe", autoexecShort), fatEntry(autoexecShort, attrArchive, scriptFirst, len(script))))
+		longName("autoexec.ipxe", autoexecShort), fatEntry(autoexecShort, attrArchive, scriptFirst,
+			len(script))))
 	return b, shape.data + (scriptFirst-2)*cluster, nil
 }
 
@@ -133,10 +142,12 @@ func writeBPB(b []byte, s fatShape, serial uint32) {
 	b[510], b[511] = 0x55, 0xaa
 }
 
-// last says that no cluster follows. Written into an entry of 12 or 16 bits it has all of them set, as the standard wants it.
+// last says that no cluster follows. Written into an entry of 12 or 16 bits it
+// has all of them set, as the standard wants it.
 const last = -1
 
-// link says in the table that cluster n is followed by the cluster next, or by none.
+// link says in the table that cluster n is followed by the cluster next, or by
+// none.
 func (s fatShape) link(table []byte, n, next int) {
 	if s.fat16 {
 		le.PutUint16(table[2*n:], uint16(next))
@@ -152,7 +163,8 @@ func (s fatShape) link(table []byte, n, next int) {
 	le.PutUint16(table[at:], v)
 }
 
-// fatEntry is an entry of a directory; name has 8+3 characters, blanks at its end may be missing.
+// fatEntry is an entry of a directory; name has 8+3 characters, blanks at its
+// end may be missing.
 func fatEntry(name string, attr byte, first, size int) []byte {
 	e := make([]byte, entrySize)
 	copy(e, fmt.Sprintf("%-11s", name))
@@ -165,7 +177,8 @@ func fatEntry(name string, attr byte, first, size int) []byte {
 	return e
 }
 
-// longName is the entry that gives the one behind it, named short, a name of up to 13 characters.
+// longName is the entry that gives the one behind it, named short, a name of up
+// to 13 characters.
 func longName(long, short string) []byte {
 	e := make([]byte, entrySize)
 	e[0] = 0x41 // the first and last piece of the name

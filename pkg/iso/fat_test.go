@@ -14,8 +14,10 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// TestFAT makes file systems of all sizes, around the limit between FAT12 and FAT16 cluster by cluster, and has them read by
-// other programs: fsck.fat must find nothing, must take them for what we take them for, and mtools must find the files.
+// TestFAT makes file systems of all sizes, around the limit between FAT12 and
+// FAT16 cluster by cluster, and has them read by other programs: fsck.fat must
+// find nothing, must take them for what we take them for, and mtools must find
+// the files.
 func TestFAT(t *testing.T) {
 	lab.Needs(t, "mtype")
 	sizes := []int{1, 2047, 2048, 2049, 100_000, 1 << 20, 4 << 20, 16<<20 + 1, 20 << 20}
@@ -39,7 +41,8 @@ func TestFAT(t *testing.T) {
 		}
 		need := up(size, cluster)/cluster + other
 		shape := shapeFor(need)
-		if len(image) != shape.sectors*fatSector || at%cluster != 0 || !bytes.HasPrefix(image[at:], script) {
+		if len(image) != shape.sectors*fatSector || at%cluster != 0 ||
+			!bytes.HasPrefix(image[at:], script) {
 			t.Errorf("%d bytes: image of %d bytes, script at %d", size, len(image), at)
 		}
 		if n := shape.clusters; n < need || n > maxFAT12-limitMargin && n <= maxFAT12+limitMargin {
@@ -54,9 +57,12 @@ func TestFAT(t *testing.T) {
 		if shape.fat16 {
 			bits = "16 bit entries"
 		}
-		if !strings.Contains(said, bits) || !strings.Contains(said, fmt.Sprintf("%d data clusters", shape.clusters)) ||
-			!strings.HasSuffix(said, fmt.Sprintf("5 files, %d/%d clusters\n", need, shape.clusters)) {
-			t.Errorf("%d bytes: want %s, %d of %d clusters; fsck.fat says\n%s", size, bits, need, shape.clusters, said)
+		if !strings.Contains(said, bits) ||
+			!strings.Contains(said, fmt.Sprintf("%d data clusters", shape.clusters)) ||
+			!strings.HasSuffix(said, fmt.Sprintf("5 files, %d/%d clusters\n", need,
+				shape.clusters)) {
+			t.Errorf("%d bytes: want %s, %d of %d clusters; fsck.fat says\n%s", size, bits, need,
+				shape.clusters, said)
 		}
 		if got := tool(t, "mtype", "-i", path, "::EFI/BOOT/BOOTX64.EFI"); got != string(content) {
 			t.Errorf("%d bytes: mtools reads %d other ones", size, len(got))
@@ -72,13 +78,15 @@ func tool(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	if path, err := exec.LookPath("/usr/sbin/" + name); err == nil && cmd.Err != nil { // not in the PATH of all users
+	// not in the PATH of all users
+	if path, err := exec.LookPath("/usr/sbin/" + name); err == nil && cmd.Err != nil {
 		cmd.Path, cmd.Err = path, nil
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s%s(when it is not there: 'make deps')", strings.Join(cmd.Args, " "), err, stdout.String(), stderr.String())
+		t.Fatalf("%s: %v\n%s%s(when it is not there: 'make deps')", strings.Join(cmd.Args, " "),
+			err, stdout.String(), stderr.String())
 	}
 	return stdout.String()
 }

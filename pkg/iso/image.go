@@ -12,22 +12,26 @@ import (
 // MaxScript is the size of the largest script in bytes.
 const MaxScript = 4096
 
-// slotSize is what the script has in the image: whole sectors, and always room for the padding's two ends.
+// slotSize is what the script has in the image: whole sectors, and always room
+// for the padding's two ends.
 const slotSize = MaxScript + sector
 
-// trailer is the last line of a slot. It tells how long the script is, which nothing else does: the padding looks like a part of
-// it, and the files have the size of the slot.
+// trailer is the last line of a slot. It tells how long the script is, which
+// nothing else does: the padding looks like a part of it, and the files have
+// the size of the slot.
 const (
 	trailer    = "# the script above has %04d bytes\n"
 	trailerLen = len("# the script above has 4096 bytes\n")
 	numberAt   = len("# the script above has ")
 )
 
-// fillSlot returns the slot with the script: behind it two ends of line, comment lines, and the trailer. The empty line is there
-// because iPXE reads on behind a line that ends in a backslash (src/image/script.c): it gets nothing to read. So iPXE runs
-// no byte of the padding, whatever the script ends with.
+// fillSlot returns the slot with the script: behind it two ends of line,
+// comment lines, and the trailer. The empty line is there because iPXE reads on
+// behind a line that ends in a backslash (src/image/script.c): it gets nothing
+// to read. So iPXE runs no byte of the padding, whatever the script ends with.
 func fillSlot(script []byte) []byte {
-	b := bytes.Repeat([]byte("###############################################################\n"), slotSize/64)
+	b := bytes.Repeat([]byte("###############################################################\n"),
+		slotSize/64)
 	copy(b, script)
 	copy(b[len(script):], "\n\n")
 	b[slotSize-trailerLen-1] = '\n'
@@ -35,7 +39,8 @@ func fillSlot(script []byte) []byte {
 	return b
 }
 
-// readSlot returns the script of a slot, and false when that was not filled by fillSlot.
+// readSlot returns the script of a slot, and false when that was not filled by
+// fillSlot.
 func readSlot(slot []byte) ([]byte, bool) {
 	if len(slot) != slotSize {
 		return nil, false
@@ -48,8 +53,8 @@ func readSlot(slot []byte) ([]byte, bool) {
 	return slot[:n:n], true
 }
 
-// Image is the boot image of one host. It does not change and may be read by many at once; it has the template's bytes in
-// common with all other images.
+// Image is the boot image of one host. It does not change and may be read by
+// many at once; it has the template's bytes in common with all other images.
 type Image struct {
 	template *Template
 	slot     []byte
@@ -61,10 +66,12 @@ var (
 	_ io.WriterTo = (*Image)(nil)
 )
 
-// Image returns the image with this script, of at most MaxScript bytes. To be run by iPXE it must begin with "#!ipxe".
+// Image returns the image with this script, of at most MaxScript bytes. To be
+// run by iPXE it must begin with "#!ipxe".
 func (t *Template) Image(script []byte) (*Image, error) {
 	if len(script) > MaxScript {
-		return nil, fmt.Errorf("the script has %d bytes, the image has room for %d", len(script), MaxScript)
+		return nil, fmt.Errorf("the script has %d bytes, the image has room for %d",
+			len(script), MaxScript)
 	}
 	slot := fillSlot(script)
 	h := sha256.New()
@@ -76,10 +83,12 @@ func (t *Template) Image(script []byte) (*Image, error) {
 // Size returns the size of the image in bytes.
 func (m *Image) Size() int64 { return m.template.Size() }
 
-// ETag returns a strong entity tag in its quotes (RFC 9110, 8.8.3): two images with the same one have the same bytes.
+// ETag returns a strong entity tag in its quotes (RFC 9110, 8.8.3): two images
+// with the same one have the same bytes.
 func (m *Image) ETag() string { return m.etag }
 
-// SHA256 returns the checksum of the whole image. What stands before the script is not read again.
+// SHA256 returns the checksum of the whole image. What stands before the script
+// is not read again.
 func (m *Image) SHA256() (sum [sha256.Size]byte) {
 	h, err := m.template.head.Clone()
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"pxesrv/pkg/iso"
 )
 
-// TestScriptSizes: scripts of every size at the edges go in, come out again, and end in padding that iPXE does not run.
+// TestScriptSizes: scripts of every size at the edges go in, come out again,
+// and end in padding that iPXE does not run.
 func TestScriptSizes(t *testing.T) {
 	for name, l := range ways() {
 		template, err := iso.NewTemplate(l)
@@ -55,7 +56,8 @@ func TestScriptSizes(t *testing.T) {
 				}
 			}
 		}
-		if _, err := template.Image(make([]byte, iso.MaxScript+1)); err == nil || !strings.Contains(err.Error(), "has 4097 bytes, the image has room for 4096") {
+		if _, err := template.Image(make([]byte, iso.MaxScript+1)); err == nil ||
+			!strings.Contains(err.Error(), "has 4097 bytes, the image has room for 4096") {
 			t.Errorf("%s: one byte too many: error %v", name, err)
 		}
 	}
@@ -74,7 +76,8 @@ func slots(t testing.TB, b []byte) (at []int64) {
 	return at
 }
 
-// FuzzSlot: two images of one template differ in the slot only, and what is between is the script.
+// FuzzSlot: two images of one template differ in the slot only, and what is
+// between is the script.
 func FuzzSlot(f *testing.F) {
 	template, err := iso.NewTemplate(fake())
 	if err != nil {
@@ -82,7 +85,8 @@ func FuzzSlot(f *testing.F) {
 	}
 	_, empty := image(f, fake(), "")
 	at := slots(f, empty)[0]
-	for _, s := range []string{"", "#!ipxe\n", "\n# the script above has 0007 bytes\n", strings.Repeat("#", iso.MaxScript), strings.Repeat("\n", iso.MaxScript+1)} {
+	for _, s := range []string{"", "#!ipxe\n", "\n# the script above has 0007 bytes\n",
+		strings.Repeat("#", iso.MaxScript), strings.Repeat("\n", iso.MaxScript+1)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
@@ -129,7 +133,8 @@ func FuzzReadAt(f *testing.F) {
 	}
 	f.Cleanup(func() { file.Close() })
 	at, size := slots(f, b)[0], m.Size()
-	for _, off := range []int64{0, at - 1, at, at + 1, at + 6143, at + 6144, at + 6145, size - 1, size, size + 1, -1} {
+	for _, off := range []int64{0, at - 1, at, at + 1, at + 6143, at + 6144, at + 6145, size - 1,
+		size, size + 1, -1} {
 		for _, n := range []uint32{0, 1, 2, 6143, 6144, 6145, 8192, 4 << 20} {
 			f.Add(off, n)
 		}
@@ -142,13 +147,15 @@ func FuzzReadAt(f *testing.F) {
 		if gotN != wantN || !bytes.Equal(got, want) {
 			t.Errorf("%d bytes from %d: got %d bytes, a file gives %d", n, off, gotN, wantN)
 		}
-		if errors.Is(gotErr, io.EOF) != errors.Is(wantErr, io.EOF) || (gotErr == nil) != (wantErr == nil) {
+		if errors.Is(gotErr, io.EOF) != errors.Is(wantErr, io.EOF) ||
+			(gotErr == nil) != (wantErr == nil) {
 			t.Errorf("%d bytes from %d: error %v, a file gives %v", n, off, gotErr, wantErr)
 		}
 	})
 }
 
-// TestReader: an image is a reader like others, each with its offset, and many read it at once.
+// TestReader: an image is a reader like others, each with its offset, and many
+// read it at once.
 func TestReader(t *testing.T) {
 	m, b := image(t, fake(), "#!ipxe\n")
 	if err := iotest.TestReader(m.Reader(), b); err != nil {
@@ -187,7 +194,8 @@ func TestImageIsSmall(t *testing.T) {
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / count; each > 64<<10 || int64(each) > template.Size()/8 {
+	if each := (after.TotalAlloc - before.TotalAlloc) / count; each > 64<<10 ||
+		int64(each) > template.Size()/8 {
 		t.Errorf("an image costs %d bytes, the template has %d", each, template.Size())
 	}
 }

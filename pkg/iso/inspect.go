@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// ErrForeign is wrapped by the errors of Inspect for what was not made by this package.
+// ErrForeign is wrapped by the errors of Inspect for what was not made by this
+// package.
 var ErrForeign = errors.New("no boot image of pxesrv")
 
 // Info is what Inspect finds in an image.
@@ -28,10 +29,14 @@ type Info struct {
 
 // Loader is a file that boots.
 type Loader struct {
-	Name   string // as distributions call it: isolinux.bin, ldlinux.c32, ipxe.lkrn, isohdpfx.bin; EFI programs as in the image
-	Path   string // where it is in the image
-	Size   int64
-	SHA256 [sha256.Size]byte // of the file; for isolinux.bin without the place that the image wrote into it
+	// as distributions call it: isolinux.bin, ldlinux.c32, ipxe.lkrn,
+	// isohdpfx.bin; EFI programs as in the image
+	Name string
+	Path string // where it is in the image
+	Size int64
+	// of the file; for isolinux.bin without the place that the image wrote into
+	// it
+	SHA256 [sha256.Size]byte
 
 	Content *io.SectionReader // as it lies in the image
 }
@@ -41,11 +46,13 @@ type Script struct {
 	Path   string // SCRIPT.IPX for BIOS, autoexec.ipxe for UEFI
 	Offset int64  // in the image
 	Text   []byte
-	Edited bool // changed by something else than this package: Text is then the whole file with its padding
+	// changed by something else than this package: Text is then the whole file
+	// with its padding
+	Edited bool
 }
 
-// Script returns the script of the image, and false when the ways to boot have different ones. An image is not made so, but
-// programs that edit images can.
+// Script returns the script of the image, and false when the ways to boot have
+// different ones. An image is not made so, but programs that edit images can.
 func (i *Info) Script() ([]byte, bool) {
 	for _, s := range i.Scripts[1:] {
 		if !bytes.Equal(s.Text, i.Scripts[0].Text) {
@@ -55,8 +62,9 @@ func (i *Info) Script() ([]byte, bool) {
 	return i.Scripts[0].Text, true
 }
 
-// Inspect says what the image in the first size bytes of r is. It reads every loader once, and holds little of it in memory,
-// whatever the bytes say. The error is one of r, or wraps ErrForeign, or says where the image is damaged.
+// Inspect says what the image in the first size bytes of r is. It reads every
+// loader once, and holds little of it in memory, whatever the bytes say. The
+// error is one of r, or wraps ErrForeign, or says where the image is damaged.
 func Inspect(r io.ReaderAt, size int64) (*Info, error) {
 	m := &medium{r, size}
 	p, err := m.read(descriptorAt*sector, sector)
@@ -78,7 +86,8 @@ func Inspect(r io.ReaderAt, size int64) (*Info, error) {
 		return nil, fmt.Errorf("%w: layout %q", ErrForeign, number)
 	}
 	if i.Version > version {
-		return nil, fmt.Errorf("the image has layout %d, this program knows layouts up to %d: a newer pxesrv made it", i.Version, version)
+		return nil, fmt.Errorf("the image has layout %d, this program knows layouts up to %d: a "+
+			"newer pxesrv made it", i.Version, version)
 	}
 	if i.Size > size {
 		return nil, fmt.Errorf("the image is cut short: %d of %d bytes", size, i.Size)
@@ -121,7 +130,8 @@ func (i *Info) look(m *medium, p []byte) error {
 }
 
 // lookBIOS looks at what boots by a BIOS.
-func (i *Info) lookBIOS(m *medium, root map[string]extent, dir extent, boot uint32, mbr []byte) error {
+func (i *Info) lookBIOS(m *medium, root map[string]extent, dir extent, boot uint32,
+	mbr []byte) error {
 	files, err := m.directory(dir.sector, uint32(min(dir.size, maxDirectory)))
 	if err != nil {
 		return err
@@ -141,7 +151,8 @@ func (i *Info) lookBIOS(m *medium, root map[string]extent, dir extent, boot uint
 	i.BIOS = boot == isolinux.sector
 	if second := mbr[512:]; bytes.HasPrefix(mbr, []byte(firstSector)) {
 		i.BIOSStick = le.Uint64(second[mbrCode:]) == uint64(isolinux.sector)*4
-		if err := i.addLoader(m, "isohdpfx.bin", "the second sector", extent{0, 512, mbrCode}); err != nil {
+		if err := i.addLoader(m, "isohdpfx.bin", "the second sector",
+			extent{0, 512, mbrCode}); err != nil {
 			return err
 		}
 	}
@@ -196,7 +207,8 @@ func (i *Info) addLoader(m *medium, name, path string, e extent) error {
 	if e.size > maxLoader || !m.has(e.at, e.size) {
 		return fmt.Errorf("%s: %w", path, errOutside)
 	}
-	l := Loader{Name: name, Path: path, Size: e.size, Content: io.NewSectionReader(m.r, e.at, e.size)}
+	l := Loader{Name: name, Path: path, Size: e.size,
+		Content: io.NewSectionReader(m.r, e.at, e.size)}
 	h := sha256.New()
 	rest := e.size
 	if name == "isolinux.bin" {
@@ -267,7 +279,8 @@ func (m *medium) read(at int64, n int) ([]byte, error) {
 	return b, nil
 }
 
-// directory reads a directory of ISO 9660. Of several files with one name it has the first.
+// directory reads a directory of ISO 9660. Of several files with one name it
+// has the first.
 func (m *medium) directory(at, size uint32) (map[string]extent, error) {
 	b, err := m.read(int64(at)*sector, int(min(size, maxDirectory)))
 	if err != nil {
@@ -294,7 +307,8 @@ func (m *medium) directory(at, size uint32) (map[string]extent, error) {
 	return files, nil
 }
 
-// catalog reads the boot catalog: from platform to the first sector of what boots.
+// catalog reads the boot catalog: from platform to the first sector of what
+// boots.
 func (m *medium) catalog() (map[byte]uint32, error) {
 	r, err := m.read(recordAt*sector, sector)
 	if err != nil {
@@ -355,8 +369,10 @@ func (m *medium) openFAT(e extent) (*fat, error) {
 		return nil, err
 	}
 	perCluster, reserved, tables := int64(b[13]), int64(le.Uint16(b[14:])), int64(b[16])
-	entries, sectors, fatSectors := int64(le.Uint16(b[17:])), int64(le.Uint16(b[19:])), int64(le.Uint16(b[22:]))
-	if le.Uint16(b[11:]) != fatSector || perCluster == 0 || reserved == 0 || tables == 0 || entries == 0 || fatSectors == 0 ||
+	entries, sectors, fatSectors := int64(le.Uint16(b[17:])), int64(le.Uint16(b[19:])),
+		int64(le.Uint16(b[22:]))
+	if le.Uint16(b[11:]) != fatSector || perCluster == 0 || reserved == 0 || tables == 0 ||
+		entries == 0 || fatSectors == 0 ||
 		entries*entrySize > maxDirectory || fatSectors > 256 || sectors*fatSector > e.size {
 		return nil, errFAT
 	}
@@ -396,10 +412,12 @@ func (s fatShape) next(table []byte, n int) int {
 	return v
 }
 
-// extent returns where a file lies that begins with a cluster. Files of our images are in one piece.
+// extent returns where a file lies that begins with a cluster. Files of our
+// images are in one piece.
 func (f *fat) extent(first int, size int64) (extent, error) {
 	count := max(1, (size+f.cluster-1)/f.cluster)
-	if first < 2 || count > int64(f.shape.clusters) || int64(first)-2+count > int64(f.shape.clusters) {
+	if first < 2 || count > int64(f.shape.clusters) ||
+		int64(first)-2+count > int64(f.shape.clusters) {
 		return extent{}, errOutside
 	}
 	end := first + int(count) - 1
@@ -419,17 +437,20 @@ func (f *fat) entry(dir []byte, name string, directory bool) (first int, size in
 	base, ext, _ := strings.Cut(name, ".")
 	short := fmt.Appendf(nil, "%-8s%-3s", base, ext)
 	for e := dir; len(e) >= entrySize && e[0] != 0; e = e[entrySize:] {
-		if bytes.Equal(e[:11], short) && e[11]&attrVolume == 0 && (e[11]&attrDirectory != 0) == directory {
+		if bytes.Equal(e[:11], short) && e[11]&attrVolume == 0 &&
+			(e[11]&attrDirectory != 0) == directory {
 			return int(le.Uint16(e[26:])), int64(le.Uint32(e[28:])), true
 		}
 	}
 	return 0, 0, false
 }
 
-// efiPrograms returns the names of the programs in a directory: what firmware looks for, and what a shim does.
+// efiPrograms returns the names of the programs in a directory: what firmware
+// looks for, and what a shim does.
 func efiPrograms(dir []byte) (names []string) {
 	for e := dir; len(e) >= entrySize && e[0] != 0; e = e[entrySize:] {
-		if name := strings.TrimRight(string(e[:8]), " ") + ".EFI"; string(e[8:11]) == "EFI" && e[11]&(attrVolume|attrDirectory) == 0 &&
+		if name := strings.TrimRight(string(e[:8]), " ") + ".EFI"; string(e[8:11]) == "EFI" &&
+			e[11]&(attrVolume|attrDirectory) == 0 &&
 			goodShort.MatchString(name) && !slices.Contains(names, name) {
 			names = append(names, name)
 		}

@@ -45,19 +45,23 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%s: scripts %q, want %q", name, paths, wantPaths)
 		}
 
-		want := map[string][]byte{"isolinux.bin": l.ISOLINUX, "ldlinux.c32": l.LDLinux, "ipxe.lkrn": l.LKRN, "isohdpfx.bin": l.ISOHDPFX,
+		want := map[string][]byte{"isolinux.bin": l.ISOLINUX, "ldlinux.c32": l.LDLinux,
+			"ipxe.lkrn": l.LKRN, "isohdpfx.bin": l.ISOHDPFX,
 			"BOOTX64.EFI": l.EFI, "BOOTAA64.EFI": l.EFIARM64}
 		if l.Shim != nil {
-			want["BOOTX64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimStarts), "IPXE.EFI")] = l.Shim, l.EFI
+			want["BOOTX64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimStarts), "IPXE.EFI")] = l.Shim,
+				l.EFI
 		}
 		if l.ShimARM64 != nil {
-			want["BOOTAA64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimARM64Starts), "IPXE.EFI")] = l.ShimARM64, l.EFIARM64
+			want["BOOTAA64.EFI"], want[cmp.Or(strings.ToUpper(l.ShimARM64Starts), "IPXE.EFI")] =
+				l.ShimARM64, l.EFIARM64
 		}
 		for _, loader := range info.Loaders {
 			content := want[loader.Name]
 			delete(want, loader.Name)
 			if loader.Size != int64(len(content)) || loader.SHA256 != sha256.Sum256(content) {
-				t.Errorf("%s: %s has %d bytes with checksum %x, want %d", name, loader.Name, loader.Size, loader.SHA256, len(content))
+				t.Errorf("%s: %s has %d bytes with checksum %x, want %d", name, loader.Name,
+					loader.Size, loader.SHA256, len(content))
 			}
 			got, err := io.ReadAll(loader.Content)
 			if loader.Name == "isolinux.bin" {
@@ -85,26 +89,47 @@ func TestInspectRefuses(t *testing.T) {
 		foreign bool
 	}{
 		{"nothing", func(b []byte) []byte { return nil }, "0 bytes are too few", true},
-		{"text", func(b []byte) []byte { return bytes.Repeat([]byte("#!ipxe\n"), 10000) }, "no ISO 9660 file system", true},
-		{"another ISO", func(b []byte) []byte { copy(b[16*2048+574:], "GENISOIMAGE"); return b }, "an ISO that something else made", true},
-		{"layout 0", func(b []byte) []byte { b[16*2048+574+11] = '0'; return b }, `layout "0"`, true},
-		{"layout 2", func(b []byte) []byte { b[16*2048+574+11] = '2'; return b }, "a newer pxesrv made it", false},
-		{"cut", func(b []byte) []byte { return b[:len(b)-1] }, "the image is cut short: 2097151 of 2097152 bytes", false},
-		{"no catalog", func(b []byte) []byte { b[17*2048+7]++; return b }, "damaged: it has no boot record", false},
-		{"catalog elsewhere", func(b []byte) []byte { le.PutUint32(b[17*2048+71:], 1<<31); return b }, "damaged: the boot catalog: it would lie outside", false},
-		{"catalog changed", func(b []byte) []byte { b[23*2048+5]++; return b }, "damaged: the boot catalog has a wrong checksum", false},
-		{"root elsewhere", func(b []byte) []byte { le.PutUint32(b[16*2048+158:], 1<<31); return b }, "damaged: a directory: it would lie outside", false},
-		{"root empty", func(b []byte) []byte { clear(b[21*2048:][:2048]); return b }, "damaged: it has no loaders", false},
-		{"directory", func(b []byte) []byte { b[22*2048+32] = 200; return b }, "damaged: a directory has an impossible record", false},
-		{"directory cut", func(b []byte) []byte { le.PutUint32(b[16*2048+166:], 50); return b }, "damaged: a directory has an impossible record", false},
-		{"no kernel", func(b []byte) []byte { b[22*2048+68+33]++; return b }, "damaged: ISOLINUX/IPXE.KRN is missing", false},
-		{"kernel elsewhere", func(b []byte) []byte { le.PutUint32(b[22*2048+68+2:], 1020); return b }, "damaged: ISOLINUX/IPXE.KRN: it would lie outside", false},
-		{"FAT", func(b []byte) []byte { b[1<<20+11]++; return b }, "damaged: ESP.IMG: no FAT file system", false},
-		{"FAT in pieces", func(b []byte) []byte { b[1<<20+512+3]++; return b }, "damaged: ESP.IMG: EFI/BOOT/BOOTX64.EFI: it is not in one piece", false},
+		{"text", func(b []byte) []byte { return bytes.Repeat([]byte("#!ipxe\n"), 10000) },
+			"no ISO 9660 file system", true},
+		{"another ISO", func(b []byte) []byte { copy(b[16*2048+574:], "GENISOIMAGE"); return b },
+			"an ISO that something else made", true},
+		{"layout 0", func(b []byte) []byte { b[16*2048+574+11] = '0'; return b },
+			`layout "0"`, true},
+		{"layout 2", func(b []byte) []byte { b[16*2048+574+11] = '2'; return b },
+			"a newer pxesrv made it", false},
+		{"cut", func(b []byte) []byte { return b[:len(b)-1] },
+			"the image is cut short: 2097151 of 2097152 bytes", false},
+		{"no catalog", func(b []byte) []byte { b[17*2048+7]++; return b },
+			"damaged: it has no boot record", false},
+		{"catalog elsewhere", func(b []byte) []byte {
+			le.PutUint32(b[17*2048+71:], 1<<31)
+			return b
+		}, "damaged: the boot catalog: it would lie outside", false},
+		{"catalog changed", func(b []byte) []byte { b[23*2048+5]++; return b },
+			"damaged: the boot catalog has a wrong checksum", false},
+		{"root elsewhere", func(b []byte) []byte { le.PutUint32(b[16*2048+158:], 1<<31); return b },
+			"damaged: a directory: it would lie outside", false},
+		{"root empty", func(b []byte) []byte { clear(b[21*2048:][:2048]); return b },
+			"damaged: it has no loaders", false},
+		{"directory", func(b []byte) []byte { b[22*2048+32] = 200; return b },
+			"damaged: a directory has an impossible record", false},
+		{"directory cut", func(b []byte) []byte { le.PutUint32(b[16*2048+166:], 50); return b },
+			"damaged: a directory has an impossible record", false},
+		{"no kernel", func(b []byte) []byte { b[22*2048+68+33]++; return b },
+			"damaged: ISOLINUX/IPXE.KRN is missing", false},
+		{"kernel elsewhere", func(b []byte) []byte {
+			le.PutUint32(b[22*2048+68+2:], 1020)
+			return b
+		}, "damaged: ISOLINUX/IPXE.KRN: it would lie outside", false},
+		{"FAT", func(b []byte) []byte { b[1<<20+11]++; return b },
+			"damaged: ESP.IMG: no FAT file system", false},
+		{"FAT in pieces", func(b []byte) []byte { b[1<<20+512+3]++; return b },
+			"damaged: ESP.IMG: EFI/BOOT/BOOTX64.EFI: it is not in one piece", false},
 	} {
 		b := test.change(bytes.Clone(good))
 		info, err := iso.Inspect(bytes.NewReader(b), int64(len(b)))
-		if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, iso.ErrForeign) != test.foreign || info != nil {
+		if err == nil || !strings.Contains(err.Error(), test.want) ||
+			errors.Is(err, iso.ErrForeign) != test.foreign || info != nil {
 			t.Errorf("%s: error %v, want %q", test.name, err, test.want)
 		}
 	}
@@ -137,7 +162,9 @@ func TestInspectSees(t *testing.T) {
 		t.Errorf("script edited into the padding: %v, %d bytes", s.Edited, len(s.Text))
 	}
 	// The directory's record of SCRIPT.IPX leads to sector 23, the catalog.
-	info = inspect(func(b []byte) { le.PutUint32(b[21*2048+bytes.Index(b[21*2048:], []byte("SCRIPT.IPX"))-33+2:], 23) })
+	info = inspect(func(b []byte) {
+		le.PutUint32(b[21*2048+bytes.Index(b[21*2048:], []byte("SCRIPT.IPX"))-33+2:], 23)
+	})
 	if _, same := info.Script(); same {
 		t.Error("two scripts are called the same")
 	}
@@ -155,7 +182,8 @@ func TestInspectSees(t *testing.T) {
 	}
 }
 
-// patched is an image of which some bytes are other ones. It counts what is read.
+// patched is an image of which some bytes are other ones. It counts what is
+// read.
 type patched struct {
 	io.ReaderAt
 	bytes   map[int64]byte
@@ -175,14 +203,17 @@ func (p *patched) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// FuzzInspect changes bytes where the structures are. Whatever they say, Inspect ends, reads each byte a few times and little
-// at a time, and what it returns lies in the image.
+// FuzzInspect changes bytes where the structures are. Whatever they say,
+// Inspect ends, reads each byte a few times and little at a time, and what it
+// returns lies in the image.
 func FuzzInspect(f *testing.F) {
 	m, b := image(f, fake(), "#!ipxe\n")
-	// Where the structures are; 4 bytes of input change one byte: place, offset, value.
+	// Where the structures are; 4 bytes of input change one byte: place,
+	// offset, value.
 	const fat = 1 << 20
 	root := fat + 512*int64(1+2*le.Uint16(b[fat+22:]))
-	places := []int64{446, 16 * 2048, 16*2048 + 156, 16*2048 + 574, 17 * 2048, 21 * 2048, 22 * 2048, 23 * 2048, fat, fat + 512, root, slots(f, b)[0] + 6000}
+	places := []int64{446, 16 * 2048, 16*2048 + 156, 16*2048 + 574, 17 * 2048, 21 * 2048, 22 * 2048,
+		23 * 2048, fat, fat + 512, root, slots(f, b)[0] + 6000}
 	f.Add([]byte{}, uint32(0))
 	f.Add([]byte{8, 13, 0, 0}, uint32(0))          // no sectors in a cluster
 	f.Add([]byte{10, 32 + 26, 0, 0}, uint32(0))    // the folder EFI in cluster 0

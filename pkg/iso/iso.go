@@ -1,17 +1,22 @@
-// Package iso makes the boot image of one host: a small ISO that boots from a CD, a BMC's virtual media or a USB stick, by
-// BIOS and by UEFI, into iPXE with the host's own script.
+// Package iso makes the boot image of one host: a small ISO that boots from a
+// CD, a BMC's virtual media or a USB stick, by BIOS and by UEFI, into iPXE with
+// the host's own script.
 //
-// A Template is built once from the loader files. All images of a template differ in one place only, the slot that holds the
-// script, so an Image is the template with other bytes read in that place: it costs a few kilobytes, whatever the template
-// has, and any range of it can be read at once. The same loaders and the same script give the same bytes on every day and
-// every machine.
+// A Template is built once from the loader files. All images of a template
+// differ in one place only, the slot that holds the script, so an Image is the
+// template with other bytes read in that place: it costs a few kilobytes,
+// whatever the template has, and any range of it can be read at once. The same
+// loaders and the same script give the same bytes on every day and every
+// machine.
 //
-// The layout follows ISO 9660 (ECMA-119), the El Torito specification 1.0, the UEFI specification (5.2 and 13.3) and
-// Microsoft's FAT specification 1.03. docs/iso-image.md shows it as a table.
+// The layout follows ISO 9660 (ECMA-119), the El Torito specification 1.0, the
+// UEFI specification (5.2 and 13.3) and Microsoft's FAT specification 1.03.
+// docs/iso-image.md shows it as a table.
 //
-// The package has no loader in it and copies none from anywhere: they are files of the distribution (ISOLINUX and SYSLINUX are
-// under the GPL version 2 or later, iPXE under the GPL version 2 or later or the UBDL, a shim mostly under the BSD licence).
-// Who gives an image away gives these away, too.
+// The package has no loader in it and copies none from anywhere: they are files
+// of the distribution (ISOLINUX and SYSLINUX are under the GPL version 2 or
+// later, iPXE under the GPL version 2 or later or the UBDL, a shim mostly under
+// the BSD licence). Who gives an image away gives these away, too.
 package iso
 
 import (
@@ -25,8 +30,9 @@ import (
 	"strings"
 )
 
-// Loaders are the contents of the files that boot. Each way to boot is optional, but not all of them, and a way needs all of
-// its files. NewTemplate keeps none of the slices.
+// Loaders are the contents of the files that boot. Each way to boot is
+// optional, but not all of them, and a way needs all of its files. NewTemplate
+// keeps none of the slices.
 type Loaders struct {
 	// BIOS, from CD.
 	ISOLINUX []byte // isolinux.bin
@@ -40,7 +46,8 @@ type Loaders struct {
 	EFI      []byte // ipxe.efi for x86-64
 	EFIARM64 []byte // ipxe.efi for 64-bit ARM
 
-	// Secure Boot: the firmware starts the shim, and that the iPXE beside it, under the name that it looks for.
+	// Secure Boot: the firmware starts the shim, and that the iPXE beside it,
+	// under the name that it looks for.
 	Shim            []byte // for x86-64
 	ShimStarts      string // "" is ipxe.efi
 	ShimARM64       []byte // for 64-bit ARM
@@ -50,11 +57,13 @@ type Loaders struct {
 func (l *Loaders) bios() bool { return l.LKRN != nil }
 func (l *Loaders) uefi() bool { return l.EFI != nil || l.EFIARM64 != nil }
 
-// version is the layout's number. It stands in the volume descriptor, so that Inspect knows which layout it reads. It changes
-// when an older Inspect would read a new image wrongly.
+// version is the layout's number. It stands in the volume descriptor, so that
+// Inspect knows which layout it reads. It changes when an older Inspect would
+// read a new image wrongly.
 const version = 1
 
-// The layout, in sectors of a CD. What has a fixed place comes first, the files follow.
+// The layout, in sectors of a CD. What has a fixed place comes first, the files
+// follow.
 const (
 	sector = 2048
 
@@ -68,19 +77,22 @@ const (
 	catalogAt    = 23 // El Torito boot catalog
 	filesAt      = 24
 
-	// The EFI system partition begins with a multiple of this, and the image ends with one: a cylinder of the geometry that a
-	// BIOS reads out of the partition table.
+	// The EFI system partition begins with a multiple of this, and the image
+	// ends with one: a cylinder of the geometry that a BIOS reads out of the
+	// partition table.
 	cylinder = heads * perTrack * 512
 	heads    = 64
 	perTrack = 32
 )
 
-// maxLoader is the limit of one loader file. Real ones have a few megabytes at most.
+// maxLoader is the limit of one loader file. Real ones have a few megabytes at
+// most.
 const maxLoader = 64 << 20
 
 var le, be = binary.LittleEndian, binary.BigEndian
 
-// Template is what all images of a set of loaders have in common. It does not change and may be used by many at once.
+// Template is what all images of a set of loaders have in common. It does not
+// change and may be used by many at once.
 type Template struct {
 	data []byte
 	slot int // where the script's slot begins
@@ -88,7 +100,8 @@ type Template struct {
 	head hash.Cloner // the SHA-256 of what stands before the slot
 }
 
-// isolinuxConfig makes ISOLINUX start iPXE with the script as its initial RAM disk, which is where a BIOS iPXE looks for one.
+// isolinuxConfig makes ISOLINUX start iPXE with the script as its initial RAM
+// disk, which is where a BIOS iPXE looks for one.
 const isolinuxConfig = `DEFAULT ipxe
 PROMPT 0
 LABEL ipxe
@@ -96,7 +109,8 @@ LINUX ipxe.krn
 INITRD /script.ipx
 `
 
-// NewTemplate checks the loaders and lays out the image. An error names the file and says what is wrong with it.
+// NewTemplate checks the loaders and lays out the image. An error names the
+// file and says what is wrong with it.
 func NewTemplate(l Loaders) (*Template, error) {
 	if err := l.check(); err != nil {
 		return nil, err
@@ -120,8 +134,10 @@ func NewTemplate(l Loaders) (*Template, error) {
 		bios.add("ISOLINUX.CFG;1", place([]byte(isolinuxConfig)))
 		bios.add("LDLINUX.C32;1", place(l.LDLinux))
 	}
-	// The script is one extent with two names. In an image that boots by UEFI it is the file autoexec.ipxe of the FAT file
-	// system, and the ISO's directory leads into the middle of that: so both ways to boot can never have different scripts.
+	// The script is one extent with two names. In an image that boots by UEFI
+	// it is the file autoexec.ipxe of the FAT file system, and the ISO's
+	// directory leads into the middle of that: so both ways to boot can never
+	// have different scripts.
 	if l.uefi() {
 		fat, scriptAt, err := newFAT(id, l.efiFiles(), fillSlot(nil))
 		if err != nil {
@@ -164,14 +180,16 @@ func NewTemplate(l Loaders) (*Template, error) {
 	return t, nil
 }
 
-// Size is the size of every image of this template in bytes, a multiple of 1 MiB.
+// Size is the size of every image of this template in bytes, a multiple of 1
+// MiB.
 func (t *Template) Size() int64 { return int64(len(t.data)) }
 
-// id is a number for these loaders: the disk's signature and the file system's serial number, which must be something, and
-// the same tomorrow.
+// id is a number for these loaders: the disk's signature and the file system's
+// serial number, which must be something, and the same tomorrow.
 func (l *Loaders) id() uint32 {
 	h := sha256.New()
-	for _, b := range [][]byte{l.ISOLINUX, l.LDLinux, l.LKRN, l.ISOHDPFX, l.EFI, l.EFIARM64, l.Shim, l.ShimARM64} {
+	for _, b := range [][]byte{l.ISOLINUX, l.LDLinux, l.LKRN, l.ISOHDPFX, l.EFI, l.EFIARM64, l.Shim,
+		l.ShimARM64} {
 		h.Write(le.AppendUint64(nil, uint64(len(b))))
 		h.Write(b)
 	}
@@ -184,14 +202,15 @@ type efiFile struct {
 	content []byte
 }
 
-// efiFiles returns what the folder EFI/BOOT has: the names are those that firmware looks for on removable media (UEFI
-// specification, 3.5.1.1).
+// efiFiles returns what the folder EFI/BOOT has: the names are those that
+// firmware looks for on removable media (UEFI specification, 3.5.1.1).
 func (l *Loaders) efiFiles() []efiFile {
 	var files []efiFile
 	add := func(boot string, ipxe, shim []byte, starts string) {
 		switch {
 		case shim != nil:
-			files = append(files, efiFile{boot, shim}, efiFile{shortName(or(starts, "ipxe.efi")), ipxe})
+			files = append(files, efiFile{boot, shim},
+				efiFile{shortName(or(starts, "ipxe.efi")), ipxe})
 		case ipxe != nil:
 			files = append(files, efiFile{boot, ipxe})
 		}
@@ -201,10 +220,12 @@ func (l *Loaders) efiFiles() []efiFile {
 	return files
 }
 
-// goodShort are the names that a FAT file system has room for without a second, long one.
+// goodShort are the names that a FAT file system has room for without a second,
+// long one.
 var goodShort = regexp.MustCompile(`^[A-Z0-9_-]{1,8}\.EFI$`)
 
-// shortName returns a name such as grubx64.efi as FAT has it, 8+3 characters, or "".
+// shortName returns a name such as grubx64.efi as FAT has it, 8+3 characters,
+// or "".
 func shortName(name string) string {
 	name = strings.ToUpper(name)
 	if !goodShort.MatchString(name) {
@@ -221,20 +242,25 @@ func (l *Loaders) check() error {
 		check   func([]byte) error
 		needs   []need
 	}{
-		{"isolinux.bin", l.ISOLINUX, checkISOLINUX, []need{{"ldlinux.c32", l.LDLinux}, {"ipxe.lkrn", l.LKRN}}},
-		{"ldlinux.c32", l.LDLinux, checkLDLinux, []need{{"isolinux.bin", l.ISOLINUX}, {"ipxe.lkrn", l.LKRN}}},
-		{"ipxe.lkrn", l.LKRN, checkLKRN, []need{{"isolinux.bin", l.ISOLINUX}, {"ldlinux.c32", l.LDLinux}}},
+		{"isolinux.bin", l.ISOLINUX, checkISOLINUX,
+			[]need{{"ldlinux.c32", l.LDLinux}, {"ipxe.lkrn", l.LKRN}}},
+		{"ldlinux.c32", l.LDLinux, checkLDLinux,
+			[]need{{"isolinux.bin", l.ISOLINUX}, {"ipxe.lkrn", l.LKRN}}},
+		{"ipxe.lkrn", l.LKRN, checkLKRN,
+			[]need{{"isolinux.bin", l.ISOLINUX}, {"ldlinux.c32", l.LDLinux}}},
 		{"isohdpfx.bin", l.ISOHDPFX, checkISOHDPFX, []need{{"isolinux.bin", l.ISOLINUX}}},
 		{"ipxe.efi", l.EFI, checkEFI(x8664), nil},
 		{"ipxe.efi for ARM", l.EFIARM64, checkEFI(arm64), nil},
 		{"the shim", l.Shim, checkEFI(x8664), []need{{"ipxe.efi", l.EFI}}},
-		{"the shim for ARM", l.ShimARM64, checkEFI(arm64), []need{{"ipxe.efi for ARM", l.EFIARM64}}},
+		{"the shim for ARM", l.ShimARM64, checkEFI(arm64),
+			[]need{{"ipxe.efi for ARM", l.EFIARM64}}},
 	} {
 		if f.content == nil {
 			continue
 		}
 		if len(f.content) > maxLoader {
-			return fmt.Errorf("%s: %d bytes are more than a loader has (at most %d)", f.name, len(f.content), maxLoader)
+			return fmt.Errorf("%s: %d bytes are more than a loader has (at most %d)", f.name,
+				len(f.content), maxLoader)
 		}
 		if err := f.check(f.content); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
@@ -246,17 +272,20 @@ func (l *Loaders) check() error {
 		}
 	}
 	if !l.bios() && !l.uefi() {
-		return errors.New("no loaders: nothing would boot; a BIOS needs isolinux.bin, ldlinux.c32 and ipxe.lkrn, UEFI needs ipxe.efi")
+		return errors.New("no loaders: nothing would boot; a BIOS needs isolinux.bin, " +
+			"ldlinux.c32 and ipxe.lkrn, UEFI needs ipxe.efi")
 	}
 	for _, name := range []string{l.ShimStarts, l.ShimARM64Starts} {
 		if name != "" && shortName(name) == "" {
-			return fmt.Errorf("the shim starts %q, and an image has room for names of 8 characters and .efi only", name)
+			return fmt.Errorf("the shim starts %q, and an image has room for names of 8 "+
+				"characters and .efi only", name)
 		}
 	}
 	taken := map[string]bool{}
 	for _, f := range l.efiFiles() {
 		if taken[f.name] {
-			return fmt.Errorf("two shims, or a shim that starts its own name: EFI/BOOT/%s.EFI would be two files", strings.TrimRight(f.name[:8], " "))
+			return fmt.Errorf("two shims, or a shim that starts its own name: EFI/BOOT/%s.EFI "+
+				"would be two files", strings.TrimRight(f.name[:8], " "))
 		}
 		taken[f.name] = true
 	}
@@ -268,8 +297,8 @@ type need struct {
 	content []byte
 }
 
-// checkISOLINUX looks for the signature that isohdpfx.bin looks for, and at the length and checksum that ISOLINUX's own build
-// wrote into the file.
+// checkISOLINUX looks for the signature that isohdpfx.bin looks for, and at the
+// length and checksum that ISOLINUX's own build wrote into the file.
 func checkISOLINUX(b []byte) error {
 	if len(b) <= sector || le.Uint32(b[64:]) != 0x7078c0fb {
 		return errors.New("is no isolinux.bin: its signature is missing")
@@ -280,8 +309,8 @@ func checkISOLINUX(b []byte) error {
 	return nil
 }
 
-// checkLDLinux: a module of SYSLINUX is an ELF file for 32-bit x86. Its table of sections comes last, so a file that was cut
-// short does not have it.
+// checkLDLinux: a module of SYSLINUX is an ELF file for 32-bit x86. Its table
+// of sections comes last, so a file that was cut short does not have it.
 func checkLDLinux(b []byte) error {
 	if len(b) < 52 || !bytes.HasPrefix(b, []byte("\x7fELF\x01\x01")) || le.Uint16(b[18:]) != 3 {
 		return errors.New("is no module of SYSLINUX for BIOS")
@@ -292,9 +321,11 @@ func checkLDLinux(b []byte) error {
 	return nil
 }
 
-// checkLKRN: iPXE dresses as a Linux kernel (Linux boot protocol: Documentation/arch/x86/boot.rst).
+// checkLKRN: iPXE dresses as a Linux kernel (Linux boot protocol:
+// Documentation/arch/x86/boot.rst).
 func checkLKRN(b []byte) error {
-	if len(b) < 1024 || b[510] != 0x55 || b[511] != 0xaa || !bytes.HasPrefix(b[0x202:], []byte("HdrS")) {
+	if len(b) < 1024 || b[510] != 0x55 || b[511] != 0xaa ||
+		!bytes.HasPrefix(b[0x202:], []byte("HdrS")) {
 		return errors.New("is no ipxe.lkrn: it has not the header of a kernel")
 	}
 	if (int64(b[0x1f1])+1)*512+int64(le.Uint32(b[0x1f4:]))*16 > int64(up(len(b), 16)) {
@@ -303,9 +334,11 @@ func checkLKRN(b []byte) error {
 	return nil
 }
 
-// checkISOHDPFX: the boot code has 432 bytes, ends before the partition table, and says what it looks for.
+// checkISOHDPFX: the boot code has 432 bytes, ends before the partition table,
+// and says what it looks for.
 func checkISOHDPFX(b []byte) error {
-	if len(b) != mbrCode || !bytes.HasPrefix(b, []byte{0x33, 0xed}) || !bytes.Contains(b, []byte("isolinux.bin missing or corrupt")) {
+	if len(b) != mbrCode || !bytes.HasPrefix(b, []byte{0x33, 0xed}) ||
+		!bytes.Contains(b, []byte("isolinux.bin missing or corrupt")) {
 		return fmt.Errorf("is not ISOLINUX's boot code of %d bytes", mbrCode)
 	}
 	return nil
@@ -317,9 +350,11 @@ const (
 	arm64 = 0xaa64
 )
 
-// checkEFI: a program for UEFI is a PE32+ file (Microsoft's PE format) with the subsystem 10, EFI application.
+// checkEFI: a program for UEFI is a PE32+ file (Microsoft's PE format) with the
+// subsystem 10, EFI application.
 func checkEFI(machine uint16) func([]byte) error {
-	names := map[uint16]string{x8664: "x86-64", arm64: "64-bit ARM", 0x14c: "32-bit x86", 0x1c2: "32-bit ARM", 0x5064: "64-bit RISC-V",
+	names := map[uint16]string{x8664: "x86-64", arm64: "64-bit ARM", 0x14c: "32-bit x86",
+		0x1c2: "32-bit ARM", 0x5064: "64-bit RISC-V",
 		0x6264: "64-bit LoongArch"}
 	return func(b []byte) error {
 		if len(b) < 64 || b[0] != 'M' || b[1] != 'Z' {
@@ -331,7 +366,8 @@ func checkEFI(machine uint16) func([]byte) error {
 		}
 		pe := b[at:]
 		if m := le.Uint16(pe[4:]); m != machine {
-			return fmt.Errorf("is a program for %s, not for %s", or(names[m], "another machine"), names[machine])
+			return fmt.Errorf("is a program for %s, not for %s", or(names[m], "another machine"),
+				names[machine])
 		}
 		if le.Uint16(pe[24:]) != 0x20b || le.Uint16(pe[24+68:]) != 10 {
 			return errors.New("is a program, but not an EFI application")
@@ -339,7 +375,8 @@ func checkEFI(machine uint16) func([]byte) error {
 		sections := at + 24 + int64(le.Uint16(pe[20:]))
 		for i := range int64(le.Uint16(pe[6:])) {
 			s := sections + 40*i
-			if s+40 > int64(len(b)) || int64(le.Uint32(b[s+16:]))+int64(le.Uint32(b[s+20:])) > int64(len(b)) {
+			if s+40 > int64(len(b)) || int64(le.Uint32(b[s+16:]))+
+				int64(le.Uint32(b[s+20:])) > int64(len(b)) {
 				return errors.New("is cut short")
 			}
 		}

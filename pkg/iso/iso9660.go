@@ -6,13 +6,15 @@ import (
 	"fmt"
 )
 
-// file is an extent of the image. A file without content is part of another one.
+// file is an extent of the image. A file without content is part of another
+// one.
 type file struct {
 	at, size uint32 // first sector, bytes
 	content  []byte
 }
 
-// directory is a directory of ISO 9660. Names are added in the order of the alphabet, as the standard wants them.
+// directory is a directory of ISO 9660. Names are added in the order of the
+// alphabet, as the standard wants them.
 type directory struct {
 	at      uint32
 	files   []file
@@ -37,7 +39,8 @@ func (d *directory) write(b []byte, parent uint32) {
 
 const isDirectory = 2
 
-// The date of everything: 2000-01-01, as a directory record and as a volume descriptor have it.
+// The date of everything: 2000-01-01, as a directory record and as a volume
+// descriptor have it.
 const (
 	recordDate = "\x64\x01\x01\x00\x00\x00\x00"
 	volumeDate = "2000010100000000\x00"
@@ -58,7 +61,8 @@ func dirRecord(name string, at, size uint32, flags byte) []byte {
 	return b
 }
 
-// pathTable lists the directories: the root, and ISOLINUX if there is one (ECMA-119, 9.4).
+// pathTable lists the directories: the root, and ISOLINUX if there is one
+// (ECMA-119, 9.4).
 func pathTable(o binary.AppendByteOrder, bios bool) []byte {
 	entry := func(name string, at uint32) []byte {
 		b := []byte{byte(len(name)), 0}
@@ -74,10 +78,12 @@ func pathTable(o binary.AppendByteOrder, bios bool) []byte {
 	return b
 }
 
-// application begins the application identifier of the volume; the layout's number follows.
+// application begins the application identifier of the volume; the layout's
+// number follows.
 const application = "PXESRV ISO "
 
-// writeDescriptors writes the volume descriptors and path tables of the image (ECMA-119, 8; El Torito, figure 7).
+// writeDescriptors writes the volume descriptors and path tables of the image
+// (ECMA-119, 8; El Torito, figure 7).
 func writeDescriptors(data []byte, bios bool) {
 	at := func(s int) []byte { return data[s*sector : (s+1)*sector] }
 	paths := pathTable(le, bios)
@@ -86,7 +92,10 @@ func writeDescriptors(data []byte, bios bool) {
 
 	p := at(descriptorAt)
 	copy(p, "\x01CD001\x01")
-	text := func(from, to int, s string) { copy(p[from:to], s+string(bytes.Repeat([]byte{' '}, to-from-len(s)))) }
+	text := func(from, to int, s string) {
+		copy(p[from:to],
+			s+string(bytes.Repeat([]byte{' '}, to-from-len(s))))
+	}
 	text(8, 40, "")
 	text(40, 72, "PXESRV")
 	both32(p[80:], uint32(len(data)/sector))
@@ -118,10 +127,12 @@ const (
 	lastSection  = 0x91
 )
 
-// writeCatalog writes the boot catalog (El Torito, 2): the first entry is for a BIOS; the one for UEFI has a section of its
-// own, or is the first when there is no other.
+// writeCatalog writes the boot catalog (El Torito, 2): the first entry is for a
+// BIOS; the one for UEFI has a section of its own, or is the first when there
+// is no other.
 func writeCatalog(b []byte, isolinux, esp file) {
-	first, count := isolinux, 4 // the BIOS loads 4 sectors of 512 bytes, isolinux.bin loads its own rest
+	// the BIOS loads 4 sectors of 512 bytes, isolinux.bin loads its own rest
+	first, count := isolinux, 4
 	b[0] = 1
 	b[1] = platformBIOS
 	if isolinux.size == 0 {
@@ -153,8 +164,10 @@ func sum16(b []byte) (sum uint16) {
 	return sum
 }
 
-// withBootInfo returns isolinux.bin as it lies on the image: it is told where it lies (the "boot info table" at byte 8: sector of
-// the volume descriptor, sector of the file, length and checksum of the file). The last two stand in it from its build.
+// withBootInfo returns isolinux.bin as it lies on the image: it is told where
+// it lies (the "boot info table" at byte 8: sector of the volume descriptor,
+// sector of the file, length and checksum of the file). The last two stand in
+// it from its build.
 func withBootInfo(isolinux []byte, at uint32) []byte {
 	b := bytes.Clone(isolinux)
 	le.PutUint32(b[8:], descriptorAt)
@@ -162,7 +175,8 @@ func withBootInfo(isolinux []byte, at uint32) []byte {
 	return b
 }
 
-// bootInfoSum is the checksum in the boot info table: the sum of the 32-bit words behind the table.
+// bootInfoSum is the checksum in the boot info table: the sum of the 32-bit
+// words behind the table.
 func bootInfoSum(isolinux []byte) (sum uint32) {
 	for b := isolinux[64:]; len(b) > 0; b = b[min(4, len(b)):] {
 		var word [4]byte
@@ -181,17 +195,22 @@ const (
 	typeESP      = 0xef
 )
 
-// notForBIOS is what a BIOS runs when it starts from a stick that is for UEFI only: it hands the turn to the next device.
+// notForBIOS is what a BIOS runs when it starts from a stick that is for UEFI
+// only: it hands the turn to the next device.
 const notForBIOS = "\xcd\x18" + // int 18h: this device does not boot
 	"\xf4\xeb\xfd" // hlt, again and again, where there is no next
 
-// firstSector is what a BIOS runs first from a stick. It starts isohdpfx.bin, which lies in the second sector, unless it was a
-// program that started it: then it hands back the turn.
+// firstSector is what a BIOS runs first from a stick. It starts isohdpfx.bin,
+// which lies in the second sector, unless it was a program that started it:
+// then it hands back the turn.
 //
-// That program is our own iPXE, which boots "the first disk", and on a machine that was started from the stick this is the stick.
-// Without this it would ask for its script again, and again. Whoever starts a boot sector from memory catches int 18h to get the
-// turn back, iPXE by hook_bios_interrupt in src/arch/x86/interface/pcbios/bootsector.c, so its vector then leads into conventional
-// memory; that of a BIOS leads into its ROM, which begins at 0xc0000.
+// That program is our own iPXE, which boots "the first disk", and on a machine
+// that was started from the stick this is the stick. Without this it would ask
+// for its script again, and again. Whoever starts a boot sector from memory
+// catches int 18h to get the turn back, iPXE by hook_bios_interrupt in
+// src/arch/x86/interface/pcbios/bootsector.c, so its vector then leads into
+// conventional memory; that of a BIOS leads into its ROM, which begins at
+// 0xc0000.
 const firstSector = "" +
 	"\xfa" + //                         cli
 	"\x31\xc0" + //                     xor  ax, ax
@@ -201,7 +220,8 @@ const firstSector = "" +
 	"\xfb" + //                         sti
 	"\x81\x3e\x62\x00\x00\xa0" + //     cmp  word [0x18*4+2], 0xa000   the segment of int 18h
 	"\x72\x2d" + //                     jb   back
-	"\x52\x06\x57" + //                 push dx, es, di                dl is the drive, es:di what the BIOS can do
+	//                 push dx, es, di                dl is the drive, es:di what the BIOS can do
+	"\x52\x06\x57" +
 	"\x8e\xc0" + //                     mov  es, ax
 	"\xfc" + //                         cld
 	"\xbe\x00\x7c\xbf\x00\x06" + //     mov  si, 0x7c00; mov di, 0x0600
@@ -215,15 +235,20 @@ const firstSector = "" +
 	"\xea\x00\x7c\x00\x00" + //         jmp  0:0x7c00
 	notForBIOS //                      back:
 
-// writeMBR writes the first two sectors, which count when the image lies on a USB stick. With isohdpfx.bin in the second a BIOS boots
-// it: the code finds isolinux.bin by the number at byte 432 of its sector, and the active partition makes a BIOS take the stick for
-// a disk. UEFI finds the EFI system partition by its type, if not by the boot catalog.
+// writeMBR writes the first two sectors, which count when the image lies on a
+// USB stick. With isohdpfx.bin in the second a BIOS boots it: the code finds
+// isolinux.bin by the number at byte 432 of its sector, and the active
+// partition makes a BIOS take the stick for a disk. UEFI finds the EFI system
+// partition by its type, if not by the boot catalog.
 //
-// The active partition ends where the EFI system partition begins. Other makers of such images let it cover the whole image, but
-// firmware takes a table with overlapping partitions for none (EDK II, MdeModulePkg/Universal/Disk/PartitionDxe/Mbr.c).
+// The active partition ends where the EFI system partition begins. Other makers
+// of such images let it cover the whole image, but firmware takes a table with
+// overlapping partitions for none (EDK II,
+// MdeModulePkg/Universal/Disk/PartitionDxe/Mbr.c).
 func writeMBR(data []byte, id uint32, isohdpfx []byte, isolinux, esp file) {
 	next := mbrTable
-	partition := func(status, kind byte, from, to uint32) { // in 512-byte sectors, to is behind the last
+	// in 512-byte sectors, to is behind the last
+	partition := func(status, kind byte, from, to uint32) {
 		e := data[next : next+16]
 		next += 16
 		e[0] = status

@@ -13,11 +13,14 @@ import (
 
 var le = binary.LittleEndian
 
-// fake makes loaders that are what their headers say, have sizes that no sector ends with, and would boot nothing.
+// fake makes loaders that are what their headers say, have sizes that no sector
+// ends with, and would boot nothing.
 func fake() iso.Loaders {
 	return iso.Loaders{
-		ISOLINUX: fakeISOLINUX(20001), LDLinux: fakeLDLinux(30003), ISOHDPFX: fakeISOHDPFX(), LKRN: fakeLKRN(40007),
-		EFI: fakeEFI(0x8664, 50009), EFIARM64: fakeEFI(0xaa64, 60001), Shim: fakeEFI(0x8664, 70003),
+		ISOLINUX: fakeISOLINUX(20001), LDLinux: fakeLDLinux(30003), ISOHDPFX: fakeISOHDPFX(),
+		LKRN: fakeLKRN(40007),
+		EFI:  fakeEFI(0x8664, 50009), EFIARM64: fakeEFI(0xaa64, 60001),
+		Shim: fakeEFI(0x8664, 70003),
 	}
 }
 
@@ -129,7 +132,8 @@ func ways() map[string]iso.Loaders {
 	}
 }
 
-// TestRefused: loaders that boot nothing, or are not what they should be, are refused with words that name the file.
+// TestRefused: loaders that boot nothing, or are not what they should be, are
+// refused with words that name the file.
 func TestRefused(t *testing.T) {
 	old := fake
 	for _, test := range []struct {
@@ -138,48 +142,79 @@ func TestRefused(t *testing.T) {
 		want   string
 	}{
 		{"nothing", func(l *iso.Loaders) { *l = iso.Loaders{} }, "no loaders: nothing would boot"},
-		{"boot code alone", func(l *iso.Loaders) { *l = iso.Loaders{ISOHDPFX: l.ISOHDPFX} }, "isohdpfx.bin boots nothing without isolinux.bin"},
-		{"no isolinux", func(l *iso.Loaders) { l.ISOLINUX = nil }, "ldlinux.c32 boots nothing without isolinux.bin"},
-		{"no ldlinux", func(l *iso.Loaders) { l.LDLinux = nil }, "isolinux.bin boots nothing without ldlinux.c32"},
-		{"no kernel", func(l *iso.Loaders) { l.LKRN = nil }, "isolinux.bin boots nothing without ipxe.lkrn"},
-		{"shim alone", func(l *iso.Loaders) { l.EFI = nil }, "the shim boots nothing without ipxe.efi"},
-		{"shim for ARM alone", func(l *iso.Loaders) { *l = iso.Loaders{EFI: l.EFI, ShimARM64: l.EFIARM64} },
+		{"boot code alone", func(l *iso.Loaders) { *l = iso.Loaders{ISOHDPFX: l.ISOHDPFX} },
+			"isohdpfx.bin boots nothing without isolinux.bin"},
+		{"no isolinux", func(l *iso.Loaders) { l.ISOLINUX = nil },
+			"ldlinux.c32 boots nothing without isolinux.bin"},
+		{"no ldlinux", func(l *iso.Loaders) { l.LDLinux = nil },
+			"isolinux.bin boots nothing without ldlinux.c32"},
+		{"no kernel", func(l *iso.Loaders) { l.LKRN = nil },
+			"isolinux.bin boots nothing without ipxe.lkrn"},
+		{"shim alone", func(l *iso.Loaders) { l.EFI = nil },
+			"the shim boots nothing without ipxe.efi"},
+		{"shim for ARM alone", func(l *iso.Loaders) {
+			*l = iso.Loaders{EFI: l.EFI, ShimARM64: l.EFIARM64}
+		},
 			"the shim for ARM boots nothing without ipxe.efi for ARM"},
-		{"two shims", func(l *iso.Loaders) { l.ShimARM64 = l.EFIARM64 }, "two shims, or a shim that starts its own name: EFI/BOOT/IPXE.EFI would"},
+		{"two shims", func(l *iso.Loaders) { l.ShimARM64 = l.EFIARM64 },
+			"two shims, or a shim that starts its own name: EFI/BOOT/IPXE.EFI would"},
 		{"two shims, one name", func(l *iso.Loaders) {
 			l.ShimStarts, l.ShimARM64, l.ShimARM64Starts = "grub.efi", l.EFIARM64, "GRUB.efi"
 		}, "EFI/BOOT/GRUB.EFI would be two files"},
-		{"a shim that starts itself", func(l *iso.Loaders) { l.ShimStarts = "bootx64.efi" }, "EFI/BOOT/BOOTX64.EFI would be two files"},
-		{"a long name", func(l *iso.Loaders) { l.ShimStarts = "systemd-bootx64.efi" }, `the shim starts "systemd-bootx64.efi", and an image has room`},
-		{"a name with a folder", func(l *iso.Loaders) { l.ShimStarts = `x\grub.efi` }, `the shim starts "x\\grub.efi", and an image has room`},
-		{"no program", func(l *iso.Loaders) { l.ShimStarts = "grubx64" }, `the shim starts "grubx64", and an image has room`},
+		{"a shim that starts itself", func(l *iso.Loaders) { l.ShimStarts = "bootx64.efi" },
+			"EFI/BOOT/BOOTX64.EFI would be two files"},
+		{"a long name", func(l *iso.Loaders) { l.ShimStarts = "systemd-bootx64.efi" },
+			`the shim starts "systemd-bootx64.efi", and an image has room`},
+		{"a name with a folder", func(l *iso.Loaders) { l.ShimStarts = `x\grub.efi` },
+			`the shim starts "x\\grub.efi", and an image has room`},
+		{"no program", func(l *iso.Loaders) { l.ShimStarts = "grubx64" },
+			`the shim starts "grubx64", and an image has room`},
 
-		{"empty isolinux", func(l *iso.Loaders) { l.ISOLINUX = []byte{} }, "isolinux.bin: is no isolinux.bin"},
-		{"isolinux without signature", func(l *iso.Loaders) { l.ISOLINUX[64]++ }, "isolinux.bin: is no isolinux.bin: its signature"},
-		{"isolinux cut", func(l *iso.Loaders) { l.ISOLINUX = l.ISOLINUX[:20000] }, "isolinux.bin: is damaged"},
-		{"isolinux changed", func(l *iso.Loaders) { l.ISOLINUX[20000]++ }, "isolinux.bin: is damaged"},
+		{"empty isolinux", func(l *iso.Loaders) { l.ISOLINUX = []byte{} },
+			"isolinux.bin: is no isolinux.bin"},
+		{"isolinux without signature", func(l *iso.Loaders) { l.ISOLINUX[64]++ },
+			"isolinux.bin: is no isolinux.bin: its signature"},
+		{"isolinux cut", func(l *iso.Loaders) { l.ISOLINUX = l.ISOLINUX[:20000] },
+			"isolinux.bin: is damaged"},
+		{"isolinux changed", func(l *iso.Loaders) { l.ISOLINUX[20000]++ },
+			"isolinux.bin: is damaged"},
 		{"pxelinux", func(l *iso.Loaders) { l.LDLinux = l.LKRN }, "ldlinux.c32: is no module"},
-		{"ldlinux empty", func(l *iso.Loaders) { l.LDLinux = []byte{} }, "ldlinux.c32: is no module"},
-		{"ldlinux for 64 bit", func(l *iso.Loaders) { l.LDLinux[4] = 2 }, "ldlinux.c32: is no module"},
-		{"ldlinux cut", func(l *iso.Loaders) { l.LDLinux = l.LDLinux[:30002] }, "ldlinux.c32: is cut short"},
+		{"ldlinux empty", func(l *iso.Loaders) { l.LDLinux = []byte{} },
+			"ldlinux.c32: is no module"},
+		{"ldlinux for 64 bit", func(l *iso.Loaders) { l.LDLinux[4] = 2 },
+			"ldlinux.c32: is no module"},
+		{"ldlinux cut", func(l *iso.Loaders) { l.LDLinux = l.LDLinux[:30002] },
+			"ldlinux.c32: is cut short"},
 		{"EFI as kernel", func(l *iso.Loaders) { l.LKRN = l.EFI }, "ipxe.lkrn: is no ipxe.lkrn"},
 		{"kernel empty", func(l *iso.Loaders) { l.LKRN = []byte{} }, "ipxe.lkrn: is no ipxe.lkrn"},
 		{"kernel cut", func(l *iso.Loaders) { l.LKRN = l.LKRN[:39990] }, "ipxe.lkrn: is cut short"},
-		{"boot code cut", func(l *iso.Loaders) { l.ISOHDPFX = l.ISOHDPFX[:431] }, "isohdpfx.bin: is not ISOLINUX's boot code"},
-		{"other boot code", func(l *iso.Loaders) { l.ISOHDPFX[300]++ }, "isohdpfx.bin: is not ISOLINUX's boot code"},
+		{"boot code cut", func(l *iso.Loaders) { l.ISOHDPFX = l.ISOHDPFX[:431] },
+			"isohdpfx.bin: is not ISOLINUX's boot code"},
+		{"other boot code", func(l *iso.Loaders) { l.ISOHDPFX[300]++ },
+			"isohdpfx.bin: is not ISOLINUX's boot code"},
 		{"EFI empty", func(l *iso.Loaders) { l.EFI = []byte{} }, "ipxe.efi: is no EFI program"},
 		{"kernel as EFI", func(l *iso.Loaders) { l.EFI = l.LKRN }, "ipxe.efi: is no EFI program"},
-		{"header outside", func(l *iso.Loaders) { le.PutUint32(l.EFI[60:], 0xffffffff) }, "ipxe.efi: is no EFI program"},
-		{"EFI for ARM", func(l *iso.Loaders) { l.EFI = l.EFIARM64 }, "ipxe.efi: is a program for 64-bit ARM, not for x86-64"},
-		{"EFI for 32 bit", func(l *iso.Loaders) { l.EFI = fakeEFI(0x14c, 5000) }, "ipxe.efi: is a program for 32-bit x86, not for x86-64"},
-		{"EFI for Itanium", func(l *iso.Loaders) { l.EFI = fakeEFI(0x200, 5000) }, "ipxe.efi: is a program for another machine"},
-		{"ARM for x86", func(l *iso.Loaders) { l.EFIARM64 = l.EFI }, "ipxe.efi for ARM: is a program for x86-64, not for 64-bit ARM"},
-		{"driver", func(l *iso.Loaders) { l.EFI[88+68] = 11 }, "ipxe.efi: is a program, but not an EFI application"},
+		{"header outside", func(l *iso.Loaders) { le.PutUint32(l.EFI[60:], 0xffffffff) },
+			"ipxe.efi: is no EFI program"},
+		{"EFI for ARM", func(l *iso.Loaders) { l.EFI = l.EFIARM64 },
+			"ipxe.efi: is a program for 64-bit ARM, not for x86-64"},
+		{"EFI for 32 bit", func(l *iso.Loaders) { l.EFI = fakeEFI(0x14c, 5000) },
+			"ipxe.efi: is a program for 32-bit x86, not for x86-64"},
+		{"EFI for Itanium", func(l *iso.Loaders) { l.EFI = fakeEFI(0x200, 5000) },
+			"ipxe.efi: is a program for another machine"},
+		{"ARM for x86", func(l *iso.Loaders) { l.EFIARM64 = l.EFI },
+			"ipxe.efi for ARM: is a program for x86-64, not for 64-bit ARM"},
+		{"driver", func(l *iso.Loaders) { l.EFI[88+68] = 11 },
+			"ipxe.efi: is a program, but not an EFI application"},
 		{"EFI cut", func(l *iso.Loaders) { l.EFI = l.EFI[:50008] }, "ipxe.efi: is cut short"},
-		{"section outside", func(l *iso.Loaders) { le.PutUint16(l.EFI[70:], 0xffff) }, "ipxe.efi: is cut short"},
-		{"shim for ARM", func(l *iso.Loaders) { l.Shim = l.EFIARM64 }, "the shim: is a program for 64-bit ARM"},
-		{"too large", func(l *iso.Loaders) { l.LKRN = make([]byte, 64<<20+1) }, "ipxe.lkrn: 67108865 bytes are more than a loader has"},
-		{"too large for FAT", func(l *iso.Loaders) { l.EFI = fakeEFI(0x8664, 32<<20) }, "the EFI programs are too large"},
+		{"section outside", func(l *iso.Loaders) { le.PutUint16(l.EFI[70:], 0xffff) },
+			"ipxe.efi: is cut short"},
+		{"shim for ARM", func(l *iso.Loaders) { l.Shim = l.EFIARM64 },
+			"the shim: is a program for 64-bit ARM"},
+		{"too large", func(l *iso.Loaders) { l.LKRN = make([]byte, 64<<20+1) },
+			"ipxe.lkrn: 67108865 bytes are more than a loader has"},
+		{"too large for FAT", func(l *iso.Loaders) { l.EFI = fakeEFI(0x8664, 32<<20) },
+			"the EFI programs are too large"},
 	} {
 		l := old()
 		test.change(&l)
@@ -190,8 +225,10 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestSameBytes: nothing but the loaders and the script is in an image, so it is the same on all days and machines. Whoever changes
-// the layout on purpose changes the checksum here, and must know that every host's image is another one after the update.
+// TestSameBytes: nothing but the loaders and the script is in an image, so it
+// is the same on all days and machines. Whoever changes the layout on purpose
+// changes the checksum here, and must know that every host's image is another
+// one after the update.
 func TestSameBytes(t *testing.T) {
 	for name, l := range ways() {
 		m1, b1 := image(t, l, "#!ipxe\nshell\n")
@@ -205,12 +242,14 @@ func TestSameBytes(t *testing.T) {
 	}
 	const want = "f40da3f0c401fdedd57c7f53029b05aec7356e80071e1ca29c5303586b1a8182"
 	if _, b := image(t, fake(), "#!ipxe\nshell\n"); fmt.Sprintf("%x", sha256.Sum256(b)) != want {
-		t.Errorf("the image of the test's loaders has the SHA-256 %x, in former versions %s", sha256.Sum256(b), want)
+		t.Errorf("the image of the test's loaders has the SHA-256 %x, in former versions %s",
+			sha256.Sum256(b), want)
 	}
 }
 
-// TestFirstSector: it starts isohdpfx.bin in the second sector; on a stick that a BIOS cannot boot it hands the turn back at once, and
-// for CD only it is no boot sector at all. What its code does is for TestBoot.
+// TestFirstSector: it starts isohdpfx.bin in the second sector; on a stick that
+// a BIOS cannot boot it hands the turn back at once, and for CD only it is no
+// boot sector at all. What its code does is for TestBoot.
 func TestFirstSector(t *testing.T) {
 	for name, l := range ways() {
 		_, b := image(t, l, "")
@@ -228,13 +267,15 @@ func TestFirstSector(t *testing.T) {
 		case signed:
 			copy(code, "\xcd\x18\xf4\xeb\xfd") // int 18h; hlt; jmp to hlt
 		}
-		if begins := bytes.HasPrefix(b, bytes.TrimRight(code, "\x00")); !begins || l.ISOHDPFX == nil && !bytes.Equal(b[:432], code) {
+		if begins := bytes.HasPrefix(b, bytes.TrimRight(code, "\x00")); !begins ||
+			l.ISOHDPFX == nil && !bytes.Equal(b[:432], code) {
 			t.Errorf("%s: code % x", name, b[:16])
 		}
 	}
 }
 
-// TestETag: it changes with the script, also where the padding begins, and with each loader.
+// TestETag: it changes with the script, also where the padding begins, and with
+// each loader.
 func TestETag(t *testing.T) {
 	seen := map[string]string{}
 	add := func(what string, l iso.Loaders, script string) {
@@ -252,9 +293,12 @@ func TestETag(t *testing.T) {
 		add("script "+script, fake(), script)
 	}
 	for i, change := range []func(l *iso.Loaders){
-		func(l *iso.Loaders) { l.ISOLINUX = fakeISOLINUX(20002) }, func(l *iso.Loaders) { l.LDLinux[1000]++ },
-		func(l *iso.Loaders) { l.LKRN[1000]++ }, func(l *iso.Loaders) { l.ISOHDPFX[100]++ }, func(l *iso.Loaders) { l.EFI[1000]++ },
-		func(l *iso.Loaders) { l.EFIARM64[1000]++ }, func(l *iso.Loaders) { l.Shim[1000]++ }, func(l *iso.Loaders) { l.Shim = nil },
+		func(l *iso.Loaders) { l.ISOLINUX = fakeISOLINUX(20002) },
+		func(l *iso.Loaders) { l.LDLinux[1000]++ },
+		func(l *iso.Loaders) { l.LKRN[1000]++ }, func(l *iso.Loaders) { l.ISOHDPFX[100]++ },
+		func(l *iso.Loaders) { l.EFI[1000]++ },
+		func(l *iso.Loaders) { l.EFIARM64[1000]++ }, func(l *iso.Loaders) { l.Shim[1000]++ },
+		func(l *iso.Loaders) { l.Shim = nil },
 	} {
 		l := fake()
 		change(&l)

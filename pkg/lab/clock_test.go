@@ -28,7 +28,8 @@ func TestClock(t *testing.T) {
 		}
 		c.Pass(time.Hour)
 	}
-	for name, want := range map[string]time.Duration{"a": 3 * time.Hour, "b": 2 * time.Hour, "c": time.Hour} {
+	for name, want := range map[string]time.Duration{"a": 3 * time.Hour, "b": 2 * time.Hour,
+		"c": time.Hour} {
 		if got := age(name); got < want || got >= want+time.Hour {
 			t.Errorf("%s is %v old, want %v", name, got, want)
 		}

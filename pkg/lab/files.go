@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package lab is what tests are made with: trees of files, boot loaders, checks of
-// logs. What boots machines, makes networks or breaks disks is below it. Only
-// tests import it.
+// Package lab is what tests are made with: trees of files, boot loaders, checks
+// of logs. What boots machines, makes networks or breaks disks is below it.
+// Only tests import it.
 package lab
 
 import (
@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files is a tree in a literal: a path and its text. "-> X" is a symbolic link to X, "|" a FIFO, "socket", and a path that
-// ends in "/" a directory.
+// Files is a tree in a literal: a path and its text. "-> X" is a symbolic link
+// to X, "|" a FIFO, "socket", and a path that ends in "/" a directory.
 type Files map[string]string
 
 // Grow makes the tree below root, and returns root.
@@ -62,7 +62,8 @@ func socket(t testing.TB, at string) error {
 		return err
 	}
 	defer dir.Close()
-	return unix.Bind(fd, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(at))})
+	return unix.Bind(fd,
+		&unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(at))})
 }
 
 // With returns both trees as one.
@@ -72,7 +73,8 @@ func (f Files) With(more Files) Files {
 	return all
 }
 
-// Swap makes at a link to target, in the place of what is there, without a moment in between.
+// Swap makes at a link to target, in the place of what is there, without a
+// moment in between.
 func Swap(t testing.TB, target, at string) {
 	t.Helper()
 	err := os.Symlink(target, at+"~")

@@ -27,8 +27,9 @@ func Exists(path string) bool {
 	return err == nil
 }
 
-// IPXE returns the path of a file of today's iPXE (ipxe.lkrn, ipxe.efi, undionly.kpxe, ...): from the folder
-// PXESRV_TEST_IPXE, else from the one 'make deps' filled.  The test fails when it is not there.
+// IPXE returns the path of a file of today's iPXE (ipxe.lkrn, ipxe.efi,
+// undionly.kpxe, ...): from the folder PXESRV_TEST_IPXE, else from the one
+// 'make deps' filled. The test fails when it is not there.
 func IPXE(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("PXESRV_TEST_IPXE")
@@ -38,7 +39,8 @@ func IPXE(t testing.TB, name string) string {
 	return below(t, dir, name)
 }
 
-// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2.  PXESRV_TEST_IPXE stands for that one, too.
+// IPXE2 is IPXE for the iPXE of Debian's testing, a version 2. PXESRV_TEST_IPXE
+// stands for that one, too.
 func IPXE2(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("PXESRV_TEST_IPXE")
@@ -62,9 +64,11 @@ func below(t testing.TB, dir, name string) string {
 	return ""
 }
 
-// GRUB makes a GRUB for UEFI that boots from the network, and returns its path. It looks for its configuration in /grub of the
-// TFTP server that it came from. The modules are those of Debian 13, from the folder that 'make deps' filled, or of this machine
-// when it is as new: a GRUB without the module peimage does not let go of the network card when it starts another program.
+// GRUB makes a GRUB for UEFI that boots from the network, and returns its path.
+// It looks for its configuration in /grub of the TFTP server that it came from.
+// The modules are those of Debian 13, from the folder that 'make deps' filled,
+// or of this machine when it is as new: a GRUB without the module peimage does
+// not let go of the network card when it starts another program.
 func GRUB(t testing.TB) string {
 	t.Helper()
 	for _, root := range []string{Cached(t, "grub-13"), "/"} {
@@ -73,8 +77,10 @@ func GRUB(t testing.TB) string {
 			continue
 		}
 		core := filepath.Join(t.TempDir(), "core.efi")
-		cmd := exec.Command("grub-mkimage", "-O", "x86_64-efi", "-d", modules, "-p", "(tftp)/grub", "-o", core,
-			"chain", "configfile", "echo", "efinet", "fat", "net", "normal", "part_msdos", "peimage", "search", "test", "tftp")
+		cmd := exec.Command("grub-mkimage", "-O", "x86_64-efi", "-d", modules, "-p",
+			"(tftp)/grub", "-o", core,
+			"chain", "configfile", "echo", "efinet", "fat", "net", "normal", "part_msdos",
+			"peimage", "search", "test", "tftp")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("lab: grub-mkimage: %v: %s", err, out)
 		}

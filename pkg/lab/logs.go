@@ -31,7 +31,8 @@ type logFaults struct {
 // NewLogCheck returns a check that has seen nothing.
 func NewLogCheck() *LogCheck {
 	shared := &logFaults{}
-	return &LogCheck{slog.NewJSONHandler(&shared.line, &slog.HandlerOptions{Level: slog.LevelDebug}), shared}
+	return &LogCheck{slog.NewJSONHandler(&shared.line,
+		&slog.HandlerOptions{Level: slog.LevelDebug}), shared}
 }
 
 // Faults is what was wrong so far, each once.
@@ -50,7 +51,8 @@ func (c *LogCheck) Handle(ctx context.Context, r slog.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fault := func(format string, args ...any) {
-		if f := fmt.Sprintf("%s: %s", r.Message, fmt.Sprintf(format, args...)); !slices.Contains(s.all, f) {
+		if f := fmt.Sprintf("%s: %s", r.Message,
+			fmt.Sprintf(format, args...)); !slices.Contains(s.all, f) {
 			s.all = append(s.all, f)
 		}
 	}

@@ -14,20 +14,26 @@ func TestLogCheck(t *testing.T) {
 		say  func(*slog.Logger)
 		want string // in the only fault; "": none
 	}{
-		{func(l *slog.Logger) { l.Info("x", "a", 1, "b_ms", 1.5, "limits.connections", []string{"a", "a"}) }, ""},
-		{func(l *slog.Logger) { l.Debug("x", "skipped", "a", "step", "b", "skipped", "c") }, "x: skipped stands there twice"},
+		{func(l *slog.Logger) {
+			l.Info("x", "a", 1, "b_ms", 1.5, "limits.connections", []string{"a", "a"})
+		}, ""},
+		{func(l *slog.Logger) { l.Debug("x", "skipped", "a", "step", "b", "skipped", "c") },
+			"x: skipped stands there twice"},
 		{func(l *slog.Logger) { l.Info("x", "level", "a") }, "x: level stands there twice"},
 		{func(l *slog.Logger) { l.With("a", 1).Info("x", "a", 1) }, "x: a stands there twice"},
-		{func(l *slog.Logger) { l.WithGroup("g").Info("x", "a", 1, "a", 1) }, "x: g.a stands there twice"},
+		{func(l *slog.Logger) { l.WithGroup("g").Info("x", "a", 1, "a", 1) },
+			"x: g.a stands there twice"},
 		{func(l *slog.Logger) { l.WithGroup("g").Info("x", "level", 1) }, ""},
 		{func(l *slog.Logger) { l.Info("x", "at most", 1) }, `x: "at most" is no word`},
-		{func(l *slog.Logger) { l.Info("x", "took", time.Second) }, "x: took is a time span without a unit"},
+		{func(l *slog.Logger) { l.Info("x", "took", time.Second) },
+			"x: took is a time span without a unit"},
 	} {
 		c := NewLogCheck()
 		test.say(slog.New(c))
 		test.say(slog.New(c))
 		got := c.Faults()
-		if want := test.want; want == "" && len(got) != 0 || want != "" && !slices.Equal(got, []string{want}) {
+		if want := test.want; want == "" && len(got) != 0 ||
+			want != "" && !slices.Equal(got, []string{want}) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -1,4 +1,5 @@
-// Package loader knows the programs that firmware loads to get iPXE: their names, and where they lie on this machine.
+// Package loader knows the programs that firmware loads to get iPXE: their
+// names, and where they lie on this machine.
 package loader
 
 import (
@@ -12,7 +13,8 @@ import (
 	"pxesrv/pkg/reread"
 )
 
-// names are the loaders that have a path of their own, and what distributions call them.
+// names are the loaders that have a path of their own, and what distributions
+// call them.
 var names = map[string][]string{
 	"ipxe.efi":          {"ipxe.efi", "ipxe-x86_64.efi", "ipxe-amd64.efi"},
 	"snponly.efi":       {"snponly.efi", "ipxe-snponly-x86_64.efi"},
@@ -24,14 +26,17 @@ var names = map[string][]string{
 	"ipxe-shim.efi":    {"ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"snponly-shim.efi": {"snponly-shim.efi", "ipxe-shim.efi", "ipxe-shimx64.efi"},
 	"shimx64.efi":      {"shimx64.efi"},
-	// What the shims of distributions start: iPXE under that name, beside the shim.
+	// What the shims of distributions start: iPXE under that name, beside the
+	// shim.
 	"grubx64.efi": {"grubx64.efi"},
 }
 
-// Shims are the loaders for machines with Secure Boot, all for x86-64, in the order in which one stands for another. See Build.Wants.
+// Shims are the loaders for machines with Secure Boot, all for x86-64, in the
+// order in which one stands for another. See Build.Wants.
 var Shims = []string{"ipxe-shim.efi", "snponly-shim.efi", "shimx64.efi"}
 
-// Name returns the loader that a clean, absolute path of a request asks for: /NAME or /ipxe/NAME. "" is none.
+// Name returns the loader that a clean, absolute path of a request asks for:
+// /NAME or /ipxe/NAME. "" is none.
 func Name(path string) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(path, "/"), "ipxe/")
 	if names[name] == nil {
@@ -40,9 +45,11 @@ func Name(path string) string {
 	return name
 }
 
-// Open opens the loader name: ipxe/NAME of the tree, else NAME of the tree, else what the first of dirs has under one of its
-// names there. open opens a file of the tree by its absolute path. Not there is fs.ErrNotExist; any other error of the tree
-// ends the search, since nobody can know what should be there.
+// Open opens the loader name: ipxe/NAME of the tree, else NAME of the tree,
+// else what the first of dirs has under one of its names there. open opens a
+// file of the tree by its absolute path. Not there is fs.ErrNotExist; any other
+// error of the tree ends the search, since nobody can know what should be
+// there.
 func Open(name string, dirs []string, open func(path string) (*os.File, error)) (*os.File, error) {
 	for _, path := range []string{"/ipxe/" + name, "/" + name} {
 		if f, err := open(path); err == nil || !errors.Is(err, fs.ErrNotExist) {

@@ -13,8 +13,10 @@ import (
 
 func TestName(t *testing.T) {
 	for path, want := range map[string]string{
-		"/ipxe.efi": "ipxe.efi", "/ipxe/ipxe.efi": "ipxe.efi", "/undionly.kpxe": "undionly.kpxe", "/ipxe/snponly-shim.efi": "snponly-shim.efi",
-		"/x/ipxe.efi": "", "/ipxe/ipxe/ipxe.efi": "", "/ipxe": "", "/ipxe/": "", "/": "", "/default": "", "/IPXE.EFI": "",
+		"/ipxe.efi": "ipxe.efi", "/ipxe/ipxe.efi": "ipxe.efi", "/undionly.kpxe": "undionly.kpxe",
+		"/ipxe/snponly-shim.efi": "snponly-shim.efi",
+		"/x/ipxe.efi":            "", "/ipxe/ipxe/ipxe.efi": "", "/ipxe": "", "/ipxe/": "", "/": "",
+		"/default": "", "/IPXE.EFI": "",
 	} {
 		if got := Name(path); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
@@ -22,7 +24,8 @@ func TestName(t *testing.T) {
 	}
 }
 
-// TestShims: each shim that is served is one that a DHCP server can hand out, and the other way round.
+// TestShims: each shim that is served is one that a DHCP server can hand out,
+// and the other way round.
 func TestShims(t *testing.T) {
 	for name := range names {
 		if strings.Contains(name, "shim") != slices.Contains(Shims, name) {
@@ -36,7 +39,8 @@ func TestShims(t *testing.T) {
 	}
 }
 
-// TestOpen: ipxe/ of the root, the root, then the folders in their order, each under the names of its distribution.
+// TestOpen: ipxe/ of the root, the root, then the folders in their order, each
+// under the names of its distribution.
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string) {
@@ -55,7 +59,8 @@ func TestOpen(t *testing.T) {
 		}
 		return f, err
 	}
-	dirs := []string{filepath.Join(dir, "gone"), filepath.Join(dir, "debian"), filepath.Join(dir, "fedora")}
+	dirs := []string{filepath.Join(dir, "gone"), filepath.Join(dir, "debian"),
+		filepath.Join(dir, "fedora")}
 	expect := func(name, want string) {
 		t.Helper()
 		f, err := Open(name, dirs, open)
@@ -80,7 +85,8 @@ func TestOpen(t *testing.T) {
 	expect("ipxe.efi", "fedora/ipxe-x86_64.efi")
 	expect("snponly-arm64.efi", "fedora/arm64-efi/snponly.efi")
 	expect("snponly.efi", "")
-	if err := os.MkdirAll(filepath.Join(dir, "debian/ipxe.efi"), 0o755); err != nil { // a folder is none
+	// a folder is none
+	if err := os.MkdirAll(filepath.Join(dir, "debian/ipxe.efi"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	expect("ipxe.efi", "fedora/ipxe-x86_64.efi")
@@ -95,7 +101,9 @@ func TestOpen(t *testing.T) {
 	expect("ipxe.efi", "root/ipxe/ipxe.efi")
 
 	broken := errors.New("input/output error")
-	if _, err := Open("ipxe.efi", dirs, func(string) (*os.File, error) { return nil, broken }); !errors.Is(err, broken) {
+	if _, err := Open("ipxe.efi", dirs, func(string) (*os.File, error) {
+		return nil, broken
+	}); !errors.Is(err, broken) {
 		t.Errorf("a tree that cannot be read: error %v", err)
 	}
 }

@@ -35,8 +35,10 @@ func lkrn(version string) []byte {
 
 // TestInspect: each feature is seen when it is there, and only then.
 func TestInspect(t *testing.T) {
-	all := []string{"iPXE", "2.0.0+", "autoexec.ipxe", "vcreate", "gateway6", "len6", "https", "iflinkwait", "imgexec", "replace"}
-	full := ipxe.Features{Autoexec: true, VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}
+	all := []string{"iPXE", "2.0.0+", "autoexec.ipxe", "vcreate", "gateway6", "len6", "https",
+		"iflinkwait", "imgexec", "replace"}
+	full := ipxe.Features{Autoexec: true, VLAN: true, IPv6: true, HTTPS: true, LinkWait: true,
+		Replace: true, DNS: ipxe.ManyDNS}
 	without := func(word string, change func(*ipxe.Features)) (body []byte, want ipxe.Features) {
 		var words []string
 		for _, w := range all {
@@ -62,39 +64,60 @@ func TestInspect(t *testing.T) {
 	uefi := func(version string, f ipxe.Features) ipxe.Loader {
 		return ipxe.Loader{Platform: ipxe.UEFI, Version: version, Features: f}
 	}
-	check("everything", efi(0x8664, all...), Build{IPXE: true, Arch: "x86_64", Loader: uefi("2.0.0+", full)})
+	check("everything", efi(0x8664, all...),
+		Build{IPXE: true, Arch: "x86_64", Loader: uefi("2.0.0+", full)})
 	for word, change := range map[string]func(*ipxe.Features){
-		"vcreate": func(f *ipxe.Features) { f.VLAN = false }, "len6": func(f *ipxe.Features) { f.IPv6 = false },
-		"https": func(f *ipxe.Features) { f.HTTPS = false }, "iflinkwait": func(f *ipxe.Features) { f.LinkWait = false },
+		"vcreate": func(f *ipxe.Features) { f.VLAN = false }, "len6": func(f *ipxe.Features) {
+			f.IPv6 = false
+		},
+		"https": func(f *ipxe.Features) { f.HTTPS = false }, "iflinkwait": func(f *ipxe.Features) {
+			f.LinkWait = false
+		},
 		"replace": func(f *ipxe.Features) { f.Replace = false },
 	} {
 		body, want := without(word, change)
 		check("no "+word, body, Build{IPXE: true, Arch: "x86_64", Loader: uefi("2.0.0+", want)})
 	}
-	check("nothing", efi(0xaa64, "iPXE"), Build{IPXE: true, Arch: "arm64", Loader: uefi("", ipxe.Features{DNS: 1})})
-	check("wide", efi(0x14c, "iPXE", strings.Join(strings.Split("autoexec.ipxe", ""), "\x00")), Build{IPXE: true, Arch: "i386", Loader: uefi("", ipxe.Features{Autoexec: true, DNS: 1})})
-	check("another processor", efi(0x1234, "iPXE"), Build{IPXE: true, Arch: "machine 0x1234", Loader: uefi("", ipxe.Features{DNS: 1})})
-	check("another program", efi(0x8664, "GRUB", "https"), Build{Arch: "x86_64", Loader: uefi("", ipxe.Features{})})
+	check("nothing", efi(0xaa64, "iPXE"),
+		Build{IPXE: true, Arch: "arm64", Loader: uefi("", ipxe.Features{DNS: 1})})
+	check("wide", efi(0x14c, "iPXE", strings.Join(strings.Split("autoexec.ipxe", ""), "\x00")),
+		Build{IPXE: true, Arch: "i386", Loader: uefi("", ipxe.Features{Autoexec: true, DNS: 1})})
+	check("another processor", efi(0x1234, "iPXE"), Build{IPXE: true, Arch: "machine 0x1234",
+		Loader: uefi("", ipxe.Features{DNS: 1})})
+	check("another program", efi(0x8664, "GRUB", "https"),
+		Build{Arch: "x86_64", Loader: uefi("", ipxe.Features{})})
 	check("cut", []byte("MZ"), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest}})
-	check("PE header far away", bytes.Repeat([]byte("MZ\xff\xff"), 40), Build{Loader: ipxe.Loader{Assumed: true, Features: poorest}})
+	check("PE header far away", bytes.Repeat([]byte("MZ\xff\xff"), 40),
+		Build{Loader: ipxe.Loader{Assumed: true, Features: poorest}})
 
 	bios := func(version string, f ipxe.Features) Build {
-		return Build{IPXE: true, Arch: "i386", Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: version, Features: f}}
+		return Build{IPXE: true, Arch: "i386", Loader: ipxe.Loader{Platform: ipxe.BIOS,
+			Version: version, Features: f}}
 	}
 	fullBIOS := full
 	fullBIOS.Autoexec = false
-	text := []byte("code\x90" + strings.Join(all, "\x00f\x90") + "\x00") // as between the texts of a BIOS build
+	// as between the texts of a BIOS build
+	text := []byte("code\x90" + strings.Join(all, "\x00f\x90") + "\x00")
 	packed := pack(t, text, true)
-	check("BIOS", append(lkrn("1.20.1+"), packed...), bios("1.20.1+", ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: 1}))
-	check("BIOS without a header", append(bytes.Repeat([]byte{1}, 5000), packed...), bios("2.0.0+", fullBIOS))
-	check("BIOS without a mark of the end", append(bytes.Repeat([]byte{1}, 5000), pack(t, text, false)...), bios("2.0.0+", fullBIOS))
-	check("BIOS, something behind it", append(append(bytes.Repeat([]byte{1}, 70000), packed...), bytes.Repeat([]byte{0xff}, 900)...), bios("2.0.0+", fullBIOS))
+	check("BIOS", append(lkrn("1.20.1+"), packed...),
+		bios("1.20.1+", ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true,
+			Replace: true, DNS: 1}))
+	check("BIOS without a header", append(bytes.Repeat([]byte{1}, 5000), packed...),
+		bios("2.0.0+", fullBIOS))
+	check("BIOS without a mark of the end",
+		append(bytes.Repeat([]byte{1}, 5000), pack(t, text, false)...), bios("2.0.0+", fullBIOS))
+	check("BIOS, something behind it", append(append(bytes.Repeat([]byte{1}, 70000), packed...),
+		bytes.Repeat([]byte{0xff}, 900)...), bios("2.0.0+", fullBIOS))
 	check("BIOS, not packed", append(lkrn("2.0.0+"), text...), bios("2.0.0+", fullBIOS))
-	check("BIOS, bare", append(lkrn("2.0.0+"), pack(t, []byte("iPXE\x002.0.0+\x00imgexec\x00replaced\x00"), true)...), bios("2.0.0+", ipxe.Features{DNS: ipxe.ManyDNS}))
+	check("BIOS, bare",
+		append(lkrn("2.0.0+"), pack(t, []byte("iPXE\x002.0.0+\x00imgexec\x00replaced\x00"),
+			true)...), bios("2.0.0+", ipxe.Features{DNS: ipxe.ManyDNS}))
 	check("BIOS, packed in another way", lkrn("2.0.0+ (gabcd)"), Build{IPXE: true, Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "2.0.0+ (gabcd)", Features: poorest, Assumed: true}})
-	check("a Linux kernel", lkrn("6.1.0-18-amd64 (debian-kernel@lists.debian.org) #1 SMP"), Build{Arch: "i386",
-		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest, Assumed: true}})
+		Loader: ipxe.Loader{Platform: ipxe.BIOS, Version: "2.0.0+ (gabcd)", Features: poorest,
+			Assumed: true}})
+	check("a Linux kernel", lkrn("6.1.0-18-amd64 (debian-kernel@lists.debian.org) #1 SMP"),
+		Build{Arch: "i386",
+			Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest, Assumed: true}})
 	check("a header that points out of the file", lkrn("")[:0x220], Build{Arch: "i386",
 		Loader: ipxe.Loader{Platform: ipxe.BIOS, Features: poorest, Assumed: true}})
 	for n := range 0x300 { // cut anywhere
@@ -107,7 +130,8 @@ func TestInspect(t *testing.T) {
 func pack(t testing.TB, text []byte, eos bool) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	c := lzma.WriterConfig{Properties: &lzma.Properties{LC: 2}, DictCap: 1 << 14, EOSMarker: eos, Size: int64(len(text)), SizeInHeader: !eos}
+	c := lzma.WriterConfig{Properties: &lzma.Properties{LC: 2}, DictCap: 1 << 14, EOSMarker: eos,
+		Size: int64(len(text)), SizeInHeader: !eos}
 	w, err := c.NewWriter(&b)
 	if err == nil {
 		_, err = w.Write(text)
@@ -121,23 +145,28 @@ func pack(t testing.TB, text []byte, eos bool) []byte {
 	return b.Bytes()[lzma.HeaderLen:]
 }
 
-// TestInspectReal looks into the files of Debian 12, 13 and testing, whose commands were run in QEMU one by one.
+// TestInspectReal looks into the files of Debian 12, 13 and testing, whose
+// commands were run in QEMU one by one.
 func TestInspectReal(t *testing.T) {
 	lab.Slow(t)
 	const old, today, forky = "1.0.0+git-20190125.36a4c85-5.1", "1.21.1+git20250501.dad20602+dfsg-1", "2."
 	poor := ipxe.Features{IPv6: true, Replace: true, DNS: 1}
-	rich := ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true, DNS: ipxe.ManyDNS}
+	rich := ipxe.Features{VLAN: true, IPv6: true, HTTPS: true, LinkWait: true, Replace: true,
+		DNS: ipxe.ManyDNS}
 	for _, test := range []struct {
 		version string
 		files   []string
 		find    func(name string) string
 		want    ipxe.Features // of the BIOS builds
 	}{
-		{old, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "virtio-net.rom", "ipxe.efi", "snponly.efi"},
+		{old, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "virtio-net.rom",
+			"ipxe.efi", "snponly.efi"},
 			func(name string) string { return "/usr/lib/ipxe/" + name }, poor},
-		{today, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
+		{today, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi",
+			"snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
 			func(name string) string { return lab.IPXE(t, name) }, rich},
-		{forky, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi", "snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
+		{forky, []string{"ipxe.lkrn", "ipxe.pxe", "undionly.kpxe", "undionly.kkpxe", "ipxe.efi",
+			"snponly.efi", "ipxe-arm64.efi", "ipxe-riscv64.efi"},
 			func(name string) string { return lab.IPXE2(t, name) }, rich},
 	} {
 		t.Run(test.version, func(t *testing.T) {
@@ -153,13 +182,15 @@ func TestInspectReal(t *testing.T) {
 				}
 				got := Inspect(body)
 				if test.version == old && strings.HasPrefix(got.Version, "1.21.1+git2025") {
-					t.Logf("%s: %s: this system has the iPXE of Debian 13 itself", name, got.Version)
+					t.Logf("%s: %s: this system has the iPXE of Debian 13 itself", name,
+						got.Version)
 					continue
 				}
 				if test.version == forky && strings.HasPrefix(got.Version, forky) {
 					want.Version = got.Version
 				}
-				if got.Loader != want || !got.IPXE || got.How != "found in the file" || got.Starts != "" {
+				if got.Loader != want || !got.IPXE || got.How != "found in the file" ||
+					got.Starts != "" {
 					t.Errorf("%s\ngot  %+v (%s)\nwant %+v", name, got.Loader, got.How, want)
 				}
 			}
@@ -169,7 +200,8 @@ func TestInspectReal(t *testing.T) {
 
 // TestPayloadBounds: what a file can cost, whatever it has.
 func TestPayloadBounds(t *testing.T) {
-	bomb := pack(t, bytes.Repeat(append([]byte("iPXE\x00"), noise(5000)...), 900), true) // unpacks to 4.5 MB
+	// unpacks to 4.5 MB
+	bomb := pack(t, bytes.Repeat(append([]byte("iPXE\x00"), noise(5000)...), 900), true)
 	if text := payload(bomb); len(text) != maxPayload {
 		t.Errorf("%d bytes were unpacked, want %d", len(text), maxPayload)
 	}
@@ -194,8 +226,9 @@ func noise(n int) []byte {
 	return b
 }
 
-// FuzzInspect: any bytes are looked into, and what is packed behind them as iPXE does it is found with what it can do, unless a zero in
-// front of it could be another start.
+// FuzzInspect: any bytes are looked into, and what is packed behind them as
+// iPXE does it is found with what it can do, unless a zero in front of it could
+// be another start.
 func FuzzInspect(f *testing.F) {
 	f.Add([]byte("MZ"), uint8(0xff), true)
 	f.Add(lkrn("2.0.0+"), uint8(5), false)
@@ -210,7 +243,8 @@ func FuzzInspect(f *testing.F) {
 			t.Fatal("two looks, two answers")
 		}
 		front = bytes.ReplaceAll(front, []byte{0}, []byte{1})
-		if len(front) > maxPrefix-1 || isPE(front) || len(front) > 0x210 && string(front[0x202:0x206]) == "HdrS" {
+		if len(front) > maxPrefix-1 || isPE(front) || len(front) > 0x210 &&
+			string(front[0x202:0x206]) == "HdrS" {
 			return
 		}
 		text := []byte("iPXE\x002.0.0+\x00")
@@ -221,9 +255,11 @@ func FuzzInspect(f *testing.F) {
 			}
 		}
 		got := Inspect(append(front, pack(t, text, eos)...))
-		want := ipxe.Features{VLAN: has["vcreate"], IPv6: has["gateway6"] && has["len6"], HTTPS: has["https"], LinkWait: has["iflinkwait"],
+		want := ipxe.Features{VLAN: has["vcreate"], IPv6: has["gateway6"] && has["len6"],
+			HTTPS: has["https"], LinkWait: has["iflinkwait"],
 			Replace: has["imgexec"] && has["replace"], DNS: ipxe.ManyDNS}
-		if got.Features != want || got.Version != "2.0.0+" || got.Platform != ipxe.BIOS || !got.IPXE || got.Assumed {
+		if got.Features != want || got.Version != "2.0.0+" || got.Platform != ipxe.BIOS ||
+			!got.IPXE || got.Assumed {
 			t.Fatalf("behind %q\ngot  %+v\nwant %+v", front, got, want)
 		}
 	})

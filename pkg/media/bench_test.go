@@ -18,8 +18,10 @@ import (
 	"pxesrv/pkg/media"
 )
 
-// BenchmarkWrite writes the images of 1000 hosts, checksums and all, beside as many plain copies of one of them with one sync
-// at the end. "×copies" is how many times of theirs ours took, "unchanged×copies" a second run that finds all as it should be.
+// BenchmarkWrite writes the images of 1000 hosts, checksums and all, beside as
+// many plain copies of one of them with one sync at the end. "×copies" is how
+// many times of theirs ours took, "unchanged×copies" a second run that finds
+// all as it should be.
 func BenchmarkWrite(b *testing.B) {
 	const count, rounds = 1000, 3
 	kit := open(b)
@@ -60,7 +62,8 @@ func BenchmarkWrite(b *testing.B) {
 			settle()
 			for _, took := range []*[]time.Duration{&ours, &again} {
 				began := time.Now()
-				if _, err := media.Write(b.Context(), dir, all, media.WriteOptions{Sums: true}); err != nil {
+				if _, err := media.Write(b.Context(), dir, all,
+					media.WriteOptions{Sums: true}); err != nil {
 					b.Fatal(err)
 				}
 				*took = append(*took, time.Since(began))
@@ -80,7 +83,8 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// copyMany copies a file as cp does, the kernel moves the bytes, and returns how long it takes until all are on the disk.
+// copyMany copies a file as cp does, the kernel moves the bytes, and returns
+// how long it takes until all are on the disk.
 func copyMany(b *testing.B, dir, original string, names []string) time.Duration {
 	b.Helper()
 	began := time.Now()

@@ -41,13 +41,16 @@ func openKeys(t *testing.T, text string) *media.Keys {
 	return k
 }
 
-// TestKeys: a signature is the HMAC that the documentation names, holds for one name and one end, and verifies by each key.
+// TestKeys: a signature is the HMAC that the documentation names, holds for one
+// name and one end, and verifies by each key.
 func TestKeys(t *testing.T) {
-	both, a, b := openKeys(t, "# two\r\n\r\n  "+strings.ToUpper(keyA)+" \n"+keyB), openKeys(t, keyA+"\n"), openKeys(t, keyB+"\n")
+	both, a, b := openKeys(t, "# two\r\n\r\n  "+strings.ToUpper(keyA)+" \n"+keyB),
+		openKeys(t, keyA+"\n"), openKeys(t, keyB+"\n")
 	raw, _ := hex.DecodeString(keyA)
 	h := hmac.New(sha256.New, raw)
 	h.Write([]byte("pxesrv host\x00web1"))
-	if want := hex.EncodeToString(h.Sum(nil)[:16]); a.Sign("web1") != want || both.Query("web1") != "hostsig="+want {
+	if want := hex.EncodeToString(h.Sum(nil)[:16]); a.Sign("web1") != want ||
+		both.Query("web1") != "hostsig="+want {
 		t.Errorf("%s and %s, want %s", a.Sign("web1"), both.Query("web1"), want)
 	}
 	for what, ok := range map[string]bool{
@@ -78,20 +81,26 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestKeys_Refused: a file that is no key file is refused with what to do, and without its text.
+// TestKeys_Refused: a file that is no key file is refused with what to do, and
+// without its text.
 func TestKeys_Refused(t *testing.T) {
 	for text, why := range map[string]string{
-		"": "has no key", "# only\n": "has no key", keyA[:62] + "\n": "line 1: is no key", "\n" + keyA + "00\n": "line 2: is no key", keyA + "\n" + keyA[:63] + "g\n": "line 2: is no key",
-		strings.Repeat(keyA+"\n", 17): "more than 16 keys", strings.Repeat("#", 1<<16+1): "too large",
+		"": "has no key", "# only\n": "has no key", keyA[:62] + "\n": "line 1: is no key",
+		"\n" + keyA + "00\n": "line 2: is no key", keyA + "\n" + keyA[:63] +
+			"g\n": "line 2: is no key",
+		strings.Repeat(keyA+"\n", 17): "more than 16 keys",
+		strings.Repeat("#", 1<<16+1):  "too large",
 	} {
 		_, err := media.OpenKeys(writeKeys(t, text, 0o600))
-		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "iso.keys") {
+		if err == nil || !strings.Contains(err.Error(), why) ||
+			!strings.Contains(err.Error(), "iso.keys") {
 			t.Errorf("%.20q: %v, want %s", text, err, why)
 		} else if strings.Contains(err.Error(), keyA[:20]) {
 			t.Errorf("the error has the key: %v", err)
 		}
 	}
-	if _, err := media.OpenKeys(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "pxesrv iso keygen") {
+	if _, err := media.OpenKeys(filepath.Join(t.TempDir(), "none")); !errors.Is(err,
+		fs.ErrNotExist) || !strings.Contains(err.Error(), "pxesrv iso keygen") {
 		t.Error(err)
 	}
 	if _, err := media.OpenKeys(t.TempDir()); err == nil {
@@ -101,7 +110,8 @@ func TestKeys_Refused(t *testing.T) {
 		return
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o602, 0o601, 0o644, 0o666} {
-		if _, err := media.OpenKeys(writeKeys(t, keyA, mode)); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		if _, err := media.OpenKeys(writeKeys(t, keyA, mode)); err == nil ||
+			!strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("%o: %v", mode, err)
 		}
 	}
@@ -110,7 +120,8 @@ func TestKeys_Refused(t *testing.T) {
 	}
 }
 
-// TestNewKey: a new key is made for its owner alone, never over another, and comes first in a rotation.
+// TestNewKey: a new key is made for its owner alone, never over another, and
+// comes first in a rotation.
 func TestNewKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "iso.keys")
 	if err := media.NewKey(file, false); err != nil {
@@ -133,7 +144,8 @@ func TestNewKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if both.Len() != 2 || both.Sign("a") == first.Sign("a") || !both.Verify("a", first.Sign("a")) || first.Verify("a", both.Sign("a")) {
+	if both.Len() != 2 || both.Sign("a") == first.Sign("a") || !both.Verify("a", first.Sign("a")) ||
+		first.Verify("a", both.Sign("a")) {
 		t.Errorf("%d keys", both.Len())
 	}
 	if err := os.WriteFile(file, []byte("garbage\n"), 0o600); err != nil {

@@ -33,10 +33,13 @@ func newList(t *testing.T, text string) (*media.List, string) {
 func TestList_Find(t *testing.T) {
 	l, _ := newList(t, listText)
 	for name, want := range map[string]string{
-		"web1": "web1", "WEB1": "web1", "52-54-00-00-00-01": "web1", "52:54:00:00:00:01": "web1", "5254.0000.0001": "web1", "a:b": "a:b", "a-b": "a:b",
-		"c:d:e": "c:d:e", "c-d:e": "c-d:e", "52-54-00-00-00-07": "52-54-00-00-00-07", "52:54:00:00:00:07": "52-54-00-00-00-07",
-		"c-d-e":        "", // would be the file of two hosts
-		"525400000001": "", "web": "", "web11": "", "": "", "10.0.0.1": "", "../web1": "", "52-54-00-00-00-0": "",
+		"web1": "web1", "WEB1": "web1", "52-54-00-00-00-01": "web1", "52:54:00:00:00:01": "web1",
+		"5254.0000.0001": "web1", "a:b": "a:b", "a-b": "a:b",
+		"c:d:e": "c:d:e", "c-d:e": "c-d:e", "52-54-00-00-00-07": "52-54-00-00-00-07",
+		"52:54:00:00:00:07": "52-54-00-00-00-07",
+		"c-d-e":             "", // would be the file of two hosts
+		"525400000001":      "", "web": "", "web11": "", "": "", "10.0.0.1": "", "../web1": "",
+		"52-54-00-00-00-0": "",
 	} {
 		h, err := l.Find(name)
 		if h.Name != want || (want == "") != errors.Is(err, fs.ErrNotExist) {
@@ -45,10 +48,12 @@ func TestList_Find(t *testing.T) {
 	}
 }
 
-// TestList_Changes: what people do to a file while it is in use, and what is known then.
+// TestList_Changes: what people do to a file while it is in use, and what is
+// known then.
 func TestList_Changes(t *testing.T) {
 	l, file := newList(t, "nonsense\n")
-	if _, err := l.Find("web1"); !errors.Is(err, media.ErrNoList) || errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), file) != 1 {
+	if _, err := l.Find("web1"); !errors.Is(err, media.ErrNoList) ||
+		errors.Is(err, fs.ErrNotExist) || strings.Count(err.Error(), file) != 1 {
 		t.Errorf("never read: %v", err)
 	}
 	write := func(text string) {
@@ -75,7 +80,8 @@ func TestList_Changes(t *testing.T) {
 		t.Errorf("%v %v", h.Name, err)
 	}
 	aside := file + ".new"
-	if err := os.WriteFile(aside, []byte(listText+"bad,,10.0.0.300/24,http://10.0.0.5\n"), 0o644); err != nil {
+	if err := os.WriteFile(aside, []byte(listText+"bad,,10.0.0.300/24,http://10.0.0.5\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(aside, file); err != nil {
@@ -114,7 +120,8 @@ func TestList_Contradiction(t *testing.T) {
 		{"a:b", []string{one}, "of the host web1"},
 		{"nobody", []string{one}, "of the host web1"},
 	} {
-		if why := l.Contradiction(row.name, row.macs); (row.why == "") != (why == "") || !strings.Contains(why, row.why) {
+		if why := l.Contradiction(row.name, row.macs); (row.why == "") != (why == "") ||
+			!strings.Contains(why, row.why) {
 			t.Errorf("%s with %v: %q, want %q", row.name, row.macs, why, row.why)
 		}
 	}

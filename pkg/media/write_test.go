@@ -27,7 +27,8 @@ import (
 )
 
 // images makes the images of hosts, each with a search domain of that name.
-func images(t testing.TB, k *media.Loaders, domain string, names ...string) iter.Seq2[string, *iso.Image] {
+func images(t testing.TB, k *media.Loaders, domain string, names ...string) iter.Seq2[string,
+	*iso.Image] {
 	t.Helper()
 	all := map[string]*iso.Image{}
 	for n, name := range names {
@@ -42,8 +43,9 @@ func images(t testing.TB, k *media.Loaders, domain string, names ...string) iter
 	return maps.All(all)
 }
 
-// checkFolder fails when the folder has anything but whole images of these, of one of the domains, and perhaps a SHA256SUMS
-// that is right. It returns how many images of each domain there are.
+// checkFolder fails when the folder has anything but whole images of these, of
+// one of the domains, and perhaps a SHA256SUMS that is right. It returns how
+// many images of each domain there are.
 func checkFolder(t testing.TB, dir string, may ...iter.Seq2[string, *iso.Image]) []int {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -75,7 +77,8 @@ func checkFolder(t testing.TB, dir string, may ...iter.Seq2[string, *iso.Image])
 	if _, err := os.Stat(filepath.Join(dir, media.SumsFile)); err == nil {
 		c := exec.Command("sha256sum", "--check", "--strict", "--quiet", media.SumsFile)
 		c.Dir = dir
-		if out, err := c.CombinedOutput(); err != nil && !strings.Contains(string(out), "no properly formatted") {
+		if out, err := c.CombinedOutput(); err != nil &&
+			!strings.Contains(string(out), "no properly formatted") {
 			t.Errorf("sha256sum -c: %v\n%s", err, out)
 		}
 	}
@@ -84,14 +87,16 @@ func checkFolder(t testing.TB, dir string, may ...iter.Seq2[string, *iso.Image])
 
 var sums = media.WriteOptions{Sums: true}
 
-// TestWrite: what is new is written, what changed is replaced, and what did not is left alone, to its very inode.
+// TestWrite: what is new is written, what changed is replaced, and what did not
+// is left alone, to its very inode.
 func TestWrite(t *testing.T) {
 	k := open(t)
 	dir := filepath.Join(t.TempDir(), "sub", "isos")
 	names := []string{"a", "b", "c:d"}
 	first := images(t, k, "one.example", names...)
 	var steps []int
-	done, err := media.Write(t.Context(), dir, first, media.WriteOptions{Sums: true, Progress: func(n int) { steps = append(steps, n) }})
+	done, err := media.Write(t.Context(), dir, first,
+		media.WriteOptions{Sums: true, Progress: func(n int) { steps = append(steps, n) }})
 	if want := (media.Written{New: 3}); err != nil || done != want {
 		t.Fatalf("%+v, %v; want %+v", done, err, want)
 	}
@@ -102,16 +107,20 @@ func TestWrite(t *testing.T) {
 		t.Errorf("%d images", got[0])
 	}
 	list, _ := os.ReadFile(filepath.Join(dir, media.SumsFile))
-	if n := strings.Count(string(list), "\n"); n != 3 || !strings.Contains(string(list), "  c-d.iso\n") {
+	if n := strings.Count(string(list), "\n"); n != 3 ||
+		!strings.Contains(string(list), "  c-d.iso\n") {
 		t.Errorf("%s:\n%s", media.SumsFile, list)
 	}
 	before := stat(t, dir, "a.iso")
 
-	// One of them changes, and there is one more; others' lines stay while there are such files.
+	// One of them changes, and there is one more; others' lines stay while
+	// there are such files.
 	os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o666)
 	empty := fmt.Sprintf("%x", sha256.Sum256(nil))
-	os.WriteFile(filepath.Join(dir, media.SumsFile), []byte(string(list)+empty+"  notes.txt\n"+empty+"  gone.txt\n"), 0o666)
-	second := merge(images(t, k, "one.example", "a"), images(t, k, "two.example", "b"), images(t, k, "one.example", "x", "y", "z"))
+	os.WriteFile(filepath.Join(dir, media.SumsFile),
+		[]byte(string(list)+empty+"  notes.txt\n"+empty+"  gone.txt\n"), 0o666)
+	second := merge(images(t, k, "one.example", "a"), images(t, k, "two.example", "b"),
+		images(t, k, "one.example", "x", "y", "z"))
 	done, err = media.Write(t.Context(), dir, second, sums)
 	if want := (media.Written{New: 3, Changed: 1, Unchanged: 1}); err != nil || done != want {
 		t.Fatalf("%+v, %v; want %+v", done, err, want)
@@ -121,7 +130,8 @@ func TestWrite(t *testing.T) {
 	}
 	os.Remove(filepath.Join(dir, "notes.txt"))
 	list, _ = os.ReadFile(filepath.Join(dir, media.SumsFile))
-	if !strings.Contains(string(list), "  notes.txt\n") || strings.Contains(string(list), "gone.txt") || strings.Count(string(list), "\n") != 7 {
+	if !strings.Contains(string(list), "  notes.txt\n") ||
+		strings.Contains(string(list), "gone.txt") || strings.Count(string(list), "\n") != 7 {
 		t.Errorf("%s:\n%s", media.SumsFile, list)
 	}
 	if _, err := media.Write(t.Context(), dir, first, sums); err != nil {
@@ -130,7 +140,8 @@ func TestWrite(t *testing.T) {
 	checkFolder(t, dir, first, second)
 
 	// A file of the right size with other bytes is no image.
-	if err := os.WriteFile(filepath.Join(dir, "b.iso"), make([]byte, before.Size()), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "b.iso"), make([]byte, before.Size()),
+		0o666); err != nil {
 		t.Fatal(err)
 	}
 	done, err = media.Write(t.Context(), dir, first, media.WriteOptions{})
@@ -161,7 +172,8 @@ func merge(all ...iter.Seq2[string, *iso.Image]) iter.Seq2[string, *iso.Image] {
 	}
 }
 
-// TestWriteRefuses: what is no plain file is never replaced, and then nothing is.
+// TestWriteRefuses: what is no plain file is never replaced, and then nothing
+// is.
 func TestWriteRefuses(t *testing.T) {
 	k := open(t)
 	for name, make := range map[string]func(path string) error{
@@ -174,7 +186,8 @@ func TestWriteRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		done, err := media.Write(t.Context(), dir, images(t, k, "example", "a", "b"), sums)
-		if err == nil || !strings.Contains(err.Error(), "b.iso is no plain file") || !strings.HasPrefix(err.Error(), "nothing was changed: ") || done.Total() != 0 {
+		if err == nil || !strings.Contains(err.Error(), "b.iso is no plain file") ||
+			!strings.HasPrefix(err.Error(), "nothing was changed: ") || done.Total() != 0 {
 			t.Errorf("%s: %+v, %v", name, done, err)
 		}
 		if left, _ := os.ReadDir(dir); len(left) != 1 {
@@ -188,7 +201,8 @@ func TestWriteRefuses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	dir := t.TempDir()
-	if _, err := media.Write(ctx, dir, images(t, k, "example", "a"), sums); !errors.Is(err, context.Canceled) {
+	if _, err := media.Write(ctx, dir, images(t, k, "example", "a"), sums); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("a run that was ended: %v", err)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
@@ -196,7 +210,8 @@ func TestWriteRefuses(t *testing.T) {
 	}
 }
 
-// TestWriteFailingDisk: whatever the disk does, a folder has whole images only, and a list that is right; and the next run mends it.
+// TestWriteFailingDisk: whatever the disk does, a folder has whole images only,
+// and a list that is right; and the next run mends it.
 func TestWriteFailingDisk(t *testing.T) {
 	k := open(t)
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"}
@@ -207,15 +222,23 @@ func TestWriteFailingDisk(t *testing.T) {
 		changed bool // some of it may be
 		few     bool // so that each is brought to the disk by itself
 	}{
-		"full":                  {faultfs.Fault{Ops: faultfs.OpWrite, Every: 3, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
-		"quota":                 {faultfs.Fault{Ops: faultfs.OpWrite, Every: 2, Err: unix.EDQUOT}, "nothing was changed: no room in ", false, false},
-		"full for a name":       {faultfs.Fault{Ops: faultfs.OpCreate, Every: 5, Err: unix.ENOSPC}, "nothing was changed: no room in ", false, false},
-		"full for the folder":   {faultfs.NoSpace(1), "nothing was changed: no room in ", false, false},
-		"read-only":             {faultfs.ReadOnly(), "nothing was changed: ", false, false},
-		"writing fails":         {faultfs.EIO(4, faultfs.OpWrite), "nothing was changed: ", false, false},
-		"renaming fails":        {faultfs.EIO(6, faultfs.OpRename), "4 of 11 images are in their place, the others are as they were", true, false},
-		"reading fails":         {faultfs.EIO(2, faultfs.OpRead), "nothing was changed: ", false, false},
-		"no sync":               {faultfs.EIO(2, faultfs.OpFsync), "nothing was changed: ", false, true},
+		"full": {faultfs.Fault{Ops: faultfs.OpWrite, Every: 3, Err: unix.ENOSPC},
+			"nothing was changed: no room in ", false, false},
+		"quota": {faultfs.Fault{Ops: faultfs.OpWrite, Every: 2, Err: unix.EDQUOT},
+			"nothing was changed: no room in ", false, false},
+		"full for a name": {faultfs.Fault{Ops: faultfs.OpCreate, Every: 5, Err: unix.ENOSPC},
+			"nothing was changed: no room in ", false, false},
+		"full for the folder": {faultfs.NoSpace(1), "nothing was changed: no room in ",
+			false, false},
+		"read-only": {faultfs.ReadOnly(), "nothing was changed: ", false, false},
+		"writing fails": {faultfs.EIO(4, faultfs.OpWrite), "nothing was changed: ",
+			false, false},
+		"renaming fails": {faultfs.EIO(6, faultfs.OpRename),
+			"4 of 11 images are in their place, the others are as they were", true, false},
+		"reading fails": {faultfs.EIO(2, faultfs.OpRead), "nothing was changed: ",
+			false, false},
+		"no sync": {faultfs.EIO(2, faultfs.OpFsync), "nothing was changed: ",
+			false, true},
 		"no sync of the folder": {faultfs.FsyncDirFails(1), "the disk does not say", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +253,8 @@ func TestWriteFailingDisk(t *testing.T) {
 				some = images(t, k, "new.example", names[:3]...)
 			}
 			done, err := media.Write(t.Context(), disk.Dir, some, sums)
-			if err == nil || !strings.Contains(err.Error(), f.want) || done.Total() != 0 || disk.Injected() == 0 {
+			if err == nil || !strings.Contains(err.Error(), f.want) || done.Total() != 0 ||
+				disk.Injected() == 0 {
 				t.Errorf("%+v, %v; want %q", done, err, f.want)
 			}
 			disk.Set()
@@ -252,7 +276,8 @@ func TestWriteFailingDisk(t *testing.T) {
 	}
 }
 
-// TestWriteAtOnce: runs at once wait for each other, and so leave what the last one wrote, with its list.
+// TestWriteAtOnce: runs at once wait for each other, and so leave what the last
+// one wrote, with its list.
 func TestWriteAtOnce(t *testing.T) {
 	k := open(t)
 	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
@@ -283,7 +308,8 @@ func TestWriteAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := media.Write(ctx, dir, all[0], media.WriteOptions{Waiting: cancel}); !errors.Is(err, context.Canceled) {
+	if _, err := media.Write(ctx, dir, all[0], media.WriteOptions{Waiting: cancel}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("a run that waited and was ended: %v", err)
 	}
 }
@@ -310,7 +336,8 @@ func TestWriteLeftover(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := media.Write(t.Context(), filepath.Join(dir, "a.iso"), only, sums); !errors.Is(err, syscall.ENOTDIR) {
+	if _, err := media.Write(t.Context(), filepath.Join(dir, "a.iso"), only, sums); !errors.Is(err,
+		syscall.ENOTDIR) {
 		t.Errorf("a file for a folder: %v", err)
 	}
 }

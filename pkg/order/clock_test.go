@@ -10,8 +10,9 @@ import (
 
 const year = 365 * day
 
-// TestClockJumps: a clock that jumps by a year, either way, changes the times in names and nothing else. No order is
-// sent twice, none is lost, and neither the retry nor the brake takes an entry of another time for one of now.
+// TestClockJumps: a clock that jumps by a year, either way, changes the times
+// in names and nothing else. No order is sent twice, none is lost, and neither
+// the retry nor the brake takes an entry of another time for one of now.
 func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{year, -year, day + time.Minute, -day - time.Minute} {
 		t.Run(jump.String(), func(t *testing.T) {
@@ -32,7 +33,8 @@ func TestClockJumps(t *testing.T) {
 			g.GiveBack("jump")
 			wantPlaces(t, dir, "../a served", "../b pending")
 
-			// An open entry of another time is sent again to nobody. When the clock is right again, it is.
+			// An open entry of another time is sent again to nobody. When the
+			// clock is right again, it is.
 			asks(t, s, m1, "../b").Grant.Confirm(false)
 			asks(t, s, again, "../b").Grant.Confirm(false)
 			c.add(jump)
@@ -44,7 +46,8 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// What was granted a year ago does not hold an order now, and is counted as open for people to look at.
+// What was granted a year ago does not hold an order now, and is counted as
+// open for people to look at.
 func TestClock_OldEntries(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
@@ -54,7 +57,8 @@ func TestClock_OldEntries(t *testing.T) {
 		asks(t, s, client("10.0.0.1", 0, "m1"), fmt.Sprint("../", i)).Grant.Confirm(i > 0)
 	}
 	place1(t, s, "m1", "../next")
-	if f := asks(t, s, client("10.0.0.1", 0, "m1"), "default").Trace.Findings[0]; f.Code != boot.Held {
+	if f := asks(t, s, client("10.0.0.1", 0, "m1"),
+		"default").Trace.Findings[0]; f.Code != boot.Held {
 		t.Errorf("%+v", f)
 	}
 	c.add(year)
@@ -66,7 +70,8 @@ func TestClock_OldEntries(t *testing.T) {
 	wantPlaces(t, dir, "../0 open", "../next served")
 }
 
-// Entries of a clock that was ahead stay in the journal: they are not pruned, and not taken for old open ones.
+// Entries of a clock that was ahead stay in the journal: they are not pruned,
+// and not taken for old open ones.
 func TestClock_EntriesOfTheFuture(t *testing.T) {
 	dir := t.TempDir()
 	s, c := newStore(dir)
@@ -86,8 +91,8 @@ func TestClock_EntriesOfTheFuture(t *testing.T) {
 	wantPlaces(t, dir, "../0 open", "../1 served", "../2 served", "../now served")
 }
 
-// TestClock_BrakeAfterAClockThatWasAhead: what was granted while the clock was a year ahead is not of the last 24 h when it is
-// right again.
+// TestClock_BrakeAfterAClockThatWasAhead: what was granted while the clock was
+// a year ahead is not of the last 24 h when it is right again.
 func TestClock_BrakeAfterAClockThatWasAhead(t *testing.T) {
 	s, c := newStore(t.TempDir())
 	s.MaxPerDay = 1

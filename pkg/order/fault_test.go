@@ -21,7 +21,8 @@ import (
 	"pxesrv/pkg/tree"
 )
 
-// ledger is what the machines of a test say: how often each order was answered, by its text, and under which entry.
+// ledger is what the machines of a test say: how often each order was answered,
+// by its text, and under which entry.
 type ledger struct {
 	mu      sync.Mutex
 	placed  []string
@@ -38,9 +39,11 @@ func (l *ledger) grant(a boot.Answer) {
 	l.granted[text] = append(l.granted[text], a.Grant.ID())
 }
 
-// balance checks the accounts: each order was answered at most once; each that was answered has exactly one entry in the
-// journal that says so, the one that the answer named, and waits no more; each that was not is somewhere, too. It returns
-// the number of orders by state, answered ones as "open" and "served", others as "pending" and "kept".
+// balance checks the accounts: each order was answered at most once; each that
+// was answered has exactly one entry in the journal that says so, the one that
+// the answer named, and waits no more; each that was not is somewhere, too. It
+// returns the number of orders by state, answered ones as "open" and "served",
+// others as "pending" and "kept".
 func (l *ledger) balance(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	l.mu.Lock()
@@ -92,7 +95,8 @@ func (l *ledger) balance(t *testing.T, dir string) map[string]int {
 	return sum
 }
 
-// faulty is a directory of orders that is reached through a file system with faults.
+// faulty is a directory of orders that is reached through a file system with
+// faults.
 type faulty struct {
 	*testing.T
 	*faultfs.Faults
@@ -124,7 +128,8 @@ func newFaultyOn(t *testing.T, source string, mount *faultfs.Faults) *faulty {
 	return f
 }
 
-// place places an order directly, without faults. Its text is the name and a number.
+// place places an order directly, without faults. Its text is the name and a
+// number.
 func (f *faulty) place(name string) string {
 	f.Helper()
 	f.mu.Lock()
@@ -148,8 +153,8 @@ func (f *faulty) asks(s *Store, c *boot.Machine, arrived bool) (a boot.Answer, g
 	return a, true
 }
 
-// TestFaults lets three daemons with four requests each fight for each of many orders, on a file system that fails now and
-// then, and checks the accounts.
+// TestFaults lets three daemons with four requests each fight for each of many
+// orders, on a file system that fails now and then, and checks the accounts.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -159,11 +164,13 @@ func TestFaults(t *testing.T) {
 		{"replayed", []faultfs.Fault{faultfs.Replay(3)}},
 		{"replayed always", []faultfs.Fault{faultfs.Replay(1)}},
 		{"EIO", []faultfs.Fault{faultfs.EIO(7, 0)}},
-		{"EIO late", []faultfs.Fault{{Every: 5, Err: unix.EIO, Late: true, Ops: faultfs.OpRename | faultfs.OpSymlink | faultfs.OpUnlink}}},
+		{"EIO late", []faultfs.Fault{{Every: 5, Err: unix.EIO, Late: true,
+			Ops: faultfs.OpRename | faultfs.OpSymlink | faultfs.OpUnlink}}},
 		{"ENOSPC", []faultfs.Fault{faultfs.NoSpace(3)}},
 		{"fsync", []faultfs.Fault{faultfs.FsyncDirFails(4)}},
 		{"fsync, no flags", []faultfs.Fault{faultfs.FsyncDirFails(3), faultfs.NoRenameFlags()}},
-		{"all", []faultfs.Fault{faultfs.NoRenameFlags(), faultfs.Replay(5), faultfs.EIO(11, 0), faultfs.FsyncDirFails(3), faultfs.NoSpace(7)}},
+		{"all", []faultfs.Fault{faultfs.NoRenameFlags(), faultfs.Replay(5), faultfs.EIO(11, 0),
+			faultfs.FsyncDirFails(3), faultfs.NoSpace(7)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFaulty(t)
@@ -182,7 +189,8 @@ func TestFaults(t *testing.T) {
 			if (f.Injected() > 0) != (c.faults != nil) {
 				t.Errorf("%d faults were injected", f.Injected())
 			}
-			// What waits is granted now, once; what is open can be had by nobody.
+			// What waits is granted now, once; what is open can be had by
+			// nobody.
 			for i := range 40 {
 				f.asks(f.s, client("10.0.0.1", 0, fmt.Sprint("m", i)), true)
 			}
@@ -193,14 +201,16 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// A reply was lost, and the repeated rename says that there is no such order. The winner finds out.
+// A reply was lost, and the repeated rename says that there is no such order.
+// The winner finds out.
 func TestReplayedRename(t *testing.T) {
 	f := newFaulty(t)
 	f.Set(faultfs.Replay(1))
 	for i := range 20 {
 		name := fmt.Sprint("m", i)
 		text := f.place(name)
-		if a, ok := f.asks(f.stores[i%3], client("10.0.0.1", 0, name), true); !ok || a.Script.From != text {
+		if a, ok := f.asks(f.stores[i%3], client("10.0.0.1", 0, name), true); !ok ||
+			a.Script.From != text {
 			t.Fatalf("the winner was sent %q; %+v", a.Script.Body, a.Trace.Findings)
 		}
 		if a, ok := f.asks(f.stores[(i+1)%3], client("10.0.0.1", 0, name), true); ok {
@@ -288,7 +298,8 @@ func TestFsyncFails(t *testing.T) {
 		f.Set(faults...)
 		for range 3 {
 			a, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
-			if ok || a.Entry.Step != boot.Default || len(a.Trace.Findings) != 2 || a.Trace.Findings[0].Code != boot.Failed {
+			if ok || a.Entry.Step != boot.Default || len(a.Trace.Findings) != 2 ||
+				a.Trace.Findings[0].Code != boot.Failed {
 				t.Fatalf("answered %+v", a)
 			}
 		}
@@ -296,8 +307,10 @@ func TestFsyncFails(t *testing.T) {
 		if f.events[GivenBack] != 3 || f.events[Granted] != 0 {
 			t.Errorf("events %v", f.events)
 		}
-		// And it cannot be given back either: then it is open, and sent to nobody.
-		f.Set(faultfs.FsyncDirFails(1), faultfs.Fault{Ops: faultfs.OpRename2 | faultfs.OpSymlink, Err: unix.EIO})
+		// And it cannot be given back either: then it is open, and sent to
+		// nobody.
+		f.Set(faultfs.FsyncDirFails(1), faultfs.Fault{Ops: faultfs.OpRename2 | faultfs.OpSymlink,
+			Err: unix.EIO})
 		if _, ok := f.asks(f.s, client("10.0.0.1", 0, "m1"), true); ok {
 			t.Error("granted, though nothing lasts")
 		}
@@ -322,11 +335,12 @@ func TestFsyncFails(t *testing.T) {
 	}
 }
 
-// A disk that is full or read only keeps orders from being granted; the machine gets what it would get without, and
-// the order is granted after the repair.
+// A disk that is full or read only keeps orders from being granted; the machine
+// gets what it would get without, and the order is granted after the repair.
 func TestFullAndReadOnly(t *testing.T) {
 	for name, fault := range map[string]faultfs.Fault{
-		"ENOSPC": faultfs.NoSpace(1), "EROFS": faultfs.ReadOnly(), "EACCES": {Ops: faultfs.OpModify, Err: unix.EACCES}, "EPERM": {Ops: faultfs.OpRename, Err: unix.EPERM},
+		"ENOSPC": faultfs.NoSpace(1), "EROFS": faultfs.ReadOnly(), "EACCES": {Ops: faultfs.OpModify,
+			Err: unix.EACCES}, "EPERM": {Ops: faultfs.OpRename, Err: unix.EPERM},
 		"ESTALE": {Ops: faultfs.OpRename, Err: unix.ESTALE},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -343,7 +357,8 @@ func TestFullAndReadOnly(t *testing.T) {
 			}
 			// What fails while a claim is under way leaves it open.
 			f.Set()
-			if a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1")); err != nil || a.Grant == nil {
+			if a, err := f.s.ask(t.Context(), client("10.0.0.1", 0, "m1")); err != nil ||
+				a.Grant == nil {
 				t.Fatalf("after the repair: %+v, %v", a, err)
 			} else {
 				f.grant(a)
@@ -360,7 +375,8 @@ func TestFullAndReadOnly(t *testing.T) {
 	}
 }
 
-// A disk that cannot be read says nothing about who is protected or what is ordered.
+// A disk that cannot be read says nothing about who is protected or what is
+// ordered.
 func TestUnreadable(t *testing.T) {
 	f := newFaulty(t)
 	text := f.place("m1")
@@ -378,9 +394,11 @@ func TestUnreadable(t *testing.T) {
 	wantPlaces(t, f.source, text+" pending")
 }
 
-// Nothing that is given back replaces a newer order, with flags for rename or without.
+// Nothing that is given back replaces a newer order, with flags for rename or
+// without.
 func TestSuperseded(t *testing.T) {
-	for _, faults := range [][]faultfs.Fault{nil, {faultfs.NoRenameFlags()}, {faultfs.NoRenameFlags(), faultfs.Replay(1)}} {
+	for _, faults := range [][]faultfs.Fault{nil, {faultfs.NoRenameFlags()},
+		{faultfs.NoRenameFlags(), faultfs.Replay(1)}} {
 		f := newFaulty(t)
 		f.Set(faults...)
 		old := f.place("m1")
@@ -404,7 +422,8 @@ func TestSuperseded(t *testing.T) {
 	}
 }
 
-// A daemon that dies while it gives an order back leaves nothing that a retry could be sent besides the order that waits.
+// A daemon that dies while it gives an order back leaves nothing that a retry
+// could be sent besides the order that waits.
 func TestKilledWhileGivingBack(t *testing.T) {
 	for _, step := range []string{"give back", "given up", "linked back"} {
 		t.Run(step, func(t *testing.T) {
@@ -428,7 +447,8 @@ func TestKilledWhileGivingBack(t *testing.T) {
 			want := map[string]int{"give back": 1, "given up": 0, "linked back": 1}[step]
 			got := 0
 			for range 3 {
-				if a, ok := f.asks0(f.stores[1], client("10.0.0.1", 1, "m1")); ok && a.Script.From == text {
+				if a, ok := f.asks0(f.stores[1], client("10.0.0.1", 1, "m1")); ok &&
+					a.Script.From == text {
 					if got++; a.Entry.Step == boot.Once {
 						break // sent, and open: a retry gets it again
 					}
@@ -437,7 +457,9 @@ func TestKilledWhileGivingBack(t *testing.T) {
 			if (got > 0) != (want > 0) {
 				t.Errorf("sent %d times", got)
 			}
-			if p := places(t, f.source)[text]; slices.ContainsFunc(p, func(p place) bool { return p.state == "pending" }) {
+			if p := places(t, f.source)[text]; slices.ContainsFunc(p, func(p place) bool {
+				return p.state == "pending"
+			}) {
 				t.Errorf("it was sent, and waits: %+v", p)
 			}
 		})
@@ -547,14 +569,20 @@ func TestRememberedLink(t *testing.T) {
 		event  EventKind
 		places []string
 	}{
-		{"a listing tells", faultfs.ByListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
-		{"a listing of it alone tells", faultfs.BySmallListing, nil, "../newer", Served, []string{"../newer served", "../older served"}},
-		{"nothing tells", faultfs.ByNothing, nil, "", GivenBack, []string{"../newer pending", "../older served"}},
-		{"nothing tells, and it cannot be put back", faultfs.ByNothing, []faultfs.Fault{faultfs.NoRenameFlags()}, "", Lost,
-			[]string{"../newer open", "../older served"}},
-		{"the rename is denied", faultfs.ByListing, []faultfs.Fault{faultfs.Replay(1)}, "../newer", Served,
+		{"a listing tells", faultfs.ByListing, nil, "../newer", Served,
 			[]string{"../newer served", "../older served"}},
-		{"the text of the moment", faultfs.ByListing, []faultfs.Fault{faultfs.NoRenameFlags(), faultfs.FsyncDirFails(1)}, "", GivenBack,
+		{"a listing of it alone tells", faultfs.BySmallListing, nil, "../newer", Served,
+			[]string{"../newer served", "../older served"}},
+		{"nothing tells", faultfs.ByNothing, nil, "", GivenBack,
+			[]string{"../newer pending", "../older served"}},
+		{"nothing tells, and it cannot be put back", faultfs.ByNothing,
+			[]faultfs.Fault{faultfs.NoRenameFlags()}, "", Lost,
+			[]string{"../newer open", "../older served"}},
+		{"the rename is denied", faultfs.ByListing, []faultfs.Fault{faultfs.Replay(1)},
+			"../newer", Served,
+			[]string{"../newer served", "../older served"}},
+		{"the text of the moment", faultfs.ByListing, []faultfs.Fault{faultfs.NoRenameFlags(),
+			faultfs.FsyncDirFails(1)}, "", GivenBack,
 			[]string{"../newer pending", "../older served"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -583,7 +611,8 @@ func TestRememberedLink(t *testing.T) {
 			// What is open makes the listing of the journal long.
 			for i := range 3 {
 				c := other.newRecord(fmt.Sprint("other", i), client("10.0.0.1", 0).Addr)
-				if err := os.Symlink(fmt.Sprint("../open", i), filepath.Join(source, claimedDir, c.String())); err != nil {
+				if err := os.Symlink(fmt.Sprint("../open", i),
+					filepath.Join(source, claimedDir, c.String())); err != nil {
 					t.Fatal(err)
 				}
 				test.places = append(test.places, fmt.Sprintf("../open%d open", i))
@@ -592,7 +621,8 @@ func TestRememberedLink(t *testing.T) {
 			a, granted := f.asks(f.s, client("10.0.0.1", 0, "m1"), true)
 			f.Set()
 			if granted != (test.sent != "") || granted && a.Script.From != test.sent {
-				t.Errorf("%v: sent %q, want %q; %+v", granted, a.Script.From, test.sent, a.Trace.Findings)
+				t.Errorf("%v: sent %q, want %q; %+v", granted, a.Script.From, test.sent,
+					a.Trace.Findings)
 			}
 			if f.events[test.event] == 0 {
 				t.Errorf("events %v, want %q", f.events, test.event)
@@ -667,7 +697,8 @@ func TestSettledWhileAside(t *testing.T) {
 	g := asks(t, s, client("10.0.0.1", 0, "m1"), "../m1").Grant
 	claimed := filepath.Join(dir, claimedDir)
 	folder := filepath.Join(claimed, tree.Aside+g.ID())
-	if err := errors.Join(os.Mkdir(folder, 0o755), os.Rename(filepath.Join(claimed, g.ID()), filepath.Join(folder, g.ID()))); err != nil {
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.Rename(filepath.Join(claimed, g.ID()),
+		filepath.Join(folder, g.ID()))); err != nil {
 		t.Fatal(err)
 	}
 	g.Confirm(true)
@@ -729,7 +760,8 @@ func TestResendOfARememberedLink(t *testing.T) {
 		}
 	}
 	c := f.s.newRecord("m1", client("10.0.0.1", 1).Addr)
-	if err := os.Rename(filepath.Join(f.Dir, "m1"), filepath.Join(f.Dir, claimedDir, c.String())); err != nil {
+	if err := os.Rename(filepath.Join(f.Dir, "m1"),
+		filepath.Join(f.Dir, claimedDir, c.String())); err != nil {
 		t.Fatal(err)
 	}
 	if text, _ := os.Readlink(filepath.Join(f.Dir, claimedDir, c.String())); text != "../older" {

@@ -41,9 +41,10 @@ func TestSoakModel(t *testing.T) {
 	runModel(t, 100_000)
 }
 
-// A model does random things to the orders of one directory and keeps book of what must be true then. Between any two steps
-// of a claim, of a retry and of giving back something else may happen, by another daemon or a person, or the daemon dies.
-// All chance comes from the seed; PXESRV_TEST_SEED repeats a run.
+// A model does random things to the orders of one directory and keeps book of
+// what must be true then. Between any two steps of a claim, of a retry and of
+// giving back something else may happen, by another daemon or a person, or the
+// daemon dies. All chance comes from the seed; PXESRV_TEST_SEED repeats a run.
 type model struct {
 	*testing.T
 	*clock
@@ -68,7 +69,8 @@ type modelOrder struct {
 	unusable bool // cannot be served
 }
 
-// modelEntry is an entry of the journal that a machine was sent, by its name without the end.
+// modelEntry is an entry of the journal that a machine was sent, by its name
+// without the end.
 type modelEntry struct {
 	text    string
 	addr    string
@@ -92,7 +94,8 @@ func (m *model) note(format string, args ...any) {
 
 func (m *model) fatalf(format string, args ...any) {
 	m.Helper()
-	m.Fatalf("%s\nthe last things that happened:\n%s", fmt.Sprintf(format, args...), strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
+	m.Fatalf("%s\nthe last things that happened:\n%s", fmt.Sprintf(format, args...),
+		strings.Join(m.log[max(0, len(m.log)-60):], "\n"))
 }
 
 func runModel(t *testing.T, steps int) {
@@ -120,7 +123,8 @@ func runModel(t *testing.T, steps int) {
 	}
 	m.check()
 	t.Logf("%d steps: %v; %d orders, %d entries sent", steps, m.did, m.next, len(m.sent))
-	often := []string{"place", "replace", "granted", "killed", "sweep", "pruned", "gave back", "arrived", "open", "resent", "cancel", "cancel open", "again"}
+	often := []string{"place", "replace", "granted", "killed", "sweep", "pruned", "gave back",
+		"arrived", "open", "resent", "cancel", "cancel open", "again"}
 	if steps >= 50_000 {
 		often = append(often, "superseded", "replaced while claimed")
 	}
@@ -134,7 +138,8 @@ func runModel(t *testing.T, steps int) {
 // boot starts a daemon, in the place of one that died.
 func (m *model) boot(i int) {
 	s := &Store{
-		Dir: m.dir, Load: m.load, Replica: fmt.Sprint("r", i), ResendWithin: time.Minute, Now: m.Now,
+		Dir: m.dir, Load: m.load, Replica: fmt.Sprint("r", i),
+		ResendWithin: time.Minute, Now: m.Now,
 		Keep: 5 * day, KeepMax: 30,
 	}
 	s.step = func(at string) { m.between(at) }
@@ -357,7 +362,8 @@ func (m *model) end(i int) {
 			m.did["arrived"]++
 			e.arrived, e.at = true, m.Now()
 			for _, open := range []Outcome{Arrived, Resent} {
-				if _, err := os.Lstat(filepath.Join(m.dir, claimedDir, mustParse(g.entry).as(open))); err == nil {
+				if _, err := os.Lstat(filepath.Join(m.dir, claimedDir,
+					mustParse(g.entry).as(open))); err == nil {
 					m.fatalf("%s arrived, and is open", g.entry)
 				}
 			}
@@ -483,12 +489,14 @@ func (m *model) check() {
 			}
 		}
 		if pending > 0 && o.sent+pending > o.times {
-			m.fatalf("%s was sent %d times, ordered %d times, and waits: %+v", text, o.sent, o.times, where)
+			m.fatalf("%s was sent %d times, ordered %d times, and waits: %+v", text, o.sent,
+				o.times, where)
 		}
 	}
 	for text, o := range m.texts {
 		if n := len(all[text]); n+o.gone != o.times {
-			m.fatalf("%s was ordered %d times; %d are replaced or forgotten, and found are %+v", text, o.times, o.gone, all[text])
+			m.fatalf("%s was ordered %d times; %d are replaced or forgotten, and found are %+v",
+				text, o.times, o.gone, all[text])
 		}
 		if o.gone == o.times && len(all[text]) == 0 {
 			delete(m.texts, text) // nothing more can happen to it

@@ -37,8 +37,8 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// load answers with a script that names the text of the link. A text with "missing" in it leads nowhere, one with "sick" to
-// a disk that fails.
+// load answers with a script that names the text of the link. A text with
+// "missing" in it leads nowhere, one with "sick" to a disk that fails.
 func load(_ context.Context, _ *boot.Machine, text string) (boot.Script, error) {
 	switch {
 	case strings.Contains(text, "missing"):
@@ -98,7 +98,8 @@ func asks(t *testing.T, s *Store, c *boot.Machine, text string) boot.Answer {
 	return a
 }
 
-// A place is where an order is found: pending, open, or in the journal of those that ended, with its end.
+// A place is where an order is found: pending, open, or in the journal of those
+// that ended, with its end.
 type place struct {
 	state string // "pending", "open", "served", else the End
 	claim Record
@@ -143,7 +144,8 @@ func places(t testing.TB, dir string) map[string][]place {
 	return all
 }
 
-// wantPlaces fails unless the texts are where they should be: "text state" each, sorted.
+// wantPlaces fails unless the texts are where they should be: "text state"
+// each, sorted.
 func wantPlaces(t *testing.T, dir string, want ...string) {
 	t.Helper()
 	var got []string
@@ -169,13 +171,18 @@ func place1(t *testing.T, s *Store, name, text string) {
 func TestClaimNames(t *testing.T) {
 	at := time.Date(2026, 12, 31, 23, 59, 59, 1, time.UTC)
 	for _, c := range []Record{
-		{Name: "10.0.0.7", Time: at, Replica: "r-1.example", Random: "abcdefgh", Addr: netip.MustParseAddr("10.0.0.7")},
-		{Name: "2001:db8::1", Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("2001:db8::1")},
+		{Name: "10.0.0.7", Time: at, Replica: "r-1.example", Random: "abcdefgh",
+			Addr: netip.MustParseAddr("10.0.0.7")},
+		{Name: "2001:db8::1", Time: at, Replica: "r", Random: "x",
+			Addr: netip.MustParseAddr("2001:db8::1")},
 		{Name: "52-54-00-12-34-56", Time: at, Replica: "r", Random: "x", End: Canceled},
 		{Name: "m1", Time: at, Replica: "r", Actor: "alice", Random: "x", End: Canceled},
-		{Name: "m1", Time: at, Replica: "r", Actor: "alice@corp.example", Random: "x", Addr: netip.MustParseAddr("::1"), End: Dismissed},
-		{Name: "A_b.c:d-e", Time: at.Truncate(time.Second), Replica: "r", Random: "x", Addr: netip.MustParseAddr("::1"), End: Superseded},
-		{Name: strings.Repeat("n", 128), Time: at, Replica: "r", Random: "x", Addr: netip.MustParseAddr("10.0.0.7"), End: Resent},
+		{Name: "m1", Time: at, Replica: "r", Actor: "alice@corp.example", Random: "x",
+			Addr: netip.MustParseAddr("::1"), End: Dismissed},
+		{Name: "A_b.c:d-e", Time: at.Truncate(time.Second), Replica: "r", Random: "x",
+			Addr: netip.MustParseAddr("::1"), End: Superseded},
+		{Name: strings.Repeat("n", 128), Time: at, Replica: "r", Random: "x",
+			Addr: netip.MustParseAddr("10.0.0.7"), End: Resent},
 	} {
 		file := c.String()
 		if got, ok := ParseRecord(file); !ok || got != c {
@@ -183,9 +190,12 @@ func TestClaimNames(t *testing.T) {
 		}
 	}
 	for _, file := range []string{
-		"", "README", "~", "~~~~", "a~b~c~d~e", ".gitignore", "n~20261231T235959.000000001Z~r~x", // too few
-		"n~20261231T235959.000000001Z~r~x~10.0.0.7~canceled~more", ".n~20261231T235959.000000001Z~r~x~-",
-		"n~20261231T235959.000000001Z~r~x~10.0.0", "n~yesterday~r~x~-", "n~20261231T235959.000000001Z~~x~-", "n~20261231T235959.000000001Z~r~~-",
+		// too few
+		"", "README", "~", "~~~~", "a~b~c~d~e", ".gitignore", "n~20261231T235959.000000001Z~r~x",
+		"n~20261231T235959.000000001Z~r~x~10.0.0.7~canceled~more",
+		".n~20261231T235959.000000001Z~r~x~-",
+		"n~20261231T235959.000000001Z~r~x~10.0.0", "n~yesterday~r~x~-",
+		"n~20261231T235959.000000001Z~~x~-", "n~20261231T235959.000000001Z~r~~-",
 		temporary + Record{Name: "n", Time: at, Replica: "r", Random: "x"}.String(),
 	} {
 		if c, ok := ParseRecord(file); ok {
@@ -195,12 +205,14 @@ func TestClaimNames(t *testing.T) {
 
 	// No name is longer than file systems allow, and no two are the same.
 	s := &Store{Replica: "a/b~c " + strings.Repeat("long", 30)}
-	longest := s.newRecord(strings.Repeat("n", 128), netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"))
+	longest := s.newRecord(strings.Repeat("n", 128),
+		netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"))
 	longest.End = Superseded
 	if n := len(temporary + longest.String()); n > 255 {
 		t.Errorf("a claim's name may have %d bytes", n)
 	}
-	if got, ok := ParseRecord(longest.String()); !ok || got.Replica != longest.Replica || strings.ContainsAny(got.Replica, "/~ ") {
+	if got, ok := ParseRecord(longest.String()); !ok || got.Replica != longest.Replica ||
+		strings.ContainsAny(got.Replica, "/~ ") {
 		t.Errorf("the replica became %q", got.Replica)
 	}
 	longest = longest.endedBy(strings.Repeat("a/~é ", 20), Superseded)
@@ -213,7 +225,8 @@ func TestClaimNames(t *testing.T) {
 	if (&Store{Replica: "~~"}).replica() == "" {
 		t.Error("a replica without a name")
 	}
-	if a, b := s.newRecord("n", netip.Addr{}), s.newRecord("n", netip.Addr{}); a.Random == b.Random {
+	if a, b := s.newRecord("n", netip.Addr{}),
+		s.newRecord("n", netip.Addr{}); a.Random == b.Random {
 		t.Error("two claims have one name")
 	}
 }
@@ -244,8 +257,10 @@ func TestActor(t *testing.T) {
 	do(s.Place("m3", "../c", ""))
 	do(s.Cancel("m3", ""))
 	want := []string{
-		"placed m1 by alice", "canceled m1 by bob", `placed m2 by CORP\carol`, "granted m2 by ", "open m2 by ", "retried m2 by dave",
-		"granted m2 by ", "open m2 by ", "dismissed m2 by erin@corp.example", "released m2 by fr_ed_", "placed m3 by ", "canceled m3 by ",
+		"placed m1 by alice", "canceled m1 by bob", `placed m2 by CORP\carol`, "granted m2 by ",
+		"open m2 by ", "retried m2 by dave",
+		"granted m2 by ", "open m2 by ", "dismissed m2 by erin@corp.example",
+		"released m2 by fr_ed_", "placed m3 by ", "canceled m3 by ",
 	}
 	if !slices.Equal(events, want) {
 		t.Errorf("events %q, want %q", events, want)
@@ -260,14 +275,16 @@ func TestActor(t *testing.T) {
 		fields := strings.Split(c.String(), "~")
 		_, wrong := time.Parse(timeForm, fields[1])
 		_, noAddress := netip.ParseAddr(fields[4])
-		if len(fields) != 6 || fields[0] != c.Name || wrong != nil || fields[2] == "" || fields[3] != c.Random ||
+		if len(fields) != 6 || fields[0] != c.Name || wrong != nil || fields[2] == "" ||
+			fields[3] != c.Random ||
 			fields[4] != "-" && noAddress != nil || fields[5] != string(c.End) {
 			t.Errorf("a version without actors cannot read %s", c)
 		}
 	}
 	slices.Sort(got)
 	want = []string{
-		"canceled m1 by bob on test", "canceled m3 by  on test", "dismissed m2 by erin@corp.example on test",
+		"canceled m1 by bob on test", "canceled m3 by  on test",
+		"dismissed m2 by erin@corp.example on test",
 		"released m2 by fr_ed_ on test", "retried m2 by dave on test",
 	}
 	if !slices.Equal(got, want) {
@@ -293,12 +310,14 @@ func TestGrantAndSettle(t *testing.T) {
 	g.Confirm(true) // ended already: nothing happens
 	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe pending")
 
-	want := []string{"placed m1", "placed m2", "placed m3", "granted m1", "served m1", "granted m2", "open m2", "granted m3", "given back m3"}
+	want := []string{"placed m1", "placed m2", "placed m3", "granted m1", "served m1", "granted m2",
+		"open m2", "granted m3", "given back m3"}
 	if !slices.Equal(events, want) {
 		t.Errorf("events %q, want %q", events, want)
 	}
 	for _, p := range places(t, dir)["../a.ipxe"] {
-		if p.claim.Addr != netip.MustParseAddr("10.0.0.1") || p.claim.Replica != "test" || !p.claim.Time.Equal(start) {
+		if p.claim.Addr != netip.MustParseAddr("10.0.0.1") || p.claim.Replica != "test" ||
+			!p.claim.Time.Equal(start) {
 			t.Errorf("the journal has %+v", p.claim)
 		}
 	}
@@ -306,7 +325,8 @@ func TestGrantAndSettle(t *testing.T) {
 	// The strongest name's order comes first, and the other one stays.
 	place1(t, s, "m1", "../d.ipxe")
 	asks(t, s, client("10.0.0.3", 0, "m3", "m1"), "../c.ipxe").Grant.Confirm(true)
-	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe served", "../d.ipxe pending")
+	wantPlaces(t, dir, "../a.ipxe served", "../b.ipxe open", "../c.ipxe served",
+		"../d.ipxe pending")
 }
 
 func TestLookingTakesNothing(t *testing.T) {
@@ -315,7 +335,8 @@ func TestLookingTakesNothing(t *testing.T) {
 	place1(t, s, "m1", "../a.ipxe")
 	rules := []boot.Rule{s.Resend(), s.Once(), fallback{}}
 	a, err := boot.Resolve(t.Context(), client("10.0.0.1", 0, "m1"), rules, false)
-	if err != nil || a.Entry.Step != boot.Once || a.Entry.Target != "../a.ipxe" || a.Entry.Path != "once/m1" || !a.Entry.Order || a.Grant != nil {
+	if err != nil || a.Entry.Step != boot.Once || a.Entry.Target != "../a.ipxe" ||
+		a.Entry.Path != "once/m1" || !a.Entry.Order || a.Grant != nil {
 		t.Errorf("%+v, %v", a, err)
 	}
 	for _, c := range []*boot.Machine{
@@ -339,7 +360,8 @@ func TestUnservableOrders(t *testing.T) {
 	place1(t, s, "m2", "../sick.ipxe")
 	os.WriteFile(filepath.Join(dir, "m3"), []byte("#!ipxe\n"), 0o644)
 	os.Mkdir(filepath.Join(dir, "m4"), 0o755)
-	for name, code := range map[string]boot.Code{"m1": boot.Missing, "m3": boot.NoLink, "m4": boot.NoLink} {
+	for name, code := range map[string]boot.Code{"m1": boot.Missing, "m3": boot.NoLink,
+		"m4": boot.NoLink} {
 		a := asks(t, s, client("10.0.0.1", 0, name), "default")
 		if f := a.Trace.Findings[0]; f.Code != code || f.Outcome != boot.Skipped || !f.Order {
 			t.Errorf("%s: %+v, want %s", name, f, code)
@@ -353,7 +375,8 @@ func TestUnservableOrders(t *testing.T) {
 	none, _ := newStore(filepath.Join(dir, "nowhere"))
 	asks(t, none, client("10.0.0.1", 1, "m1"), "default")
 	file, _ := newStore(filepath.Join(dir, "m3"))
-	if _, err := file.ask(t.Context(), client("10.0.0.1", 1, "m1")); !errors.Is(err, boot.ErrUnsure) {
+	if _, err := file.ask(t.Context(), client("10.0.0.1", 1, "m1")); !errors.Is(err,
+		boot.ErrUnsure) {
 		t.Errorf("a file in the place of the directory of orders: %v", err)
 	}
 }
@@ -398,10 +421,12 @@ func TestPlace(t *testing.T) {
 	if err := os.WriteFile(file, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Place("m2", "../a", "alice"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+	if _, err := s.Place("m2", "../a", "alice"); err == nil ||
+		!strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("a file was replaced: %v", err)
 	}
-	if _, err := s.Cancel("m2", "alice"); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+	if _, err := s.Cancel("m2", "alice"); err == nil ||
+		!strings.Contains(err.Error(), "symbolic link") {
 		t.Errorf("a file was canceled: %v", err)
 	}
 	if b, _ := os.ReadFile(file); string(b) != "mine" {
@@ -426,12 +451,14 @@ func TestCancel(t *testing.T) {
 	asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant.Confirm(false)
 	place1(t, s, "m1", "../b")
 	// The pending one first, then the open ones.
-	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 || got[0].Target != "../b" || got[0].End != Canceled {
+	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 ||
+		got[0].Target != "../b" || got[0].End != Canceled {
 		t.Errorf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a open", "../b canceled")
 	c.add(time.Second)
-	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 || got[0].Name != "m1" || got[0].End != Dismissed {
+	if got, err := s.Cancel("m1", "alice"); err != nil || len(got) != 1 || got[0].Name != "m1" ||
+		got[0].End != Dismissed {
 		t.Errorf("%+v, %v", got, err)
 	}
 	wantPlaces(t, dir, "../a dismissed", "../b canceled")
@@ -440,7 +467,8 @@ func TestCancel(t *testing.T) {
 	}
 	asks(t, s, client("10.0.0.1", 1, "m1"), "default")
 
-	// A delivery that is confirmed after its order was dismissed changes nothing.
+	// A delivery that is confirmed after its order was dismissed changes
+	// nothing.
 	place1(t, s, "m2", "../c")
 	g := asks(t, s, client("10.0.0.1", 0, "m2"), "../c").Grant
 	if _, err := s.Cancel("m2", "alice"); err != nil {
@@ -511,10 +539,12 @@ func TestList(t *testing.T) {
 			t.Errorf("%s: nobody knows when it was placed", p.Name)
 		}
 	}
-	if len(problems) != 3 || problems["10.0.0.9"] != "" || !strings.Contains(problems[mac], "52-54-00-ab-cd-ef") || !strings.HasPrefix(problems["m1"], "held") {
+	if len(problems) != 3 || problems["10.0.0.9"] != "" || !strings.Contains(problems[mac],
+		"52-54-00-ab-cd-ef") || !strings.HasPrefix(problems["m1"], "held") {
 		t.Errorf("pending: %q", problems)
 	}
-	if len(l.Open) != 1 || l.Open[0].Target != "../1" || len(l.Served) != 1 || l.Served[0].Target != "../0" {
+	if len(l.Open) != 1 || l.Open[0].Target != "../1" || len(l.Served) != 1 ||
+		l.Served[0].Target != "../0" {
 		t.Errorf("open %+v, served %+v", l.Open, l.Served)
 	}
 	if of := l.Of("m1"); len(of.Pending) != 1 || len(of.Open) != 1 || len(of.Served) != 1 {
@@ -635,7 +665,8 @@ func TestBrake(t *testing.T) {
 	held := func(s *Store) {
 		t.Helper()
 		a := asks(t, s, client("10.0.0.1", 0, "m1"), "default")
-		if f := a.Trace.Findings[0]; f.Code != boot.Held || !strings.Contains(f.Why, "pxesrv order release m1") {
+		if f := a.Trace.Findings[0]; f.Code != boot.Held ||
+			!strings.Contains(f.Why, "pxesrv order release m1") {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -644,11 +675,13 @@ func TestBrake(t *testing.T) {
 	place1(t, s, "m2", "../other")
 	asks(t, s, client("10.0.0.1", 0, "m2"), "../other").Grant.Confirm(true)
 
-	// Another daemon counts the same, a new one at once and an old one within the minute.
+	// Another daemon counts the same, a new one at once and an old one within
+	// the minute.
 	other, oc := newStore(dir)
 	other.MaxPerDay, other.Now = 5, c.Now
 	held(other)
-	wantPlaces(t, dir, "../0 served", "../1 served", "../2 served", "../3 served", "../4 served", "../other served", "../held pending")
+	wantPlaces(t, dir, "../0 served", "../1 served", "../2 served", "../3 served", "../4 served",
+		"../other served", "../held pending")
 
 	c.add(time.Second)
 	if err := other.Release("m1", "alice"); err != nil {
@@ -670,7 +703,8 @@ func TestBrake(t *testing.T) {
 	grant(other, "../held2")
 	_ = oc
 
-	// What was given back was no grant, whether or not the store has counted before.
+	// What was given back was no grant, whether or not the store has counted
+	// before.
 	for i := range 20 {
 		fresh, _ := newStore(dir)
 		fresh.MaxPerDay, fresh.Now = 5, c.Now
@@ -685,7 +719,8 @@ func TestBrake(t *testing.T) {
 	s.counts.remove("m3", start) // before anything was counted
 }
 
-// An entry that moves from open to served while the journal is read is one grant.
+// An entry that moves from open to served while the journal is read is one
+// grant.
 func TestCountsOnce(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := newStore(dir)
@@ -712,21 +747,28 @@ func TestResend(t *testing.T) {
 	// Nobody else, and nobody who does not say that it asks again.
 	other, _ := newStore(dir)
 	for _, ask := range []*boot.Machine{
-		client("10.0.0.1", 0, "other"), client("10.0.0.1", 1, "other"), client("10.0.0.2", 1, "other"),
+		client("10.0.0.1", 0, "other"), client("10.0.0.1", 1, "other"),
+		client("10.0.0.2", 1, "other"),
 	} {
 		asks(t, s, ask, "default")
 	}
 	rules := []boot.Rule{s.Resend(), fallback{}}
 	for name, ask := range map[string]*boot.Machine{
-		"try=0": client("10.0.0.1", 0, "m1"), "another address": client("10.0.0.2", 1, "m1"), "no address": {Names: client("10.0.0.1", 1, "m1").Names, Claims: boot.Claims{Try: 1}},
-		"a conflict":   {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1}, Conflict: "two at once"},
-		"only looking": {Names: client("10.0.0.1", 1, "m1").Names, Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1}, NoOrders: "looking"},
+		"try=0": client("10.0.0.1", 0, "m1"), "another address": client("10.0.0.2", 1, "m1"),
+		"no address": {Names: client("10.0.0.1", 1, "m1").Names, Claims: boot.Claims{Try: 1}},
+		"a conflict": {Names: client("10.0.0.1", 1, "m1").Names,
+			Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1},
+			Conflict: "two at once"},
+		"only looking": {Names: client("10.0.0.1", 1, "m1").Names,
+			Addr: netip.MustParseAddr("10.0.0.1"), Claims: boot.Claims{Try: 1},
+			NoOrders: "looking"},
 	} {
 		if a, err := boot.Resolve(t.Context(), ask, rules, true); err != nil || a.Grant != nil {
 			t.Errorf("%s: got %s, %v", name, a.Script.Body, err)
 		}
 	}
-	// The same again, from any daemon, as often as it asks, and before a newer order; nothing is claimed.
+	// The same again, from any daemon, as often as it asks, and before a newer
+	// order; nothing is claimed.
 	for try := range 3 {
 		asks(t, s, client("10.0.0.1", try+1, "x", "m1"), "../a").Grant.Confirm(false)
 		asks(t, other, client("10.0.0.1", try+1, "m1"), "../a").Grant.GiveBack("") // stays open
@@ -738,7 +780,8 @@ func TestResend(t *testing.T) {
 	}
 	c.add(59 * time.Second)
 	a := asks(t, s, client("10.0.0.1", 1, "m1"), "../a")
-	if a.Entry.Step != boot.Resend || a.Entry.Target != "../a" || !strings.Contains(a.Entry.Path, a.Grant.ID()) {
+	if a.Entry.Step != boot.Resend || a.Entry.Target != "../a" ||
+		!strings.Contains(a.Entry.Path, a.Grant.ID()) {
 		t.Errorf("the trace says %+v", a.Entry)
 	}
 	// Once confirmed, never again.
@@ -768,8 +811,9 @@ func TestResend(t *testing.T) {
 	wantPlaces(t, dir, "../a served", "../b open", "../c dismissed", "../gone open")
 }
 
-// A machine that gave up waiting asks again while its first request still prepares the answer. Whatever becomes of the first
-// request then, the order was sent and is not put back.
+// A machine that gave up waiting asks again while its first request still
+// prepares the answer. Whatever becomes of the first request then, the order
+// was sent and is not put back.
 func TestResendWhileFirstRequestHangs(t *testing.T) {
 	for _, step := range []string{"claimed", "read", "synced", "give back"} {
 		t.Run(step, func(t *testing.T) {
@@ -811,7 +855,9 @@ func TestResendsAtOnce(t *testing.T) {
 			other, _ := newStore(dir)
 			place1(t, s, "m1", "../a")
 			first := asks(t, s, client("10.0.0.1", 0, "m1"), "../a").Grant
-			meanwhile := func() { asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Confirm(false) }
+			meanwhile := func() {
+				asks(t, other, client("10.0.0.1", 1, "m1"), "../a").Grant.Confirm(false)
+			}
 			s.step = func(at string) {
 				if at == step {
 					meanwhile()
@@ -824,7 +870,8 @@ func TestResendsAtOnce(t *testing.T) {
 					t.Fatal(entries, err)
 				}
 				meanwhile()
-				if script, err := entries[0].Load(t.Context(), c); err != nil || string(script.Body) != string(scriptOf("../a")) {
+				if script, err := entries[0].Load(t.Context(), c); err != nil ||
+					string(script.Body) != string(scriptOf("../a")) {
 					t.Errorf("%s, %v", script.Body, err)
 				}
 			} else {
@@ -873,7 +920,8 @@ func TestOneWinner(t *testing.T) {
 	}
 }
 
-// TestBrakeWithoutAddress counts what was sent to clients that have no address, as behind a Unix socket.
+// TestBrakeWithoutAddress counts what was sent to clients that have no address,
+// as behind a Unix socket.
 func TestBrakeWithoutAddress(t *testing.T) {
 	s, _ := newStore(t.TempDir())
 	s.MaxPerDay = 2

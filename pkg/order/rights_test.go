@@ -21,7 +21,8 @@ func TestJournalIsMadeForAll(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a directory to a group that it is not in")
 	}
-	for _, once := range []rights{{0, 4321, 0o2775}, {4320, 4321, 0o755}, {4320, 4321, 0o2770}, {0, 0, 0o700}} {
+	for _, once := range []rights{{0, 4321, 0o2775}, {4320, 4321, 0o755}, {4320, 4321, 0o2770},
+		{0, 0, 0o700}} {
 		dir := t.TempDir()
 		once.give(t, dir)
 		s, _ := newStore(dir)
@@ -56,7 +57,8 @@ func TestJournalRights(t *testing.T) {
 		{rights{0, 4321, 0o775}, rights{0, 0, 0o775}, true},      // of another group
 		{rights{4320, 4321, 0o755}, rights{0, 4321, 0o755}, true},
 		{rights{0, 0, 0o777}, rights{0, 0, 0o775}, true},
-		{rights{0, 4321, 0o2775}, rights{4320, 4321, 0o2755}, true}, // the daemon can, its group cannot take orders back
+		// the daemon can, its group cannot take orders back
+		{rights{0, 4321, 0o2775}, rights{4320, 4321, 0o2755}, true},
 		{rights{0, 4321, 0o2775}, rights{4320, 4321, 0o2775}, false},
 		{rights{0, 4321, 0o2775}, rights{0, 4321, 0o775}, false},
 		{rights{0, 4321, 0o2775}, rights{0, 4321, 0o777}, false},
@@ -85,7 +87,8 @@ func TestJournalRights(t *testing.T) {
 				t.Errorf("sure: %v", said[0].Sure)
 			}
 			do := fmt.Sprintf("chmod %04o %s", test.once.mode, tree.Quote(served))
-			if said[0].Where != "once/.served" || !strings.HasSuffix(said[0].Do, do) || !strings.Contains(said[0].What, "stay open") {
+			if said[0].Where != "once/.served" || !strings.HasSuffix(said[0].Do, do) ||
+				!strings.Contains(said[0].What, "stay open") {
 				t.Errorf("said %q, want %q", said[0], do)
 			}
 			if p := s.Check(); len(p) > 0 {
@@ -143,7 +146,8 @@ func TestJournalIsNoDirectory(t *testing.T) {
 				t.Fatal(err)
 			}
 			s, _ := newStore(dir)
-			if said := s.JournalRights(); len(said) != 1 || said[0].Where != "once" || !said[0].Sure || !strings.Contains(said[0].What, served) {
+			if said := s.JournalRights(); len(said) != 1 || said[0].Where != "once" ||
+				!said[0].Sure || !strings.Contains(said[0].What, served) {
 				t.Errorf("said %v", said)
 			}
 			if p := s.Check(); len(p) != 1 {

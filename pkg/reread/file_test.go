@@ -51,7 +51,8 @@ func (w *watched) touch(t *testing.T, ago time.Duration) {
 func (w *watched) want(t *testing.T, value, why string, parsed int32) {
 	t.Helper()
 	s := w.Get()
-	if s.Value != value || (s.Err == nil) != (why == "") || s.Err != nil && !strings.Contains(s.Err.Error(), why) {
+	if s.Value != value || (s.Err == nil) != (why == "") ||
+		s.Err != nil && !strings.Contains(s.Err.Error(), why) {
 		t.Errorf("%+v, want %q and the error %q", s, value, why)
 	}
 	if n := w.parsed.Load(); n != parsed {

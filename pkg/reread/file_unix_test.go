@@ -22,7 +22,8 @@ func TestReadFile_NotRegular(t *testing.T) {
 	}
 	for _, name := range []string{dir, pipe} {
 		_, info, err := ReadFile(name, 10)
-		if !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), name) || info == nil || info.Mode().IsRegular() {
+		if !errors.Is(err, ErrNotRegular) || !strings.Contains(err.Error(), name) || info == nil ||
+			info.Mode().IsRegular() {
 			t.Errorf("%v, %v", info, err)
 		}
 	}

@@ -168,7 +168,8 @@ func TestValue_Changed(t *testing.T) {
 	} {
 		finds = test.finds
 		s := v.Get()
-		if s.Value != test.want.Value || s.Good != test.want.Good || (s.Err == nil) != (test.want.Err == nil) ||
+		if s.Value != test.want.Value || s.Good != test.want.Good ||
+			(s.Err == nil) != (test.want.Err == nil) ||
 			s.Err != nil && s.Err.Error() != test.want.Err.Error() {
 			t.Errorf("%d: %+v, want %+v", i, s, test.want)
 		}

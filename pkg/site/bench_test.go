@@ -13,14 +13,16 @@ import (
 	"pxesrv/pkg/config"
 )
 
-// twelveNames is the query of a machine that the tree knows by its address alone, the weakest of its names.
+// twelveNames is the query of a machine that the tree knows by its address
+// alone, the weakest of its names.
 const twelveNames = "uuid=4c4c4544-0042-3510-8054-b4c04f564433&manufacturer=Dell%20Inc.&serial=B5TVD3&asset=RZ1-0042&host=node42" +
 	"&mac=52:54:00:12:34:56&macs=52:54:00:12:34:57,52:54:00:12:34:58,52:54:00:12:34:59,52:54:00:12:34:5a"
 
 func BenchmarkResolve_OneName(b *testing.B)     { benchmarkResolve(b, "", 1) }
 func BenchmarkResolve_TwelveNames(b *testing.B) { benchmarkResolve(b, twelveNames, 12) }
 
-// benchmarkResolve measures the whole decision: from the query to the text of the script, read from the disk.
+// benchmarkResolve measures the whole decision: from the query to the text of
+// the script, read from the disk.
 func benchmarkResolve(b *testing.B, query string, names int) {
 	for _, entries := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
@@ -43,7 +45,8 @@ func benchmarkResolve(b *testing.B, query string, names int) {
 	}
 }
 
-// benchTree makes a root in which 10.0.0.7 has a script, beside so many other machines. It is at rest, as trees mostly are.
+// benchTree makes a root in which 10.0.0.7 has a script, beside so many other
+// machines. It is at rest, as trees mostly are.
 func benchTree(b *testing.B, entries int) string {
 	root := b.TempDir()
 	must := func(err error) {
@@ -59,8 +62,10 @@ func benchTree(b *testing.B, entries int) string {
 	}
 	must(os.Symlink("../install.ipxe", filepath.Join(root, "static", "10.0.0.7")))
 	for i := range entries {
-		// Links to one file: a directory of many files would measure the file system's inodes.
-		must(os.Symlink("../install.ipxe", filepath.Join(root, "static", fmt.Sprintf("52-54-01-%02x-%02x-%02x", i>>16, i>>8&255, i&255))))
+		// Links to one file: a directory of many files would measure the file
+		// system's inodes.
+		must(os.Symlink("../install.ipxe", filepath.Join(root, "static",
+			fmt.Sprintf("52-54-01-%02x-%02x-%02x", i>>16, i>>8&255, i&255))))
 	}
 	time.Sleep(2100 * time.Millisecond) // what changed less than 2 s ago may be half-written
 	return root

@@ -18,8 +18,9 @@ import (
 
 const canary = "CANARY"
 
-// FuzzResolve makes entries out of bytes: static/, once/ and what they lead to. Whatever the tree is like, no answer has a
-// byte from outside the root, and each is a script.
+// FuzzResolve makes entries out of bytes: static/, once/ and what they lead to.
+// Whatever the tree is like, no answer has a byte from outside the root, and
+// each is a script.
 func FuzzResolve(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, "nowhere")
 	f.Add([]byte{16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}, "../../outside")
@@ -29,15 +30,18 @@ func FuzzResolve(f *testing.F) {
 	f.Add([]byte{5, 21}, "#!ipxe")
 	f.Add([]byte{5, 5, 7, 7, 28}, "\x1f\x8b\x08")
 
-	// All but the folders of the entries is made once, and soon at rest: there nothing waits for a half-written edit.
+	// All but the folders of the entries is made once, and soon at rest: there
+	// nothing waits for a half-written edit.
 	dir, err := filepath.EvalSymlinks(f.TempDir())
 	if err != nil {
 		f.Fatal(err)
 	}
 	root := filepath.Join(dir, "root")
 	lab.Files{
-		"root/f": script("inside"), "root/d/f": script("inside"), "root/html": "<html>\n", "root/.git/f": script(canary), "root/private/f": script(canary),
-		"root/default": script("default"), "root/out": "-> ../outside", "root/outdir": "-> ..", "guards/": "", "root/protect": "-> ../guards",
+		"root/f": script("inside"), "root/d/f": script("inside"), "root/html": "<html>\n",
+		"root/.git/f": script(canary), "root/private/f": script(canary),
+		"root/default": script("default"), "root/out": "-> ../outside", "root/outdir": "-> ..",
+		"guards/": "", "root/protect": "-> ../guards",
 		"outside": script(canary), "root-evil/f": script(canary), "fifo": "|",
 	}.Grow(f, dir)
 	time.Sleep(100 * time.Millisecond)
@@ -94,7 +98,8 @@ func FuzzResolve(f *testing.F) {
 				case 14:
 					link = "../../fifo"
 				case 15:
-					link = fmt.Sprintf("../static/10.0.0.%d", (i+1)%len(entries)) // another's, which may lead back
+					// another's, which may lead back
+					link = fmt.Sprintf("../static/10.0.0.%d", (i+1)%len(entries))
 				}
 				if link != "" {
 					err = os.Symlink(link, at)
@@ -112,8 +117,10 @@ func FuzzResolve(f *testing.F) {
 					if err := boot.CheckScript(a.Script.Body); err != nil {
 						t.Errorf("entry %d by %s: %v", b, a.Entry.Path, err)
 					}
-					if bytes.Contains(a.Script.Body, []byte(canary)) && !bytes.Contains([]byte(text), []byte(canary)) {
-						t.Errorf("entry %d by %s -> %s: from outside the root", b, a.Entry.Path, a.Entry.Target)
+					if bytes.Contains(a.Script.Body, []byte(canary)) &&
+						!bytes.Contains([]byte(text), []byte(canary)) {
+						t.Errorf("entry %d by %s -> %s: from outside the root", b, a.Entry.Path,
+							a.Entry.Target)
 					}
 				}
 			})

@@ -69,7 +69,9 @@ func TestHidden(t *testing.T) {
 	}
 	lies.Grow(t, top)
 	rest()
-	s := newSite(t, root, func(c *config.Config) { c.Allow = []string{filepath.Join(top, "allowed")} })
+	s := newSite(t, root, func(c *config.Config) {
+		c.Allow = []string{filepath.Join(top, "allowed")}
+	})
 	for _, test := range tests {
 		file, answer := "-", "-"
 		if f, err := s.Open(test.name); err == nil {
@@ -81,21 +83,25 @@ func TestHidden(t *testing.T) {
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is another answer than that nothing is there", test.name, err)
 		}
-		if got, err := s.LoadScript(t.Context(), &boot.Machine{}, ".", strings.TrimLeft(test.name, "/")); err == nil {
+		if got, err := s.LoadScript(t.Context(), &boot.Machine{}, ".",
+			strings.TrimLeft(test.name, "/")); err == nil {
 			answer = string(got.Body)
 		}
 		if file != test.file || answer != test.answer {
-			t.Errorf("%s: the file is %q, want %q; the answer %q, want %q", test.name, file, test.file, answer, test.answer)
+			t.Errorf("%s: the file is %q, want %q; the answer %q, want %q", test.name, file,
+				test.file, answer, test.answer)
 		}
 	}
 	// Nor is there another case of what is hidden.
-	for _, name := range []string{"PROTECT/x", "Protect/X", "OncE/X", "StaTic/X", "PRIVATE/ks", "HOSTS/A.YAML"} {
+	for _, name := range []string{"PROTECT/x", "Protect/X", "OncE/X", "StaTic/X", "PRIVATE/ks",
+		"HOSTS/A.YAML"} {
 		if got, err := s.Spelled("/" + name); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is %s, error %v", name, got, err)
 		}
 	}
 	public := newSite(t, root, func(c *config.Config) { c.PublicEntries = true })
-	for name, want := range map[string]bool{"static/x": true, "Static/x": false, "once/x": false, "protect/x": false} {
+	for name, want := range map[string]bool{"static/x": true, "Static/x": false, "once/x": false,
+		"protect/x": false} {
 		f, err := public.Open(name)
 		if err == nil {
 			f.Close()
@@ -106,12 +112,14 @@ func TestHidden(t *testing.T) {
 	}
 }
 
-// TestHiddenIsNotDeleted: what belongs to machines is not taken away, also where
-// GRUB's folder leads there.
+// TestHiddenIsNotDeleted: what belongs to machines is not taken away, also
+// where GRUB's folder leads there.
 func TestHiddenIsNotDeleted(t *testing.T) {
 	for _, dir := range []string{"static", "once", "protect", "until-done", "private", "Static"} {
-		root := lab.Files{dir + "/grub.cfg-0A000007": "x", "grub/2": "-> ../" + dir}.Grow(t, t.TempDir())
-		if err := newSite(t, root).ClearGRUB(t.Context(), "2", address); !errors.Is(err, fs.ErrNotExist) {
+		root := lab.Files{dir + "/grub.cfg-0A000007": "x", "grub/2": "-> ../" + dir}.Grow(t,
+			t.TempDir())
+		if err := newSite(t, root).ClearGRUB(t.Context(), "2", address); !errors.Is(err,
+			fs.ErrNotExist) {
 			t.Errorf("%s: %v", dir, err)
 		}
 		isThere(t, filepath.Join(root, dir, "grub.cfg-0A000007"))
@@ -120,7 +128,8 @@ func TestHiddenIsNotDeleted(t *testing.T) {
 	if err := newSite(t, root).ClearGRUB(t.Context(), "2", address); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Lstat(filepath.Join(root, "menus/grub.cfg-0A000007")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(root, "menus/grub.cfg-0A000007")); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
 }

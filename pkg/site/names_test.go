@@ -35,21 +35,23 @@ func TestMachine(t *testing.T) {
 	})
 	const uuid, swapped = "12345678-9abc-def0-1122-aabbccddeeff", "78563412-bc9a-f0de-1122-aabbccddeeff"
 	for text, want := range map[string][2]string{ // names without the list, and with it
-		"srv-01":            {"srv-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		" srv-01 ":          {"srv-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		"52:54:00:AA:00:01": {"52-54-00-aa-00-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		"5254-00AA-0001":    {"52-54-00-aa-00-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		"10.1.0.11":         {"10.1.0.11", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		"2001:DB8:0::11":    {"2001:db8::11", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
-		"srv-02":            {"srv-02", "srv-02 10.1.0.12"},
-		"SRV-01":            {"SRV-01", "SRV-01"},
-		"srv-03":            {"srv-03", "srv-03"},
-		"5254-00aa-0003":    {"52-54-00-aa-00-03", "5254-00aa-0003 10.1.0.13"},
-		"525400-aa0004":     {"52-54-00-aa-00-04", "52-54-00-aa-00-04"}, // behind NAT
-		"10.0.0.777":        {"10.0.0.777", "10.0.0.777 10.1.0.15"},
-		"10.1.0.99":         {"10.1.0.99", "10.1.0.99"},
-		uuid:                {uuid + " " + swapped, uuid + " " + swapped},
-		"Default string":    {"", ""},
+		"srv-01":   {"srv-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		" srv-01 ": {"srv-01", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		"52:54:00:AA:00:01": {"52-54-00-aa-00-01",
+			"52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		"5254-00AA-0001": {"52-54-00-aa-00-01",
+			"52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		"10.1.0.11":      {"10.1.0.11", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		"2001:DB8:0::11": {"2001:db8::11", "52-54-00-aa-00-01 srv-01 10.1.0.11 2001:db8::11"},
+		"srv-02":         {"srv-02", "srv-02 10.1.0.12"},
+		"SRV-01":         {"SRV-01", "SRV-01"},
+		"srv-03":         {"srv-03", "srv-03"},
+		"5254-00aa-0003": {"52-54-00-aa-00-03", "5254-00aa-0003 10.1.0.13"},
+		"525400-aa0004":  {"52-54-00-aa-00-04", "52-54-00-aa-00-04"}, // behind NAT
+		"10.0.0.777":     {"10.0.0.777", "10.0.0.777 10.1.0.15"},
+		"10.1.0.99":      {"10.1.0.99", "10.1.0.99"},
+		uuid:             {uuid + " " + swapped, uuid + " " + swapped},
+		"Default string": {"", ""},
 	} {
 		for i, s := range []*site.Site{s, listed} {
 			m, err := s.MachineMeant(text)
@@ -67,7 +69,8 @@ func TestMachine(t *testing.T) {
 	if _, err := listed.MachineMeant("///"); err == nil {
 		t.Error("a machine is called ///")
 	}
-	for text, want := range map[string]string{"10.0.0.777": "", "5254-00aa-0003": "", "srv-o1": "srv-01", "SRV-01": "srv-01", "srv-01": "", "10.0.0.778": "-", "srv-03": ""} {
+	for text, want := range map[string]string{"10.0.0.777": "", "5254-00aa-0003": "",
+		"srv-o1": "srv-01", "SRV-01": "srv-01", "srv-01": "", "10.0.0.778": "-", "srv-03": ""} {
 		d, doubted := listed.Doubtful(text)
 		if doubted != (want != "") || want != "-" && d.Right != want {
 			t.Errorf("%q: %+v", text, d)
@@ -82,28 +85,40 @@ func TestMachine(t *testing.T) {
 func TestMisread(t *testing.T) {
 	root := t.TempDir()
 	lab.Files{
-		"static/52:54:00:AB:CD:01": "", "static/52-54-00-ab-cd-01": "", "static/52-54-00-ab-cd-02": "", "static/52:54:00:AB:CD:02": "", "static/525400-abcd01": "",
-		"static/10.0.0.007": "", "static/s-n-42": "", "static/S-N-42": "", "static/S-N-421": "", "static/.x": "", "once/10.0.0.7.": "-> ../x", "once/10.0.0.8": "-> ../x",
-		"static/52-54-00-ab-cd-01.ipxe": "", "static/52-54-00-ab-cd-02.ipxe": "", "once/10.0.0.7-24": "-> ../x",
+		"static/52:54:00:AB:CD:01": "", "static/52-54-00-ab-cd-01": "",
+		"static/52-54-00-ab-cd-02": "", "static/52:54:00:AB:CD:02": "", "static/525400-abcd01": "",
+		"static/10.0.0.007": "", "static/s-n-42": "", "static/S-N-42": "", "static/S-N-421": "",
+		"static/.x": "", "once/10.0.0.7.": "-> ../x", "once/10.0.0.8": "-> ../x",
+		"static/52-54-00-ab-cd-01.ipxe": "", "static/52-54-00-ab-cd-02.ipxe": "",
+		"once/10.0.0.7-24": "-> ../x",
 	}.Grow(t, root)
 	s := newSite(t, root)
-	all, err := s.Misread([]boot.Name{{Text: "S-N-42", Kind: boot.Serial}, {Text: "52-54-00-ab-cd-01", Kind: boot.MAC}, {Text: "10.0.0.7", Kind: boot.Address}})
+	all, err := s.Misread([]boot.Name{{Text: "S-N-42", Kind: boot.Serial},
+		{Text: "52-54-00-ab-cd-01", Kind: boot.MAC}, {Text: "10.0.0.7", Kind: boot.Address}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []site.Misread{
-		{Path: "once/10.0.0.7-24", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
-		{Path: "once/10.0.0.7.", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
-		{Path: "static/10.0.0.007", Why: "is for a machine of this serial: this address is written 10.0.0.7"},
-		{Path: "static/52-54-00-ab-cd-01.ipxe", Why: `ends in ".ipxe", and no machine is called so`},
-		{Path: "static/525400-abcd01", Why: "is for a machine of this serial: this MAC is written 52-54-00-ab-cd-01"},
-		{Path: "static/52:54:00:AB:CD:01", Why: "matches no machine: this MAC is written 52-54-00-ab-cd-01"},
-		{Path: "static/s-n-42", Why: "is for another machine, since capitals count: this one is S-N-42"},
+		{Path: "once/10.0.0.7-24",
+			Why: "is for a machine of this serial: this address is written 10.0.0.7"},
+		{Path: "once/10.0.0.7.",
+			Why: "is for a machine of this serial: this address is written 10.0.0.7"},
+		{Path: "static/10.0.0.007",
+			Why: "is for a machine of this serial: this address is written 10.0.0.7"},
+		{Path: "static/52-54-00-ab-cd-01.ipxe",
+			Why: `ends in ".ipxe", and no machine is called so`},
+		{Path: "static/525400-abcd01",
+			Why: "is for a machine of this serial: this MAC is written 52-54-00-ab-cd-01"},
+		{Path: "static/52:54:00:AB:CD:01",
+			Why: "matches no machine: this MAC is written 52-54-00-ab-cd-01"},
+		{Path: "static/s-n-42",
+			Why: "is for another machine, since capitals count: this one is S-N-42"},
 	}
 	if !slices.Equal(all, want) {
 		t.Errorf("got  %q\nwant %q", all, want)
 	}
-	if all, err := newSite(t, t.TempDir()).Misread([]boot.Name{{Text: "x", Kind: boot.Typed}}); len(all) != 0 || err != nil {
+	if all, err := newSite(t, t.TempDir()).Misread([]boot.Name{{Text: "x", Kind: boot.Typed}}); len(
+		all) != 0 || err != nil {
 		t.Errorf("%v %v", all, err)
 	}
 }

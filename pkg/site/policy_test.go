@@ -19,7 +19,8 @@ func TestMaxScript(t *testing.T) {
 
 // FuzzClean: whatever is asked for, nothing of machines and nothing private is.
 func FuzzClean(f *testing.F) {
-	for _, name := range []string{"once/x", "ONCE/x", "./static/x", "d/../protect/x", "//until-done//x", "private/ks", "x/once/y", "hosts/a.yaml", "x.tmpl"} {
+	for _, name := range []string{"once/x", "ONCE/x", "./static/x", "d/../protect/x",
+		"//until-done//x", "private/ks", "x/once/y", "hosts/a.yaml", "x.tmpl"} {
 		f.Add(name)
 	}
 	t := &tree.Tree{Path: "/srv", Hidden: hidden(false)}

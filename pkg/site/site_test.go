@@ -33,7 +33,8 @@ import (
 // clock is that of every site here; these tests run one after the other.
 var clock lab.Clock
 
-// rest lets time pass until no tree that was made so far counts as recently changed: then no answer waits for a half-written edit.
+// rest lets time pass until no tree that was made so far counts as recently
+// changed: then no answer waits for a half-written edit.
 func rest() { clock.Pass(2100 * time.Millisecond) }
 
 // script is a boot script that says what it is.
@@ -64,7 +65,8 @@ const machine = "uuid=12345678-9abc-def0-1122-aabbccddeeff&manufacturer=ACME,%20
 
 var address = netip.MustParseAddr("10.0.0.7")
 
-func resolve(t testing.TB, s *site.Site, query string, addr netip.Addr, take bool) (boot.Answer, error) {
+func resolve(t testing.TB, s *site.Site, query string, addr netip.Addr,
+	take bool) (boot.Answer, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -76,7 +78,8 @@ func resolve(t testing.TB, s *site.Site, query string, addr netip.Addr, take boo
 	return a, err
 }
 
-// armed is a tree in which the machine would be wiped by each step after "protect".
+// armed is a tree in which the machine would be wiped by each step after
+// "protect".
 var armed = lab.Files{
 	"once/10.0.0.7":   "-> ../install",
 	"static/10.0.0.7": script("WIPE by static"),
@@ -91,20 +94,22 @@ func isThere(t testing.TB, path string) {
 	}
 }
 
-// TestProtect: an entry counts by existence, whatever it is and however its name is spelt.
+// TestProtect: an entry counts by existence, whatever it is and however its
+// name is spelt.
 func TestProtect(t *testing.T) {
 	roots := map[string]string{}
 	for name, tree := range map[string]lab.Files{
-		"file":                 {"protect/10.0.0.7": "because\n"},
-		"empty file":           {"protect/10.0.0.7": ""},
-		"script":               {"protect/10.0.0.7": script("WIPE by protect")},
-		"dangling link":        {"protect/10.0.0.7": "-> nowhere"},
-		"link out":             {"protect/10.0.0.7": "-> /etc/passwd"},
-		"loop":                 {"protect/10.0.0.7": "-> 10.0.0.7"},
-		"directory":            {"protect/10.0.0.7/": ""},
-		"FIFO":                 {"protect/10.0.0.7": "|"},
-		"folder is a link":     {"protect": "-> guards", "guards/10.0.0.7": ""},
-		"among others":         {"protect/10.0.0.70": "", "protect/10.0.0.7": "", "protect/.keep": ""},
+		"file":             {"protect/10.0.0.7": "because\n"},
+		"empty file":       {"protect/10.0.0.7": ""},
+		"script":           {"protect/10.0.0.7": script("WIPE by protect")},
+		"dangling link":    {"protect/10.0.0.7": "-> nowhere"},
+		"link out":         {"protect/10.0.0.7": "-> /etc/passwd"},
+		"loop":             {"protect/10.0.0.7": "-> 10.0.0.7"},
+		"directory":        {"protect/10.0.0.7/": ""},
+		"FIFO":             {"protect/10.0.0.7": "|"},
+		"folder is a link": {"protect": "-> guards", "guards/10.0.0.7": ""},
+		"among others": {"protect/10.0.0.70": "", "protect/10.0.0.7": "",
+			"protect/.keep": ""},
 		"uuid":                 {"protect/12345678-9abc-def0-1122-aabbccddeeff": ""},
 		"uuid swapped":         {"protect/78563412-bc9a-f0de-1122-aabbccddeeff": ""},
 		"uuid upper case":      {"protect/12345678-9ABC-DEF0-1122-AABBCCDDEEFF": ""},
@@ -144,14 +149,17 @@ func TestProtect(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if a.Entry.Step != boot.Protect || !bytes.Equal(a.Script.Body, ipxe.Local()) || a.Grant != nil {
+				if a.Entry.Step != boot.Protect || !bytes.Equal(a.Script.Body, ipxe.Local()) ||
+					a.Grant != nil {
 					t.Errorf("take %v: answered by %s, %q", take, a.Entry.Path, a.Script.Body)
 				}
 				waits := slices.ContainsFunc(a.Trace.Findings, func(f boot.Finding) bool {
-					return f.Path == "once/10.0.0.7" && f.Outcome == boot.Waiting && f.Order && f.Target == "../install"
+					return f.Path == "once/10.0.0.7" && f.Outcome == boot.Waiting && f.Order &&
+						f.Target == "../install"
 				})
 				if !waits {
-					t.Errorf("take %v: the order behind is not reported as waiting: %+v", take, a.Trace.Findings)
+					t.Errorf("take %v: the order behind is not reported as waiting: %+v", take,
+						a.Trace.Findings)
 				}
 			}
 			isThere(t, filepath.Join(root, "once/10.0.0.7"))
@@ -162,14 +170,16 @@ func TestProtect(t *testing.T) {
 // TestProtectIPv6: zones and long spellings of IPv6 addresses guard, too.
 func TestProtectIPv6(t *testing.T) {
 	roots := map[string]string{}
-	for _, entry := range []string{"2001:db8::7", "2001:DB8::7", "2001:0db8:0:0:0:0:0:7", "[2001:db8::7]", "2001:db8::7%eth0"} {
+	for _, entry := range []string{"2001:db8::7", "2001:DB8::7", "2001:0db8:0:0:0:0:0:7",
+		"[2001:db8::7]", "2001:db8::7%eth0"} {
 		roots[entry] = armed.With(lab.Files{"protect/" + entry: ""}).Grow(t, t.TempDir())
 	}
 	rest()
 	for entry, root := range roots {
 		t.Run(entry, func(t *testing.T) {
 			s := newSite(t, root)
-			if a, err := resolve(t, s, "", netip.MustParseAddr("2001:db8::7"), true); err != nil || a.Entry.Step != boot.Protect {
+			if a, err := resolve(t, s, "", netip.MustParseAddr("2001:db8::7"), true); err != nil ||
+				a.Entry.Step != boot.Protect {
 				t.Errorf("answered by %q, error %v", a.Entry.Path, err)
 			}
 		})
@@ -179,15 +189,18 @@ func TestProtectIPv6(t *testing.T) {
 // TestProtectOthers: what is near but somebody else's guards nobody else.
 func TestProtectOthers(t *testing.T) {
 	root := lab.Files{
-		"static/10.0.0.7": script("static"), "protect/10.0.0.70": "", "protect/10.0.0": "", "protect/52-54-00-ab-cd-02": "",
-		"protect/S-N-421": "", "protect/README.txt": "", "protect/.10.0.0.7.swp": "",
+		"static/10.0.0.7": script("static"), "protect/10.0.0.70": "", "protect/10.0.0": "",
+		"protect/52-54-00-ab-cd-02": "",
+		"protect/S-N-421":           "", "protect/README.txt": "", "protect/.10.0.0.7.swp": "",
 	}.Grow(t, t.TempDir())
-	if a, err := resolve(t, newSite(t, root), machine, address, true); err != nil || a.Entry.Path != "static/10.0.0.7" {
+	if a, err := resolve(t, newSite(t, root), machine, address, true); err != nil ||
+		a.Entry.Path != "static/10.0.0.7" {
 		t.Errorf("answered by %q, error %v", a.Entry.Path, err)
 	}
 }
 
-// unsure checks that nobody can know what the machine gets, and that the decision ended at this step.
+// unsure checks that nobody can know what the machine gets, and that the
+// decision ended at this step.
 func unsure(t *testing.T, a boot.Answer, err error, step boot.Step) {
 	t.Helper()
 	if !errors.Is(err, boot.ErrUnsure) {
@@ -204,7 +217,8 @@ func unsure(t *testing.T, a boot.Answer, err error, step boot.Step) {
 	}
 }
 
-// TestProtectBroken: a folder protect/ that is there but cannot be looked into protects everybody: no answer.
+// TestProtectBroken: a folder protect/ that is there but cannot be looked into
+// protects everybody: no answer.
 func TestProtectBroken(t *testing.T) {
 	roots := map[string]string{}
 	for name, tree := range map[string]lab.Files{
@@ -233,8 +247,8 @@ func TestProtectBroken(t *testing.T) {
 
 const unreadable = "PXESRV_TEST_UNREADABLE"
 
-// TestNoRights: folders and files without the right to read them answer nobody. Root may read everything, so as root the
-// test runs itself as another user.
+// TestNoRights: folders and files without the right to read them answer nobody.
+// Root may read everything, so as root the test runs itself as another user.
 func TestNoRights(t *testing.T) {
 	locked := map[string]struct {
 		tree lab.Files
@@ -244,11 +258,13 @@ func TestNoRights(t *testing.T) {
 	}{
 		"protect":            {lab.Files{"protect/10.0.0.7": ""}, "protect", 0o700, boot.Protect},
 		"protect, no search": {lab.Files{"protect/10.0.0.7": ""}, "protect", 0o000, boot.Protect},
-		"behind a link":      {lab.Files{"protect": "-> closed/guards", "closed/guards/10.0.0.7": ""}, "closed", 0o700, boot.Protect},
-		"once":               {nil, "once", 0o700, boot.Once},
-		"order's script":     {nil, "install", 0o600, boot.Once},
-		"static":             {lab.Files{"once/10.0.0.7": ""}, "static", 0o700, boot.Static},
-		"static's file":      {lab.Files{"once/10.0.0.7": ""}, "static/10.0.0.7", 0o600, boot.Static},
+		"behind a link": {lab.Files{"protect": "-> closed/guards",
+			"closed/guards/10.0.0.7": ""}, "closed", 0o700, boot.Protect},
+		"once":           {nil, "once", 0o700, boot.Once},
+		"order's script": {nil, "install", 0o600, boot.Once},
+		"static":         {lab.Files{"once/10.0.0.7": ""}, "static", 0o700, boot.Static},
+		"static's file": {lab.Files{"once/10.0.0.7": ""}, "static/10.0.0.7", 0o600,
+			boot.Static},
 	}
 	if root := os.Getenv(unreadable); root != "" {
 		for name, test := range locked {
@@ -298,7 +314,8 @@ func TestNoRights(t *testing.T) {
 	cmd.Env = append(os.Environ(), unreadable+"="+dir)
 	cmd.Dir = "/"
 	if me == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534,
+			Gid: 65534}}
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -309,9 +326,11 @@ func TestNoRights(t *testing.T) {
 	}
 }
 
-// TestHang: a folder that hangs, as one of a file server that is away, keeps nobody waiting who is answered by a step before it.
+// TestHang: a folder that hangs, as one of a file server that is away, keeps
+// nobody waiting who is answered by a step before it.
 func TestHang(t *testing.T) {
-	faults := faultfs.Mount(t, armed.With(lab.Files{"static/10.0.0.8": script("static")}).Grow(t, t.TempDir()))
+	faults := faultfs.Mount(t, armed.With(lab.Files{"static/10.0.0.8": script("static")}).Grow(t,
+		t.TempDir()))
 	rest()
 	s := newSite(t, faults.Dir)
 	for addr, test := range map[string]struct{ hangs, want string }{
@@ -342,11 +361,13 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// TestEIO: an input/output error at any step ends the decision there; nothing is claimed.
+// TestEIO: an input/output error at any step ends the decision there; nothing
+// is claimed.
 func TestEIO(t *testing.T) {
 	source := armed.With(lab.Files{
 		"protect/10.9.9.9": "", "profiles/p": script("profile"), "orders/p": script("order"),
-		"static/10.0.0.8": "-> ../profiles/p", "once/10.0.0.9": "-> ../orders/p", "static/10.0.0.9": script("WIPE"),
+		"static/10.0.0.8": "-> ../profiles/p", "once/10.0.0.9": "-> ../orders/p",
+		"static/10.0.0.9": script("WIPE"),
 	}).Grow(t, t.TempDir())
 	faults := faultfs.Mount(t, source)
 	rest()
@@ -356,28 +377,38 @@ func TestEIO(t *testing.T) {
 		addr  string
 		step  boot.Step
 	}{
-		"protect":              {faultfs.EIOUnder("protect"), "10.0.0.7", boot.Protect},
-		"open of protect":      {faultfs.Fault{Ops: faultfs.OpOpendir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
-		"listing of protect":   {faultfs.Fault{Ops: faultfs.OpReaddir, Under: "protect", Err: syscall.EIO}, "10.0.0.7", boot.Protect},
-		"stale protect":        {faultfs.Fault{Under: "protect", Err: syscall.ESTALE}, "10.0.0.7", boot.Protect},
-		"no right on protect":  {faultfs.Fault{Under: "protect", Err: syscall.EACCES}, "10.0.0.7", boot.Protect},
-		"protect timed out":    {faultfs.Fault{Under: "protect", Err: syscall.ETIMEDOUT}, "10.0.0.7", boot.Protect},
-		"everything":           {faultfs.EIOUnder(""), "10.0.0.7", boot.Protect},
-		"once":                 {faultfs.EIOUnder("once"), "10.0.0.7", boot.Once},
-		"the order":            {faultfs.EIOUnder("once/10.0.0.7"), "10.0.0.7", boot.Once},
-		"the order's text":     {faultfs.Fault{Ops: faultfs.OpReadlink, Under: "once/10.0.0.7", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"the order's script":   {faultfs.EIOUnder("install"), "10.0.0.7", boot.Once},
-		"its folder":           {faultfs.EIOUnder("orders"), "10.0.0.9", boot.Once},
-		"read of its script":   {faultfs.Fault{Ops: faultfs.OpRead, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"open of its script":   {faultfs.Fault{Ops: faultfs.OpOpen, Under: "install", Err: syscall.EIO}, "10.0.0.7", boot.Once},
-		"static":               {faultfs.EIOUnder("static"), "10.0.0.8", boot.Static},
-		"the static entry":     {faultfs.EIOUnder("static/10.0.0.8"), "10.0.0.8", boot.Static},
-		"its profile":          {faultfs.EIOUnder("profiles/p"), "10.0.0.8", boot.Static},
-		"folder of profiles":   {faultfs.EIOUnder("profiles"), "10.0.0.8", boot.Static},
-		"read of the profile":  {faultfs.Fault{Ops: faultfs.OpRead, Err: syscall.EIO}, "10.0.0.8", boot.Static},
+		"protect": {faultfs.EIOUnder("protect"), "10.0.0.7", boot.Protect},
+		"open of protect": {faultfs.Fault{Ops: faultfs.OpOpendir, Under: "protect",
+			Err: syscall.EIO}, "10.0.0.7", boot.Protect},
+		"listing of protect": {faultfs.Fault{Ops: faultfs.OpReaddir, Under: "protect",
+			Err: syscall.EIO}, "10.0.0.7", boot.Protect},
+		"stale protect": {faultfs.Fault{Under: "protect", Err: syscall.ESTALE}, "10.0.0.7",
+			boot.Protect},
+		"no right on protect": {faultfs.Fault{Under: "protect", Err: syscall.EACCES}, "10.0.0.7",
+			boot.Protect},
+		"protect timed out": {faultfs.Fault{Under: "protect", Err: syscall.ETIMEDOUT},
+			"10.0.0.7", boot.Protect},
+		"everything": {faultfs.EIOUnder(""), "10.0.0.7", boot.Protect},
+		"once":       {faultfs.EIOUnder("once"), "10.0.0.7", boot.Once},
+		"the order":  {faultfs.EIOUnder("once/10.0.0.7"), "10.0.0.7", boot.Once},
+		"the order's text": {faultfs.Fault{Ops: faultfs.OpReadlink, Under: "once/10.0.0.7",
+			Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"the order's script": {faultfs.EIOUnder("install"), "10.0.0.7", boot.Once},
+		"its folder":         {faultfs.EIOUnder("orders"), "10.0.0.9", boot.Once},
+		"read of its script": {faultfs.Fault{Ops: faultfs.OpRead, Under: "install",
+			Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"open of its script": {faultfs.Fault{Ops: faultfs.OpOpen, Under: "install",
+			Err: syscall.EIO}, "10.0.0.7", boot.Once},
+		"static":             {faultfs.EIOUnder("static"), "10.0.0.8", boot.Static},
+		"the static entry":   {faultfs.EIOUnder("static/10.0.0.8"), "10.0.0.8", boot.Static},
+		"its profile":        {faultfs.EIOUnder("profiles/p"), "10.0.0.8", boot.Static},
+		"folder of profiles": {faultfs.EIOUnder("profiles"), "10.0.0.8", boot.Static},
+		"read of the profile": {faultfs.Fault{Ops: faultfs.OpRead, Err: syscall.EIO}, "10.0.0.8",
+			boot.Static},
 		"static of a stranger": {faultfs.EIOUnder("static"), "10.0.0.99", boot.Static},
 		"default":              {faultfs.EIOUnder("default"), "10.0.0.99", boot.Default},
-		"read of the default":  {faultfs.Fault{Ops: faultfs.OpRead, Under: "default", Err: syscall.EIO}, "10.0.0.99", boot.Default},
+		"read of the default": {faultfs.Fault{Ops: faultfs.OpRead, Under: "default",
+			Err: syscall.EIO}, "10.0.0.99", boot.Default},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s
@@ -393,10 +424,13 @@ func TestEIO(t *testing.T) {
 		})
 	}
 	// With the faults gone everything is as before, without a restart.
-	for addr, want := range map[string]string{"10.9.9.9": "protect/10.9.9.9", "10.0.0.7": "once/10.0.0.7",
+	for addr, want := range map[string]string{"10.9.9.9": "protect/10.9.9.9",
+		"10.0.0.7": "once/10.0.0.7",
 		"10.0.0.8": "static/10.0.0.8", "10.0.0.99": "default"} {
-		if a, err := resolve(t, s, "", netip.MustParseAddr(addr), true); err != nil || a.Entry.Path != want {
-			t.Errorf("afterwards %s: answered by %q, error %v, want %s", addr, a.Entry.Path, err, want)
+		if a, err := resolve(t, s, "", netip.MustParseAddr(addr), true); err != nil ||
+			a.Entry.Path != want {
+			t.Errorf("afterwards %s: answered by %q, error %v, want %s", addr,
+				a.Entry.Path, err, want)
 		}
 	}
 }
@@ -410,29 +444,55 @@ func TestSteps(t *testing.T) {
 		from  string // the file that the script came from
 		skips []string
 	}{
-		"default":            {lab.Files{"default": script("d")}, "default", "default", nil},
-		"default is a link":  {lab.Files{"default": "-> profiles/d", "profiles/d": script("d")}, "default", "profiles/d", nil},
-		"static":             {lab.Files{"default": script("d"), "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", nil},
-		"strongest name":     {lab.Files{"static/10.0.0.7": script("s"), "static/S-N-42": script("t")}, "static/S-N-42", "static/S-N-42", nil},
-		"once":               {lab.Files{"static/10.0.0.7": script("s"), "once/S-N-42": "-> ../i", "i": script("i")}, "once/S-N-42", "i", nil},
-		"once -> static":     {lab.Files{"static/10.0.0.7": script("s"), "once/10.0.0.7": "-> ../static/10.0.0.7"}, "once/10.0.0.7", "static/10.0.0.7", nil},
-		"step before name":   {lab.Files{"static/S-N-42": script("s"), "once/10.0.0.7": "-> ../i", "i": script("i")}, "once/10.0.0.7", "i", nil},
-		"order is a file":    {lab.Files{"once/10.0.0.7": script("o"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-link"}},
-		"dangling order":     {lab.Files{"once/10.0.0.7": "-> ../i", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
-		"order to directory": {lab.Files{"once/10.0.0.7": "-> ../i", "i/": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order to FIFO":      {lab.Files{"once/10.0.0.7": "-> ../i", "i": "|", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order to itself":    {lab.Files{"once/10.0.0.7": "-> 10.0.0.7", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 missing"}},
-		"order to /dev/zero": {lab.Files{"once/10.0.0.7": "-> /dev/zero", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
-		"order out":          {lab.Files{"once/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 outside"}},
-		"order to private":   {lab.Files{"once/10.0.0.7": "-> ../private/i", "private/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
-		"order to .git":      {lab.Files{"once/10.0.0.7": "-> ../.git/i", ".git/i": script("i"), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
-		"order is HTML":      {lab.Files{"once/10.0.0.7": "-> ../i", "i": "<html>\n", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 no-script"}},
-		"order is empty":     {lab.Files{"once/10.0.0.7": "-> ../i", "i": "", "default": script("d")}, "default", "default", []string{"once/10.0.0.7 empty"}},
-		"order is large":     {lab.Files{"once/10.0.0.7": "-> ../i", "i": script(strings.Repeat("x", boot.MaxScript)), "default": script("d")}, "default", "default", []string{"once/10.0.0.7 too-large"}},
-		"static directory":   {lab.Files{"static/10.0.0.7/": "", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 not-file"}},
-		"static next name":   {lab.Files{"static/S-N-42": "<html>\n", "static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7", []string{"static/S-N-42 no-script"}},
-		"static out":         {lab.Files{"static/10.0.0.7": "-> " + outside + "/script", "default": script("d")}, "default", "default", []string{"static/10.0.0.7 outside"}},
-		"ConfigMap":          {lab.Files{"default": "-> ..data/default", "..data": "-> ..2026_11_21", "..2026_11_21/default": script("d")}, "default", "..2026_11_21/default", nil},
+		"default": {lab.Files{"default": script("d")}, "default", "default", nil},
+		"default is a link": {lab.Files{"default": "-> profiles/d", "profiles/d": script("d")},
+			"default", "profiles/d", nil},
+		"static": {lab.Files{"default": script("d"), "static/10.0.0.7": script("s")},
+			"static/10.0.0.7", "static/10.0.0.7", nil},
+		"strongest name": {lab.Files{"static/10.0.0.7": script("s"),
+			"static/S-N-42": script("t")}, "static/S-N-42", "static/S-N-42", nil},
+		"once": {lab.Files{"static/10.0.0.7": script("s"), "once/S-N-42": "-> ../i",
+			"i": script("i")}, "once/S-N-42", "i", nil},
+		"once -> static": {lab.Files{"static/10.0.0.7": script("s"),
+			"once/10.0.0.7": "-> ../static/10.0.0.7"}, "once/10.0.0.7", "static/10.0.0.7", nil},
+		"step before name": {lab.Files{"static/S-N-42": script("s"), "once/10.0.0.7": "-> ../i",
+			"i": script("i")}, "once/10.0.0.7", "i", nil},
+		"order is a file": {lab.Files{"once/10.0.0.7": script("o"), "default": script("d")},
+			"default", "default", []string{"once/10.0.0.7 not-link"}},
+		"dangling order": {lab.Files{"once/10.0.0.7": "-> ../i", "default": script("d")},
+			"default", "default", []string{"once/10.0.0.7 missing"}},
+		"order to directory": {lab.Files{"once/10.0.0.7": "-> ../i", "i/": "",
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order to FIFO": {lab.Files{"once/10.0.0.7": "-> ../i", "i": "|",
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order to itself": {lab.Files{"once/10.0.0.7": "-> 10.0.0.7", "default": script("d")},
+			"default", "default", []string{"once/10.0.0.7 missing"}},
+		"order to /dev/zero": {lab.Files{"once/10.0.0.7": "-> /dev/zero", "default": script("d")},
+			"default", "default", []string{"once/10.0.0.7 not-file"}},
+		"order out": {lab.Files{"once/10.0.0.7": "-> " + outside + "/script",
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 outside"}},
+		"order to private": {lab.Files{"once/10.0.0.7": "-> ../private/i",
+			"private/i": script("i"), "default": script("d")}, "default", "default",
+			[]string{"once/10.0.0.7 hidden"}},
+		"order to .git": {lab.Files{"once/10.0.0.7": "-> ../.git/i", ".git/i": script("i"),
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 hidden"}},
+		"order is HTML": {lab.Files{"once/10.0.0.7": "-> ../i", "i": "<html>\n",
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 no-script"}},
+		"order is empty": {lab.Files{"once/10.0.0.7": "-> ../i", "i": "",
+			"default": script("d")}, "default", "default", []string{"once/10.0.0.7 empty"}},
+		"order is large": {lab.Files{"once/10.0.0.7": "-> ../i",
+			"i": script(strings.Repeat("x", boot.MaxScript)), "default": script("d")}, "default",
+			"default", []string{"once/10.0.0.7 too-large"}},
+		"static directory": {lab.Files{"static/10.0.0.7/": "", "default": script("d")}, "default",
+			"default", []string{"static/10.0.0.7 not-file"}},
+		"static next name": {lab.Files{"static/S-N-42": "<html>\n",
+			"static/10.0.0.7": script("s")}, "static/10.0.0.7", "static/10.0.0.7",
+			[]string{"static/S-N-42 no-script"}},
+		"static out": {lab.Files{"static/10.0.0.7": "-> " + outside + "/script",
+			"default": script("d")}, "default", "default", []string{"static/10.0.0.7 outside"}},
+		"ConfigMap": {lab.Files{"default": "-> ..data/default",
+			"..data": "-> ..2026_11_21", "..2026_11_21/default": script("d")}, "default",
+			"..2026_11_21/default", nil},
 	}
 	roots := map[string]string{}
 	for name, test := range tests {
@@ -461,7 +521,8 @@ func TestSteps(t *testing.T) {
 				}
 			}
 			if strings.HasPrefix(test.entry, "once/") {
-				if _, err := os.Lstat(filepath.Join(root, test.entry)); !errors.Is(err, os.ErrNotExist) {
+				if _, err := os.Lstat(filepath.Join(root, test.entry)); !errors.Is(err,
+					os.ErrNotExist) {
 					t.Errorf("the order is still there: %v", err)
 				}
 			}
@@ -469,7 +530,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestNothing: a tree without a default has nothing for a stranger; a root that is not there knows nothing.
+// TestNothing: a tree without a default has nothing for a stranger; a root that
+// is not there knows nothing.
 func TestNothing(t *testing.T) {
 	root := lab.Files{"static/10.0.0.8": script("s")}.Grow(t, t.TempDir())
 	s := newSite(t, root)
@@ -483,36 +545,46 @@ func TestNothing(t *testing.T) {
 	unsure(t, a, err, boot.Protect)
 }
 
-// TestOnceElsewhere: orders in a directory of their own, with links relative to it and absolute ones.
+// TestOnceElsewhere: orders in a directory of their own, with links relative to
+// it and absolute ones.
 func TestOnceElsewhere(t *testing.T) {
 	dir := t.TempDir()
 	lab.Files{
-		"srv/default": script("d"), "srv/install": script("i"), "srv/once/10.0.0.7": "-> ../default", "secret": script("OUTSIDE"),
-		"orders/10.0.0.7": "-> ../srv/install", "orders/10.0.0.8": "-> " + dir + "/srv/install", "orders/10.0.0.9": "-> ../secret",
+		"srv/default": script("d"), "srv/install": script("i"),
+		"srv/once/10.0.0.7": "-> ../default", "secret": script("OUTSIDE"),
+		"orders/10.0.0.7": "-> ../srv/install", "orders/10.0.0.8": "-> " + dir + "/srv/install",
+		"orders/10.0.0.9": "-> ../secret",
 	}.Grow(t, dir)
-	s := newSite(t, filepath.Join(dir, "srv"), func(c *config.Config) { c.OnceDir = filepath.Join(dir, "orders") })
-	for addr, want := range map[string]string{"10.0.0.7": "install", "10.0.0.8": "install", "10.0.0.9": "default"} {
+	s := newSite(t, filepath.Join(dir, "srv"), func(c *config.Config) {
+		c.OnceDir = filepath.Join(dir, "orders")
+	})
+	for addr, want := range map[string]string{"10.0.0.7": "install", "10.0.0.8": "install",
+		"10.0.0.9": "default"} {
 		a, err := resolve(t, s, "", netip.MustParseAddr(addr), true)
 		if err != nil || a.Script.From != want {
 			t.Errorf("%s: from %q, error %v, want %s", addr, a.Script.From, err, want)
 		}
 	}
-	isThere(t, filepath.Join(dir, "srv/once/10.0.0.7")) // the directory in the root is not asked then
+	// the directory in the root is not asked then
+	isThere(t, filepath.Join(dir, "srv/once/10.0.0.7"))
 	if left, _ := filepath.Glob(filepath.Join(dir, "orders/.served/*")); len(left) != 2 {
 		t.Errorf("the journal has %q, want two served orders", left)
 	}
 }
 
-// TestTarget: what people type becomes the text of a link that is right from where the link lies.
+// TestTarget: what people type becomes the text of a link that is right from
+// where the link lies.
 func TestTarget(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	lab.Files{
-		"current": "-> releases/1", "releases/1/once/": "", "releases/1/debian/install.ipxe": script("1"),
-		"releases/1/debian/stable": "-> install.ipxe", "releases/1/page": "<html>\n",
-		"releases/2/once/": "", "releases/2/debian/install.ipxe": script("2"), "orders/": "", "secret": script("OUTSIDE"),
+		"current": "-> releases/1", "releases/1/once/": "",
+		"releases/1/debian/install.ipxe": script("1"),
+		"releases/1/debian/stable":       "-> install.ipxe", "releases/1/page": "<html>\n",
+		"releases/2/once/": "", "releases/2/debian/install.ipxe": script("2"), "orders/": "",
+		"secret": script("OUTSIDE"),
 	}.Grow(t, dir)
 	inside := func(*config.Config) {}
 	elsewhere := func(c *config.Config) { c.OnceDir = filepath.Join(dir, "orders") }
@@ -526,16 +598,19 @@ func TestTarget(t *testing.T) {
 		{"releases/1", inside, "debian/install.ipxe", "../debian/install.ipxe"},
 		{"releases/1", inside, dir + "/releases/1/debian/install.ipxe", "../debian/install.ipxe"},
 		{"releases/1", inside, dir + "/current/debian/install.ipxe", "../debian/install.ipxe"},
-		{"releases/1", inside, "install.ipxe", "../debian/install.ipxe"}, // from the working directory
+		// from the working directory
+		{"releases/1", inside, "install.ipxe", "../debian/install.ipxe"},
 		{"releases/1", inside, "./install.ipxe", "../debian/install.ipxe"},
 		{"releases/1", inside, "debian/stable", "../debian/stable"}, // a link on purpose stays one
 		{"current", inside, "debian/install.ipxe", "../debian/install.ipxe"},
 		{"current", inside, dir + "/current/debian/install.ipxe", "../debian/install.ipxe"},
 		{"current", inside, dir + "/releases/1/debian/install.ipxe", "../debian/install.ipxe"},
 		{"releases/1", elsewhere, "debian/install.ipxe", "../releases/1/debian/install.ipxe"},
-		// Through the root's own link, or the order would lead out of the root as soon as the link is swapped.
+		// Through the root's own link, or the order would lead out of the root
+		// as soon as the link is swapped.
 		{"current", elsewhere, "debian/install.ipxe", "../current/debian/install.ipxe"},
-		{"current", elsewhere, dir + "/releases/1/debian/install.ipxe", "../current/debian/install.ipxe"},
+		{"current", elsewhere, dir + "/releases/1/debian/install.ipxe",
+			"../current/debian/install.ipxe"},
 		{"current", elsewhere, "install.ipxe", "../current/debian/install.ipxe"},
 		{"current", inside, "debian/missing.ipxe", ""},
 		{"current", inside, "debian", ""},
@@ -543,9 +618,11 @@ func TestTarget(t *testing.T) {
 		{"current", inside, dir + "/secret", ""},
 		{"current", elsewhere, "../../secret", ""},
 	} {
-		text, err := newSite(t, filepath.Join(dir, test.root), test.set).LinkTarget(t.Context(), &boot.Machine{}, test.script)
+		text, err := newSite(t, filepath.Join(dir, test.root), test.set).LinkTarget(t.Context(),
+			&boot.Machine{}, test.script)
 		if err == nil && text != test.text || err != nil && test.text != "" {
-			t.Errorf("root %s, script %s: %q, error %v, want %q", test.root, test.script, text, err, test.text)
+			t.Errorf("root %s, script %s: %q, error %v, want %q", test.root, test.script, text,
+				err, test.text)
 		}
 	}
 
@@ -557,7 +634,8 @@ func TestTarget(t *testing.T) {
 	}
 	lab.Files{"orders/10.0.0.7": "-> " + text}.Grow(t, dir)
 	lab.Swap(t, "releases/2", filepath.Join(dir, "current"))
-	if a, err := resolve(t, s, "", address, true); err != nil || string(a.Script.Body) != script("2") {
+	if a, err := resolve(t, s, "", address, true); err != nil ||
+		string(a.Script.Body) != script("2") {
 		t.Errorf("after a new release: %q, error %v", a.Script.Body, err)
 	}
 }
@@ -592,22 +670,26 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestRootRemovedReclonedSwapped: the root goes, comes back, and is swapped; the next request is right each time,
-// without a restart.
+// TestRootRemovedReclonedSwapped: the root goes, comes back, and is swapped;
+// the next request is right each time, without a restart.
 func TestRootRemovedReclonedSwapped(t *testing.T) {
 	lab.Slow(t)
 	dir := t.TempDir()
 	release := func(n string) lab.Files {
 		return lab.Files{
-			n + "/default": script("default " + n), n + "/static/10.0.0.7": script("static " + n), n + "/static/10.0.0.8": "-> ../profiles/p",
-			n + "/profiles/p": script("profile " + n), n + "/protect": "-> ../guards", n + "/once/": "",
+			n + "/default": script("default " + n), n + "/static/10.0.0.7": script("static " + n),
+			n + "/static/10.0.0.8": "-> ../profiles/p",
+			n + "/profiles/p":      script("profile " + n), n + "/protect": "-> ../guards",
+			n + "/once/": "",
 		}
 	}
 	ask := func(t *testing.T, s *site.Site, n string) {
 		t.Helper()
-		for addr, want := range map[string]string{"10.0.0.7": script("static " + n), "10.0.0.8": script("profile " + n),
+		for addr, want := range map[string]string{"10.0.0.7": script("static " + n),
+			"10.0.0.8": script("profile " + n),
 			"10.0.0.9": string(ipxe.Local()), "10.0.0.99": script("default " + n)} {
-			if a, err := resolve(t, s, "", netip.MustParseAddr(addr), true); err != nil || string(a.Script.Body) != want {
+			if a, err := resolve(t, s, "", netip.MustParseAddr(addr), true); err != nil ||
+				string(a.Script.Body) != want {
 				t.Errorf("release %s, %s: %q, error %v", n, addr, a.Script.Body, err)
 			}
 		}
@@ -619,9 +701,13 @@ func TestRootRemovedReclonedSwapped(t *testing.T) {
 		}
 	}
 	root := filepath.Join(dir, "root")
-	// All releases share their guards, in a folder that is soon at rest: a folder that just came is looked at for a while.
+	// All releases share their guards, in a folder that is soon at rest: a
+	// folder that just came is looked at for a while.
 	lab.Files{"guards/10.0.0.9": ""}.Grow(t, dir)
-	s := newSite(t, release("1").Grow(t, dir)+"/1", func(c *config.Config) { c.Root = root; os.Mkdir(root, 0o755) })
+	s := newSite(t, release("1").Grow(t, dir)+"/1", func(c *config.Config) {
+		c.Root = root
+		os.Mkdir(root, 0o755)
+	})
 	must(t, os.Remove(root))
 
 	t.Run("removed and made again", func(t *testing.T) {
@@ -661,8 +747,10 @@ func TestRootRemovedReclonedSwapped(t *testing.T) {
 						addr, kind = "10.0.0.8", "profile"
 					}
 					a, err := resolve(t, s, "", netip.MustParseAddr(addr), true)
-					if err != nil || !strings.HasPrefix(string(a.Script.Body), "#!ipxe\necho "+kind+" ") {
-						t.Errorf("%s: %q, error %v\n%+v", addr, a.Script.Body, err, a.Trace.Findings)
+					if err != nil ||
+						!strings.HasPrefix(string(a.Script.Body), "#!ipxe\necho "+kind+" ") {
+						t.Errorf("%s: %q, error %v\n%+v", addr, a.Script.Body, err,
+							a.Trace.Findings)
 						return
 					}
 					answers.Add(1)
@@ -692,7 +780,8 @@ func git(t testing.TB, dir string, stdin io.Reader, args ...string) {
 	if err != nil {
 		t.Fatal("this test needs git: install the package git (make deps does)")
 	}
-	cmd := exec.Command(path, append([]string{"-c", "gc.auto=0", "-c", "core.autocrlf=false", "-c", "advice.detachedHead=false"}, args...)...)
+	cmd := exec.Command(path, append([]string{"-c", "gc.auto=0", "-c", "core.autocrlf=false", "-c",
+		"advice.detachedHead=false"}, args...)...)
 	cmd.Dir, cmd.Stdin = dir, stdin
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GIT_") {
@@ -705,7 +794,8 @@ func git(t testing.TB, dir string, stdin io.Reader, args ...string) {
 	}
 }
 
-// marked is a script whose every line says which file and revision it is of, from 200 bytes to 20 kB, the size by the name.
+// marked is a script whose every line says which file and revision it is of,
+// from 200 bytes to 20 kB, the size by the name.
 func marked(name, rev string) string {
 	sum := 0
 	for _, b := range []byte(name) {
@@ -724,11 +814,13 @@ func marked(name, rev string) string {
 	return b.String()
 }
 
-// TestGitCheckoutUnderLoad: while git checks out one revision and the other of 10 000 files, every machine gets the
-// script of one of them, whole. A machine with a static entry in both never gets the default.
+// TestGitCheckoutUnderLoad: while git checks out one revision and the other of
+// 10 000 files, every machine gets the script of one of them, whole. A machine
+// with a static entry in both never gets the default.
 //
-// Git updates file by file, and this program promises nothing about several files at once: a machine whose link leads to a
-// profile may get the profile of one revision through the link of the other.
+// Git updates file by file, and this program promises nothing about several
+// files at once: a machine whose link leads to a profile may get the profile of
+// one revision through the link of the other.
 func TestGitCheckoutUnderLoad(t *testing.T) {
 	lab.Slow(t)
 	type host struct {
@@ -745,7 +837,8 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 			if i%4 != 0 {
 				version = "both"
 			}
-			tree[fmt.Sprintf("files/%02d/%04d", i%50, i)] = fmt.Sprintf("file %d in %s\n", i, version)
+			tree[fmt.Sprintf("files/%02d/%04d", i%50, i)] = fmt.Sprintf("file %d in %s\n", i,
+				version)
 		}
 		for i := range 20 {
 			name := fmt.Sprintf("profiles/p%d", i)
@@ -755,7 +848,8 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 		tree["default"] = marked("default", rev)
 	}
 	for i := range 400 {
-		h := host{addr: netip.AddrFrom4([4]byte{10, 1, byte(i / 200), byte(i % 200)}), after: map[string]string{}}
+		h := host{addr: netip.AddrFrom4([4]byte{10, 1, byte(i / 200), byte(i % 200)}),
+			after: map[string]string{}}
 		entry := "static/" + h.addr.String()
 		switch {
 		case i%20 == 19: // the address is the weakest of its names
@@ -782,7 +876,8 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 		}
 		hosts = append(hosts, h)
 	}
-	hosts = append(hosts, host{addr: netip.MustParseAddr("10.2.0.1"), want: []string{marked("default", "A"), marked("default", "B")},
+	hosts = append(hosts, host{addr: netip.MustParseAddr("10.2.0.1"),
+		want:  []string{marked("default", "A"), marked("default", "B")},
 		after: map[string]string{"A": marked("default", "A"), "B": marked("default", "B")}})
 	if n := len(trees["A"]); n < 9900 {
 		t.Fatalf("%d files", n)
@@ -792,7 +887,8 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 	git(t, root, nil, "init", "-q")
 	var history bytes.Buffer
 	for _, rev := range []string{"A", "B"} {
-		fmt.Fprintf(&history, "commit refs/heads/%s\ncommitter T <t@example.org> 1 +0000\ndata 0\n", rev)
+		fmt.Fprintf(&history, "commit refs/heads/%s\ncommitter T <t@example.org> 1 +0000\ndata 0\n",
+			rev)
 		for _, name := range slices.Sorted(maps.Keys(trees[rev])) {
 			mode, text := "100644", trees[rev][name]
 			if link, isLink := strings.CutPrefix(text, "-> "); isLink {
@@ -803,7 +899,9 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 	}
 	git(t, root, &history, "fast-import", "--quiet")
 	git(t, root, nil, "checkout", "-q", "A")
-	rest() // as is, in a tree that is some days old, what does not differ: the folder protect/ among it
+	// as is, in a tree that is some days old, what does not differ: the folder
+	// protect/ among it
+	rest()
 
 	s := newSite(t, root)
 	ctx, stop := context.WithCancel(t.Context())
@@ -819,8 +917,10 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 				if err != nil {
 					t.Errorf("%s: %v", h.addr, err)
 				} else if !slices.Contains(h.want, string(a.Script.Body)) {
-					t.Errorf("%s: answered by %s, %d bytes, which no revision has: %.60q … %.60q\n%+v", h.addr, a.Entry.Path,
-						len(a.Script.Body), a.Script.Body, a.Script.Body[max(0, len(a.Script.Body)-60):], a.Trace.Findings)
+					t.Errorf("%s: answered by %s, %d bytes, which no revision has: %.60q … "+
+						"%.60q\n%+v", h.addr, a.Entry.Path,
+						len(a.Script.Body), a.Script.Body,
+						a.Script.Body[max(0, len(a.Script.Body)-60):], a.Trace.Findings)
 				}
 				answers.Add(1)
 			}
@@ -842,8 +942,10 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 		if len(h.query) > 30 {
 			continue // it takes its time, and needs no other way
 		}
-		if a, err := resolve(t, s, h.query, h.addr, true); err != nil || string(a.Script.Body) != h.after[rev] {
-			t.Errorf("afterwards %s: %d bytes by %s, error %v", h.addr, len(a.Script.Body), a.Entry.Path, err)
+		if a, err := resolve(t, s, h.query, h.addr, true); err != nil ||
+			string(a.Script.Body) != h.after[rev] {
+			t.Errorf("afterwards %s: %d bytes by %s, error %v", h.addr, len(a.Script.Body),
+				a.Entry.Path, err)
 		}
 	}
 }
@@ -851,10 +953,13 @@ func TestGitCheckoutUnderLoad(t *testing.T) {
 // TestWhyMissing: an end of a link that is not there, and links that lead in a
 // circle, are told apart.
 func TestWhyMissing(t *testing.T) {
-	for link, why := range map[string]string{"../gone": "../gone is not there", "10.0.0.7": "10.0.0.7 leads in a circle", "../a": "../a leads in a circle"} {
-		root := lab.Files{"static/10.0.0.7": "-> " + link, "a": "-> b", "b": "-> a", "default": "#!ipxe\n"}.Grow(t, t.TempDir())
+	for link, why := range map[string]string{"../gone": "../gone is not there",
+		"10.0.0.7": "10.0.0.7 leads in a circle", "../a": "../a leads in a circle"} {
+		root := lab.Files{"static/10.0.0.7": "-> " + link, "a": "-> b", "b": "-> a",
+			"default": "#!ipxe\n"}.Grow(t, t.TempDir())
 		a, err := resolve(t, newSite(t, root), machine, address, true)
-		if err != nil || len(a.Trace.Findings) == 0 || a.Trace.Findings[0].Why != why || a.Trace.Findings[0].Code != boot.Missing {
+		if err != nil || len(a.Trace.Findings) == 0 || a.Trace.Findings[0].Why != why ||
+			a.Trace.Findings[0].Code != boot.Missing {
 			t.Errorf("%s: %+v, error %v, want %q", link, a.Trace.Findings, err, why)
 		}
 	}

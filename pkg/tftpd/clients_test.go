@@ -23,7 +23,8 @@ import (
 // size; 0 leaves the size to it.
 var tools = map[string]func(host string, port, blksize int, name, to string) []string{
 	"tftp-hpa": func(host string, port, blksize int, name, to string) []string {
-		return []string{"tftp", "-m", "binary", host, strconv.Itoa(port), "-c", "get", name, to} // has no option for the size
+		// has no option for the size
+		return []string{"tftp", "-m", "binary", host, strconv.Itoa(port), "-c", "get", name, to}
 	},
 	"atftp": func(host string, port, blksize int, name, to string) []string {
 		args := []string{"atftp", "--get", "--remote-file", name, "--local-file", to}
@@ -57,7 +58,8 @@ func (r *lair) fetch(tool string, blksize int, name string, want []byte) {
 	}
 	// curl makes no file when there is nothing to write.
 	if got, err := os.ReadFile(to); !bytes.Equal(got, want) || err != nil && len(want) > 0 {
-		r.t.Errorf("%s, blksize %d, %s: %d of %d bytes, error %v\n%s", tool, blksize, name, len(got), len(want), err, said)
+		r.t.Errorf("%s, blksize %d, %s: %d of %d bytes, error %v\n%s", tool, blksize, name,
+			len(got), len(want), err, said)
 	}
 }
 
@@ -103,7 +105,8 @@ func TestLoss(t *testing.T) {
 		}
 		for _, args := range [][]string{
 			{"ip", "link", "set", "lo", "up"},
-			{"nft", "add table inet lossy; add chain inet lossy in { type filter hook input priority 0; }; " +
+			{"nft", "add table inet lossy; add chain inet lossy in { type filter hook input " +
+				"priority 0; }; " +
 				"add rule inet lossy in meta l4proto udp numgen random mod 10 == 0 counter drop"},
 		} {
 			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -125,7 +128,8 @@ func TestLoss(t *testing.T) {
 		}
 		defer func() { server.Process.Kill(); server.Wait() }()
 		r := &lair{t: t, port: 69}
-		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(
+			50 * time.Millisecond) {
 			if out, _ := exec.Command("ss", "-Hlun", "sport = :69").Output(); len(out) > 0 {
 				break
 			}
@@ -134,7 +138,8 @@ func TestLoss(t *testing.T) {
 		// ever when that is lost as well.
 		r.fetch("curl", 1428, "x", body)
 		out, err := exec.Command("nft", "list chain inet lossy in").Output()
-		if err != nil || !bytes.Contains(out, []byte("counter packets")) || bytes.Contains(out, []byte("packets 0 ")) {
+		if err != nil || !bytes.Contains(out, []byte("counter packets")) ||
+			bytes.Contains(out, []byte("packets 0 ")) {
 			t.Errorf("nothing was lost: error %v\n%s", err, out)
 		}
 	}()

@@ -23,22 +23,27 @@ func TestOptionEnd(t *testing.T) {
 	r.write("y", 20)
 	r.write("boot/z\ufffd", 20) // what is no byte FF
 	for name, want := range map[string][]byte{
-		"boot/x\xff": plain, "/boot/x\xff": plain, "\\boot\\x\xff\xff\xff": plain, "y\xff": literal, "y\xff\xff": r.write("y", 20),
+		"boot/x\xff": plain, "/boot/x\xff": plain, "\\boot\\x\xff\xff\xff": plain, "y\xff": literal,
+		"y\xff\xff": r.write("y", 20),
 	} {
 		if got, err := r.get("", "127.0.0.1", name); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%q: %d bytes, error %v", name, len(got), err)
 		}
 	}
-	if got, err := r.get("", "127.0.0.1", "local.ipxe\xff"); err != nil || !bytes.HasPrefix(got, []byte("#!ipxe")) {
+	if got, err := r.get("", "127.0.0.1", "local.ipxe\xff"); err != nil ||
+		!bytes.HasPrefix(got, []byte("#!ipxe")) {
 		t.Errorf("a script of our own: %q, error %v", got, err)
 	}
-	for _, name := range []string{"\xff", "boot\xff", "boot/\xff", "../boot/x\xff", "boot/x/\xff", "boot/x\xfe", "boot/\xffx", "nothing\xff", "boot/z\xff", "boot/x\ufffd"} {
-		if got, err := r.get("", "127.0.0.1", name); err == nil || err.Error() != errNotFound.Error() && err.Error() != errDisk.Error() {
+	for _, name := range []string{"\xff", "boot\xff", "boot/\xff", "../boot/x\xff", "boot/x/\xff",
+		"boot/x\xfe", "boot/\xffx", "nothing\xff", "boot/z\xff", "boot/x\ufffd"} {
+		if got, err := r.get("", "127.0.0.1", name); err == nil ||
+			err.Error() != errNotFound.Error() && err.Error() != errDisk.Error() {
 			t.Errorf("%q: %d bytes, error %v", name, len(got), err)
 		}
 	}
 	eventually(t, "the log has both names", func() bool {
-		return strings.Contains(r.log.String(), `path="boot/x\xff" result=done bytes=700 `) && strings.Contains(r.log.String(), " size_bytes=700 file=/boot/x\n")
+		return strings.Contains(r.log.String(), `path="boot/x\xff" result=done bytes=700 `) &&
+			strings.Contains(r.log.String(), " size_bytes=700 file=/boot/x\n")
 	})
 	if strings.Contains(r.log.String(), "file=/nothing") {
 		t.Error("the log has a file that is not there")
@@ -91,12 +96,16 @@ func TestSpelled(t *testing.T) {
 		{"boot/BCD/", nil, errNotFound, "path=boot/BCD/ result=not-found "},
 	} {
 		got, err := r.get("", "127.0.0.1", test.name)
-		if !bytes.Equal(got, test.body) || (err == nil) != (test.err == nil) || err != nil && err.Error() != test.err.Error() {
+		if !bytes.Equal(got, test.body) || (err == nil) != (test.err == nil) ||
+			err != nil && err.Error() != test.err.Error() {
 			t.Errorf("%q: %d bytes, error %v, want %v", test.name, len(got), err, test.err)
 		}
-		eventually(t, "the log says "+test.log, func() bool { return strings.Contains(r.log.String(), test.log) })
+		eventually(t, "the log says "+test.log, func() bool {
+			return strings.Contains(r.log.String(), test.log)
+		})
 	}
-	if got, err := r.get("", "127.0.0.1", "LOCAL.IPXE"); err != nil || !bytes.HasPrefix(got, []byte("#!ipxe")) {
+	if got, err := r.get("", "127.0.0.1", "LOCAL.IPXE"); err != nil ||
+		!bytes.HasPrefix(got, []byte("#!ipxe")) {
 		t.Errorf("a script of our own: %q, error %v", got, err)
 	}
 	if strings.Contains(r.log.String(), "file=/gone") {
@@ -104,7 +113,8 @@ func TestSpelled(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if want := []string{"/Boot/BCD", "/BOOT/BCD", "/Gone", "/two", "/broken", "/nothing", "/LOCAL.IPXE"}; fmt.Sprint(asked) != fmt.Sprint(want) {
+	if want := []string{"/Boot/BCD", "/BOOT/BCD", "/Gone", "/two", "/broken", "/nothing",
+		"/LOCAL.IPXE"}; fmt.Sprint(asked) != fmt.Sprint(want) {
 		t.Errorf("looked for %q, want %q", asked, want)
 	}
 }

@@ -98,7 +98,8 @@ type lair struct {
 func serve(t testing.TB, host string, change func(*Server)) *lair {
 	t.Helper()
 	r := &lair{t: t, root: t.TempDir(), seen: &tally{by: map[Result]int{}}, log: &journal{}}
-	r.s = &Server{Site: folder(r.root), Observe: r.seen, Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	r.s = &Server{Site: folder(r.root), Observe: r.seen,
+		Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if change != nil {
 		change(r.s)
 	}
@@ -195,7 +196,8 @@ func (c *client) get(name string, words ...string) ([]byte, error) {
 	var body []byte
 	for block := uint16(1); ; {
 		p, from := c.next(time.Second)
-		for end := time.Now().Add(patience); p == nil && block == 1 && time.Now().Before(end); p, from = c.next(time.Second) {
+		for end := time.Now().Add(patience); p == nil && block == 1 &&
+			time.Now().Before(end); p, from = c.next(time.Second) {
 			c.send(c.to, ask) // as clients do whose packet was lost
 		}
 		if p == nil {
@@ -235,15 +237,18 @@ func TestPaths(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(r.root, "boot"), 0o755))
 	must(t, os.WriteFile(filepath.Join(r.root, "../secret"), []byte("secret"), 0o644))
 	want := r.write("boot/x", 700)
-	for _, name := range []string{"boot/x", "/boot/x", "//boot//x", `boot\x`, `\boot\x`, "./boot/./x", `\\boot\x`} {
+	for _, name := range []string{"boot/x", "/boot/x", "//boot//x", `boot\x`, `\boot\x`,
+		"./boot/./x", `\\boot\x`} {
 		if got, err := r.get("", "127.0.0.1", name); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%q: %d bytes, error %v", name, len(got), err)
 		}
 	}
-	for _, name := range []string{"", "/", ".", "boot", "boot/", `boot\`, "boot/x/", "boot/x/y", "nothing", "../secret", "boot/../boot/x",
+	for _, name := range []string{"", "/", ".", "boot", "boot/", `boot\`, "boot/x/", "boot/x/y",
+		"nothing", "../secret", "boot/../boot/x",
 		`..\secret`, `boot\..\..\secret`, "/../secret", "....//secret", strings.Repeat("a", 400)} {
 		got, err := r.get("", "127.0.0.1", name)
-		if err == nil || err.Error() != errNotFound.Error() && err.Error() != errDisk.Error() || len(got) > 0 {
+		if err == nil || err.Error() != errNotFound.Error() && err.Error() != errDisk.Error() ||
+			len(got) > 0 {
 			t.Errorf("%q: %d bytes, error %v", name, len(got), err)
 		}
 		if err != nil && strings.ContainsAny(err.Error(), "/") {
@@ -266,7 +271,8 @@ func TestWrite(t *testing.T) {
 	for _, name := range []string{"new", "there", "../new"} {
 		c := r.dial("", "127.0.0.1")
 		c.send(c.to, request(2, name, "octet"))
-		if p, _ := c.next(patience); len(p) < 5 || p[1] != 5 || string(p[4:len(p)-1]) != errReadOnly.Error() {
+		if p, _ := c.next(patience); len(p) < 5 || p[1] != 5 ||
+			string(p[4:len(p)-1]) != errReadOnly.Error() {
 			t.Errorf("%s: answer %q", name, p)
 		}
 	}
@@ -285,16 +291,20 @@ func TestWrite(t *testing.T) {
 // server that has two, and of both kinds.
 func TestAddress(t *testing.T) {
 	r := serve(t, "", func(s *Server) {
-		s.Base = func(a netip.Addr) string { return "http://" + netip.AddrPortFrom(a, 4567).String() }
+		s.Base = func(a netip.Addr) string {
+			return "http://" + netip.AddrPortFrom(a, 4567).String()
+		}
 	})
 	for _, a := range []string{"127.0.0.1", "127.0.0.2", "::1"} {
 		want := " http://" + net.JoinHostPort(a, "4567") + "/redirect?"
-		for _, name := range []string{"autoexec.ipxe", "/boot.ipxe", "boot.ipxe.0", "ipxe/autoexec.ipxe", "efi/x/autoexec.ipxe"} {
+		for _, name := range []string{"autoexec.ipxe", "/boot.ipxe", "boot.ipxe.0",
+			"ipxe/autoexec.ipxe", "efi/x/autoexec.ipxe"} {
 			if body, err := r.get("", a, name); err != nil || !bytes.Contains(body, []byte(want)) {
 				t.Errorf("%s at %s: error %v, %q", name, a, err, body)
 			}
 		}
-		if body, err := r.get("", a, "pxelinux.cfg/default"); err != nil || !bytes.Contains(body, []byte("http://"+net.JoinHostPort(a, "4567")+"/ipxe.lkrn")) {
+		if body, err := r.get("", a, "pxelinux.cfg/default"); err != nil ||
+			!bytes.Contains(body, []byte("http://"+net.JoinHostPort(a, "4567")+"/ipxe.lkrn")) {
 			t.Errorf("PXELINUX at %s: error %v, %q", a, err, body)
 		}
 	}
@@ -307,7 +317,8 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	r.write("autoexec.ipxe", 99)
-	if body, err := r.get("", "127.0.0.1", "autoexec.ipxe"); err != nil || !bytes.HasPrefix(body, []byte("#!ipxe\n")) {
+	if body, err := r.get("", "127.0.0.1", "autoexec.ipxe"); err != nil ||
+		!bytes.HasPrefix(body, []byte("#!ipxe\n")) {
 		t.Errorf("a file hides the script: error %v, %q", err, body)
 	}
 }
@@ -317,7 +328,8 @@ func TestAddress(t *testing.T) {
 func TestNoBase(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	for _, name := range []string{"autoexec.ipxe", "pxelinux.cfg/default"} {
-		if _, err := r.get("", "127.0.0.1", name); err == nil || err.Error() != errNotFound.Error() {
+		if _, err := r.get("", "127.0.0.1", name); err == nil ||
+			err.Error() != errNotFound.Error() {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -329,12 +341,15 @@ func TestNoBase(t *testing.T) {
 
 // TestClients: clients.allow holds.
 func TestClients(t *testing.T) {
-	r := serve(t, "127.0.0.1", func(s *Server) { s.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")} })
+	r := serve(t, "127.0.0.1", func(s *Server) {
+		s.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	})
 	r.write("x", 10)
 	if _, err := r.get("127.0.0.2", "127.0.0.1", "x"); err != nil {
 		t.Error(err)
 	}
-	if _, err := r.get("127.0.0.3", "127.0.0.1", "x"); err == nil || err.Error() != errRefused.Error() {
+	if _, err := r.get("127.0.0.3", "127.0.0.1", "x"); err == nil ||
+		err.Error() != errRefused.Error() {
 		t.Errorf("error %v", err)
 	}
 }
@@ -365,7 +380,8 @@ func TestAmplification(t *testing.T) {
 	r.write("big", 1<<20)
 	var all sync.WaitGroup // at the same time, since each waits for what does not come any more
 	for name, words := range map[string][]string{
-		"plain": {"big", "octet"}, "with options": {"big", "octet", "blksize", "65464", "tsize", "0"},
+		"plain": {"big", "octet"}, "with options": {"big", "octet", "blksize", "65464",
+			"tsize", "0"},
 		"nothing": {"nothing", "octet"}, "upper-case option": {"big", "octet", "BLKSIZE", "1428"},
 	} {
 		c := r.dial("", "127.0.0.1")
@@ -404,15 +420,18 @@ func TestDead(t *testing.T) {
 		}
 		for _, c := range dead {
 			p, _ := c.next(time.Second)
-			for end := time.Now().Add(patience); p == nil && time.Now().Before(end); p, _ = c.next(time.Second) {
+			for end := time.Now().Add(patience); p == nil &&
+				time.Now().Before(end); p, _ = c.next(time.Second) {
 				c.send(c.to, request(1, "big", "octet")) // the packet was lost
 			}
 			if len(p) != 516 {
 				t.Fatalf("answer %.50q", p)
 			}
 		}
-		if got, err := r.get("127.2.0.1", "127.0.0.1", "big"); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("somebody else, with %d transfers under way: error %v", r.s.counts().Open(), err)
+		if got, err := r.get("127.2.0.1", "127.0.0.1", "big"); err != nil ||
+			!bytes.Equal(got, want) {
+			t.Errorf("somebody else, with %d transfers under way: error %v",
+				r.s.counts().Open(), err)
 		}
 		eventually(t, "all are given up", func() bool { return r.s.counts().Open() == 0 })
 		if n := r.seen.count(Unanswered); n < 600 {
@@ -454,7 +473,8 @@ func TestTransfers(t *testing.T) {
 	for i := range 5 {
 		c := r.dial(fmt.Sprintf("127.1.0.%d", 1+i), "127.0.0.1")
 		c.send(c.to, request(1, "big", "octet"))
-		if p, _ := c.next(patience); i < 3 && len(p) != 516 || i >= 3 && (len(p) < 5 || p[1] != 5 || string(p[4:len(p)-1]) != errBusy.Error()) {
+		if p, _ := c.next(patience); i < 3 && len(p) != 516 ||
+			i >= 3 && (len(p) < 5 || p[1] != 5 || string(p[4:len(p)-1]) != errBusy.Error()) {
 			t.Errorf("request %d: %.60q", i, p)
 		}
 	}
@@ -495,7 +515,8 @@ func TestJunk(t *testing.T) {
 		}
 		c.send(c.to, p)
 	}
-	c.send(c.to, request(1, append([]string{"x", "octet"}, strings.Split(strings.Repeat("blksize,-1,", 20), ",")...)...))
+	c.send(c.to, request(1, append([]string{"x", "octet"},
+		strings.Split(strings.Repeat("blksize,-1,", 20), ",")...)...))
 	if got, err := r.get("", "127.0.0.1", "x"); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("error %v", err)
 	}
@@ -509,7 +530,8 @@ func TestJunk(t *testing.T) {
 func TestOptions(t *testing.T) {
 	r := serve(t, "127.0.0.1", nil)
 	r.write("x", 100_000)
-	for asked, want := range map[string]string{"1428": "1428", "512": "512", "65464": "65464", "8": "", "0": "", "-1": "", "abc": "", "99999999999999999999": ""} {
+	for asked, want := range map[string]string{"1428": "1428", "512": "512", "65464": "65464",
+		"8": "", "0": "", "-1": "", "abc": "", "99999999999999999999": ""} {
 		c := r.dial("", "127.0.0.1")
 		c.send(c.to, request(1, "x", "octet", "blksize", asked, "tsize", "0"))
 		p, from := c.next(patience)
@@ -524,7 +546,8 @@ func TestOptions(t *testing.T) {
 		if got["blksize"] != want || got["tsize"] != "100000" {
 			t.Errorf("%s: %v", asked, got)
 		}
-		c.send(from, append([]byte{0, 5, 0, 8}, "no\x00"...)) // as firmware does that wanted to know the size
+		// as firmware does that wanted to know the size
+		c.send(from, append([]byte{0, 5, 0, 8}, "no\x00"...))
 	}
 	eventually(t, "all are over", func() bool { return r.s.counts().Open() == 0 })
 	if n := r.seen.count(Aborted); n != 8 {
@@ -569,7 +592,8 @@ func TestReplaced(t *testing.T) {
 	r.write("cut", size)
 	c, from = begin("cut")
 	must(t, os.Truncate(filepath.Join(r.root, "cut"), size/2))
-	if got, err := finish(c, from, want[:512:512]); err == nil || !strings.Contains(err.Error(), errDisk.Error()) {
+	if got, err := finish(c, from, want[:512:512]); err == nil ||
+		!strings.Contains(err.Error(), errDisk.Error()) {
 		t.Errorf("cut: %d bytes, error %v", len(got), err)
 	}
 	r.write("grown", size)
@@ -615,7 +639,8 @@ func TestHangingDisk(t *testing.T) {
 		t.Errorf("in the middle: %.60q", p)
 	}
 	for i := range 20 {
-		if _, err := r.get("", "127.0.0.1", fmt.Sprintf("big%d", i)); err == nil || err.Error() != errDisk.Error() {
+		if _, err := r.get("", "127.0.0.1", fmt.Sprintf("big%d", i)); err == nil ||
+			err.Error() != errDisk.Error() {
 			t.Fatalf("at the opening: error %v", err)
 		}
 	}
@@ -689,7 +714,8 @@ func TestShutdown(t *testing.T) {
 // root and has one form, and no packet ends the server or brings more than a
 // small answer.
 func FuzzRequest(f *testing.F) {
-	for _, seed := range []string{"x", "/x", `\x`, "../x", `..\x`, "a//b/./c", "....//x", "%2e%2e/x", "\xff\xfe", "x\x00octet\x00blksize\x001428", "/", ""} {
+	for _, seed := range []string{"x", "/x", `\x`, "../x", `..\x`, "a//b/./c", "....//x",
+		"%2e%2e/x", "\xff\xfe", "x\x00octet\x00blksize\x001428", "/", ""} {
 		f.Add(byte(1), seed)
 	}
 	f.Add(byte(2), "x\x00octet\x00")
@@ -709,7 +735,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, op byte, text string) {
 		if name, ok := clean(text); ok {
 			again, ok := clean(name)
-			if !ok || again != name || !strings.HasPrefix(name, "/") || strings.ContainsAny(name, "\\\x00") || strings.Contains(name, "//") {
+			if !ok || again != name || !strings.HasPrefix(name, "/") ||
+				strings.ContainsAny(name, "\\\x00") || strings.Contains(name, "//") {
 				t.Errorf("%q -> %q -> %q", text, name, again)
 			}
 			for part := range strings.SplitSeq(name, "/") {

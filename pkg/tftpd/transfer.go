@@ -157,7 +157,8 @@ func (t *transfer) refuse(r Result, err, why error) error {
 func (t *transfer) sent(n int64, r Result, why error) {
 	t.s.observe(r, n)
 	line := []any{"peer", t.peer, "path", short(t.asked), "result", r, "bytes", n,
-		"duration_ms", float64(time.Since(t.began).Round(time.Microsecond)) / float64(time.Millisecond)}
+		"duration_ms",
+		float64(time.Since(t.began).Round(time.Microsecond)) / float64(time.Millisecond)}
 	if t.size >= 0 {
 		line = append(line, "size_bytes", t.size)
 	}

@@ -18,7 +18,8 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// TestAbsentCache: what a directory at rest does not have is known after some looks, and an edit is seen at the next look.
+// TestAbsentCache: what a directory at rest does not have is known after some
+// looks, and an edit is seen at the next look.
 func TestAbsentCache(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -67,12 +68,14 @@ func TestAbsentCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("second")
-	if found, err := cache.Find(context.Background(), dir+"/none", names); found != nil || err != nil {
+	if found, err := cache.Find(context.Background(), dir+"/none", names); found != nil ||
+		err != nil {
 		t.Errorf("in no directory: %v, error %v", found, err)
 	}
 }
 
-// TestUnseen: this machine's kernel remembers that there was no such name, and the server has it. That is no "not there".
+// TestUnseen: this machine's kernel remembers that there was no such name, and
+// the server has it. That is no "not there".
 func TestUnseen(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
@@ -105,7 +108,8 @@ func TestUnseen(t *testing.T) {
 	t.Error("a name that the server lists is not there")
 }
 
-// TestReadPlain: the short way is taken for plain files only, and says of them what the long way says.
+// TestReadPlain: the short way is taken for plain files only, and says of them
+// what the long way says.
 func TestReadPlain(t *testing.T) {
 	t.Parallel()
 	top := t.TempDir()
@@ -115,12 +119,14 @@ func TestReadPlain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, f := range []string{"../outside", "plain", "static/own", "deep/er/f", "deep/f", ".git/config", "secret/f", "t/a.src"} {
+	for _, f := range []string{"../outside", "plain", "static/own", "deep/er/f", "deep/f",
+		".git/config", "secret/f", "t/a.src"} {
 		if err := os.WriteFile(filepath.Join(root, f), []byte("text\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"link": "plain", "folder": "deep/er", "static/x": "../plain", "out": top} {
+	for name, text := range map[string]string{"link": "plain", "folder": "deep/er",
+		"static/x": "../plain", "out": top} {
 		if err := os.Symlink(text, filepath.Join(root, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -136,8 +142,10 @@ func TestReadPlain(t *testing.T) {
 	rest(&clock)
 	for text, want := range map[string]bool{
 		"own": true, "../plain": true, "../deep/er/f": true, "../deep/er/../f": true,
-		"x": false, "../link": false, "../folder/f": false, "../folder/../f": false, // links on the way
-		"../../outside": false, "../out/outside": false, "../../root/plain": false, root + "/plain": false,
+		// links on the way
+		"x": false, "../link": false, "../folder/f": false, "../folder/../f": false,
+		"../../outside": false, "../out/outside": false, "../../root/plain": false,
+		root + "/plain":  false,
 		"../.git/config": false, "../secret/f": false, "../t/a.src": true,
 		"../fifo": false, "../deep": false, "..": false, "../plain/": false, "none": false,
 	} {
@@ -146,8 +154,10 @@ func TestReadPlain(t *testing.T) {
 			t.Errorf("%s: %v", text, ok)
 		}
 		long, err := tree.Read(t.Context(), "static", text, 100)
-		if ok && (err != nil || string(long.Body) != string(short.Body) || long.Real != short.Real) {
-			t.Errorf("%s is %q from %s, and %q from %s, error %v", text, short.Body, short.Real, long.Body, long.Real, err)
+		if ok && (err != nil || string(long.Body) != string(short.Body) ||
+			long.Real != short.Real) {
+			t.Errorf("%s is %q from %s, and %q from %s, error %v", text, short.Body, short.Real,
+				long.Body, long.Real, err)
 		}
 	}
 	if _, ok := tree.readPlain(t.Context(), "static", "own", 4); ok {

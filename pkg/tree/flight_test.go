@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestFlight: whoever asks gets what a call saw that began after that, however many share it, and each counts once.
+// TestFlight: whoever asks gets what a call saw that began after that, however
+// many share it, and each counts once.
 func TestFlight(t *testing.T) {
 	const askers, times = 16, 2000
 	var (

@@ -10,14 +10,16 @@ import (
 	"testing"
 )
 
-// TestFold: what has the name wins, else the one entry that differs in case; and
-// a name without its case leads nowhere where the exact one does not.
+// TestFold: what has the name wins, else the one entry that differs in case;
+// and a name without its case leads nowhere where the exact one does not.
 func TestFold(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	for name, link := range map[string]string{
-		"boot/bcd": "", "boot/Fonts/wgl4_boot.ttf": "", "boot/two": "", "boot/Two": "", "Exact/x": "", "exact/y": "",
+		"boot/bcd": "", "boot/Fonts/wgl4_boot.ttf": "", "boot/two": "", "boot/Two": "",
+		"Exact/x": "", "exact/y": "",
 		"kept/web1": "", ".git/config": "", "Secret/key": "", "t/a.src": "", "a/.hidden/x": "",
-		"Link": "boot", "out": "../outside", "../outside/file": "", "loop": "loop", "Dangling": "nowhere", "git": ".git",
+		"Link": "boot", "out": "../outside", "../outside/file": "", "loop": "loop",
+		"Dangling": "nowhere", "git": ".git",
 		"1/2/3/4/5/6/7/x": "", "1/2/3/4/5/6/7/8/x": "", "many/.keep": "", "most/.keep": "",
 	} {
 		at := filepath.Join(root, name)
@@ -32,11 +34,13 @@ func TestFold(t *testing.T) {
 		}
 	}
 	for i := range foldEntries + 1 {
-		if err := os.WriteFile(filepath.Join(root, "many", fmt.Sprint("f", i)), nil, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, "many", fmt.Sprint("f", i)), nil,
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 		if i < 100 {
-			if err := os.WriteFile(filepath.Join(root, "most", fmt.Sprint("f", i)), nil, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(root, "most", fmt.Sprint("f", i)), nil,
+				0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -76,14 +80,16 @@ func TestFold(t *testing.T) {
 	} {
 		got, err := tr.Fold(test.name)
 		var r *Refusal
-		if errors.As(err, &r); got != test.want || (err != nil) != (test.kind != "") || err != nil && (r == nil || r.Kind != test.kind) {
+		if errors.As(err, &r); got != test.want || (err != nil) != (test.kind != "") ||
+			err != nil && (r == nil || r.Kind != test.kind) {
 			t.Errorf("%s: %q, %v; want %q, %s", test.name, got, err, test.want, test.kind)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v is another answer than that nothing is there", test.name, err)
 		}
 	}
-	if _, err := tr.Fold("boot/TWO"); err == nil || !strings.Contains(err.Error(), "TWO may be Two or two") {
+	if _, err := tr.Fold("boot/TWO"); err == nil ||
+		!strings.Contains(err.Error(), "TWO may be Two or two") {
 		t.Errorf("two that differ in case: %v", err)
 	}
 }

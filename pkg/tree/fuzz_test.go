@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzClean: what passes is relative, plain, and lies below the root when it is joined to it.
+// FuzzClean: what passes is relative, plain, and lies below the root when it is
+// joined to it.
 func FuzzClean(f *testing.F) {
 	for name := range cleanTable {
 		f.Add(name)
@@ -34,10 +35,13 @@ func FuzzClean(f *testing.F) {
 				t.Errorf("%q has the name %q", clean, p)
 			}
 		}
-		if strings.ContainsFunc(clean, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
+		if strings.ContainsFunc(clean, func(r rune) bool {
+			return r < ' ' || r == 0x7f || r == '\\'
+		}) {
 			t.Errorf("%q has a byte that no path here has", clean)
 		}
-		if joined := path.Join("/srv", clean); !strings.HasPrefix(joined, "/srv/") || joined != "/srv/"+clean {
+		if joined := path.Join("/srv", clean); !strings.HasPrefix(joined, "/srv/") ||
+			joined != "/srv/"+clean {
 			t.Errorf("%q leads to %q", clean, joined)
 		}
 		if why := hidden(parts, Request); why != "" {

@@ -1,13 +1,13 @@
 // Package tree is the root on disk: it opens what a name leads to, and nothing
 // else. It knows nothing of booting: its user decides what is hidden.
 //
-// The path rule (pathrule.go) judges the object that was opened, not the text that
-// led to it: a name is opened without touching the object (O_PATH on Linux:
-// nothing blocks, no device is woken), its real path is asked of the kernel,
-// and only a regular file below the root, or below an allowed directory, is
-// opened again for reading, as that very object. So links may be absolute or
-// relative, the root may be a link that is swapped, and there is no moment
-// between look and open. A plain file of the root goes a shorter way
+// The path rule (pathrule.go) judges the object that was opened, not the text
+// that led to it: a name is opened without touching the object (O_PATH on
+// Linux: nothing blocks, no device is woken), its real path is asked of the
+// kernel, and only a regular file below the root, or below an allowed
+// directory, is opened again for reading, as that very object. So links may be
+// absolute or relative, the root may be a link that is swapped, and there is no
+// moment between look and open. A plain file of the root goes a shorter way
 // (plain_linux.go): the kernel is told to follow no link and to stay below the
 // root while it opens it (openat2).
 //

@@ -24,10 +24,12 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// rest lets time pass until nothing that was made so far counts as recently changed.
+// rest lets time pass until nothing that was made so far counts as recently
+// changed.
 func rest(clock *lab.Clock) { clock.Pass(recent + 100*time.Millisecond) }
 
-// mounted is the tree of a file system that is unmounted at the end of the test, and closes the root before that.
+// mounted is the tree of a file system that is unmounted at the end of the
+// test, and closes the root before that.
 func mounted(t testing.TB, tree *Tree) *Tree {
 	t.Cleanup(func() {
 		tree.roots.mu.Lock()
@@ -37,8 +39,8 @@ func mounted(t testing.TB, tree *Tree) *Tree {
 	return tree
 }
 
-// memory is a directory on a memory disk, where there is one: a disk that is busy may hold up an edit for longer than a
-// half-written one is waited for.
+// memory is a directory on a memory disk, where there is one: a disk that is
+// busy may hold up an edit for longer than a half-written one is waited for.
 func memory(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "pxesrv")
 	if err != nil {
@@ -48,7 +50,8 @@ func memory(t testing.TB) string {
 	return dir
 }
 
-// atOnce is a context in which nothing can wait: what needs to wait fails with context.Canceled.
+// atOnce is a context in which nothing can wait: what needs to wait fails with
+// context.Canceled.
 func atOnce() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -82,8 +85,8 @@ func (t *Tree) serve(name string) string {
 	return outcome(io.ReadAll(f))
 }
 
-// TestPathRule is the rule as a table: what lies at a path, and what is given out for it, as a file and as the text of a
-// boot answer.
+// TestPathRule is the rule as a table: what lies at a path, and what is given
+// out for it, as a file and as the text of a boot answer.
 func TestPathRule(t *testing.T) {
 	var clock lab.Clock
 	dir, err := filepath.EvalSymlinks(t.TempDir())
@@ -93,8 +96,10 @@ func TestPathRule(t *testing.T) {
 	real, named := filepath.Join(dir, "releases/1"), filepath.Join(dir, "root")
 	long := strings.Repeat("n", 256)
 	lab.Files{
-		"root": "-> releases/1", "outside": "OUTSIDE\n", "releases/1-evil/f": "OUTSIDE\n", "releases/2/f": "OUTSIDE\n",
-		"allowed/f": "allowed\n", "allowed/.git/config": "HIDDEN\n", "allowed/x.src": "source\n", "allow": "-> allowed", "allowed-not/f": "OUTSIDE\n",
+		"root": "-> releases/1", "outside": "OUTSIDE\n", "releases/1-evil/f": "OUTSIDE\n",
+		"releases/2/f": "OUTSIDE\n",
+		"allowed/f":    "allowed\n", "allowed/.git/config": "HIDDEN\n", "allowed/x.src": "source\n",
+		"allow": "-> allowed", "allowed-not/f": "OUTSIDE\n",
 		"allowed/out": "-> ../outside", "fifo": "|",
 	}.Grow(t, dir)
 	os.MkdirAll(filepath.Join(dir, "journal"), 0o755)
@@ -152,7 +157,8 @@ func TestPathRule(t *testing.T) {
 		{"d/" + long, "", "!missing", "!missing"},
 		{strings.Repeat("abc/", 1500) + "f", "", "!missing", "!missing"},
 		{"kinds/long", "-> " + long, "!missing", "!missing"},
-		{"kinds/large", strings.Repeat("0123456789abcde\n", 1000), strings.Repeat("0123456789abcde\n", 1000), "!too-large"},
+		{"kinds/large", strings.Repeat("0123456789abcde\n", 1000),
+			strings.Repeat("0123456789abcde\n", 1000), "!too-large"},
 
 		{".git/config", "HIDDEN\n", "!hidden", "!hidden"},
 		{"hidden/git", "-> ../.git/config", "!hidden", "!hidden"},
@@ -194,28 +200,34 @@ func TestPathRule(t *testing.T) {
 	}
 	lies.Grow(t, real)
 	if os.Getuid() == 0 {
-		if err := unix.Mknod(filepath.Join(real, "kinds/device"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))); err == nil {
-			tests = append(tests, struct{ name, what, serve, reply string }{"kinds/device", "", "!not-file", "!not-file"})
+		if err := unix.Mknod(filepath.Join(real, "kinds/device"), unix.S_IFCHR|0o666,
+			int(unix.Mkdev(1, 5))); err == nil {
+			tests = append(tests, struct{ name, what, serve, reply string }{"kinds/device", "",
+				"!not-file", "!not-file"})
 		} else {
 			t.Logf("no device here: %v", err) // a container without the right to make one
 		}
 	}
 	rest(&clock)
 	for _, root := range []string{real, named} {
-		tree := &Tree{Clock: clock.At, Path: root, Allow: []string{filepath.Join(dir, "allow")}, Deny: []string{filepath.Join(named, "state"), filepath.Join(dir, "not there")},
+		tree := &Tree{Clock: clock.At, Path: root, Allow: []string{filepath.Join(dir, "allow")},
+			Deny: []string{filepath.Join(named, "state"), filepath.Join(dir, "not there")},
 			Show: []string{".treeinfo"}, Hidden: hidden}
 		for _, test := range tests {
 			name := strings.TrimSuffix(test.name, "/")
 			if got := tree.serve(name); got != test.serve {
-				t.Errorf("root %s: Open(%.60q) gives %.80q, want %.80q", filepath.Base(root), name, got, test.serve)
+				t.Errorf("root %s: Open(%.60q) gives %.80q, want %.80q", filepath.Base(root), name,
+					got, test.serve)
 			}
 			got, err := tree.Read(atOnce(), ".", name, 10000)
 			if got := outcome(got.Body, err); got != test.reply {
-				t.Errorf("root %s: Read(%.60q) gives %.80q, want %.80q", filepath.Base(root), name, got, test.reply)
+				t.Errorf("root %s: Read(%.60q) gives %.80q, want %.80q", filepath.Base(root), name,
+					got, test.reply)
 			}
 		}
 	}
-	for name, want := range map[string]string{"links/chain": "f", "default": "..2026_11_21/default", "allow/link": dir + "/allowed/f"} {
+	for name, want := range map[string]string{"links/chain": "f", "default": "..2026_11_21/default",
+		"allow/link": dir + "/allowed/f"} {
 		tree := &Tree{Clock: clock.At, Path: named, Allow: []string{filepath.Join(dir, "allowed")}}
 		if got, err := tree.Read(atOnce(), ".", name, 10000); err != nil || got.Real != want {
 			t.Errorf("%s really is %q, error %v, want %q", name, got.Real, err, want)
@@ -223,12 +235,14 @@ func TestPathRule(t *testing.T) {
 	}
 }
 
-// TestReadFrom: the text of a link counts from the directory in which the link lies.
+// TestReadFrom: the text of a link counts from the directory in which the link
+// lies.
 func TestReadFrom(t *testing.T) {
 	var clock lab.Clock
 	dir := t.TempDir()
 	lab.Files{
-		"root/once/": "", "root/orders": "-> once", "root/f": "f\n", "root/once/f": "once\n", "orders/": "", "root/deep/once/": "", "f": "OUTSIDE\n",
+		"root/once/": "", "root/orders": "-> once", "root/f": "f\n", "root/once/f": "once\n",
+		"orders/": "", "root/deep/once/": "", "f": "OUTSIDE\n",
 		"root/away": "-> deep/once", "root/deep/f": "deep\n",
 	}.Grow(t, dir)
 	tree := &Tree{Clock: clock.At, Path: filepath.Join(dir, "root")}
@@ -356,17 +370,20 @@ func TestClean(t *testing.T) {
 			t.Errorf("Clean(%.60q) = %.80q, want %.80q", name, got, want)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("Clean(%.60q): to whoever asks from outside, %v is not the same as a file that is not there", name, err)
+			t.Errorf("Clean(%.60q): to whoever asks from outside, %v is not the same as a file "+
+				"that is not there", name, err)
 		}
 	}
 }
 
-// TestSwapRace: a link is swapped between inside and outside as fast as possible while it is read. What is read is the
-// object that was judged: not one byte comes from outside.
+// TestSwapRace: a link is swapped between inside and outside as fast as
+// possible while it is read. What is read is the object that was judged: not
+// one byte comes from outside.
 func TestSwapRace(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
-	lab.Files{"root/f": "inside\n", "root/a": "-> f", "root/d/f": "inside\n", "secret/f": "OUTSIDE\n"}.Grow(t, dir)
+	lab.Files{"root/f": "inside\n", "root/a": "-> f", "root/d/f": "inside\n",
+		"secret/f": "OUTSIDE\n"}.Grow(t, dir)
 	tree := &Tree{Path: root}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -410,7 +427,8 @@ func TestSwapRace(t *testing.T) {
 					t.Errorf("read %q", got)
 				}
 				if i%8 == 0 {
-					if text, _, err := tree.readOnce(t.Context(), ".", "a", 100); err == nil && string(text.Body) != "inside\n" {
+					if text, _, err := tree.readOnce(t.Context(), ".", "a", 100); err == nil &&
+						string(text.Body) != "inside\n" {
 						t.Errorf("read %q", text.Body)
 					}
 				}
@@ -425,11 +443,13 @@ func TestSwapRace(t *testing.T) {
 	}
 }
 
-// TestRootSwapped: the root may be swapped, removed and made again. It is looked up for each request.
+// TestRootSwapped: the root may be swapped, removed and made again. It is
+// looked up for each request.
 func TestRootSwapped(t *testing.T) {
 	dir := t.TempDir()
 	root := filepath.Join(dir, "root")
-	lab.Files{"1/f": "1\n", "2/f": "2\n", "1/l": "-> " + root + "/f", "2/l": "-> " + root + "/f"}.Grow(t, dir)
+	lab.Files{"1/f": "1\n", "2/f": "2\n", "1/l": "-> " + root + "/f", "2/l": "-> " + root +
+		"/f"}.Grow(t, dir)
 	tree := &Tree{Path: root}
 	want := func(text string) {
 		t.Helper()
@@ -460,7 +480,8 @@ func TestRootSwapped(t *testing.T) {
 	want("again\n")
 }
 
-// whileSwapped calls look from several goroutines while change runs some hundred times. Each look gives a version.
+// whileSwapped calls look from several goroutines while change runs some
+// hundred times. Each look gives a version.
 func whileSwapped(t *testing.T, change func(i int), look func(i int) string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -472,9 +493,11 @@ func whileSwapped(t *testing.T, change func(i int), look func(i int) string) {
 			for i := 0; ctx.Err() == nil; i++ {
 				before := ended.Load()
 				got := look(i)
-				// Each look is made a second time when a swap came into it. When another came into that one, nothing is given
-				// out; never is a part.
-				nothing := got == "!missing" || got == "!outside" || strings.HasPrefix(got, "!! open root")
+				// Each look is made a second time when a swap came into it.
+				// When another came into that one, nothing is given out; never
+				// is a part.
+				nothing := got == "!missing" || got == "!outside" ||
+					strings.HasPrefix(got, "!! open root")
 				if twice := began.Load()-before > 1; !isVersion(got) && !(nothing && twice) {
 					t.Errorf("%d bytes: %.80q", len(got), got)
 					return
@@ -503,31 +526,38 @@ func isVersion(s string) bool {
 	return err == nil && s == version(i)
 }
 
-// TestSwappedUnderLoad: whatever way an edit takes that is one step to the system is one step to a reader: the old text or
-// the new one, whole, and never an error.
+// TestSwappedUnderLoad: whatever way an edit takes that is one step to the
+// system is one step to a reader: the old text or the new one, whole, and never
+// an error.
 func TestSwappedUnderLoad(t *testing.T) {
 	for name, test := range map[string]struct {
 		before lab.Files
 		change func(t *testing.T, dir string, i int)
 	}{
-		// As Kubernetes updates a ConfigMap: a new folder, the link ..data renamed, the old folder removed.
-		"ConfigMap": {lab.Files{"root/default": "-> ..data/default", "root/..data": "-> ..0", "root/..0/default": version(0)}, func(t *testing.T, dir string, i int) {
+		// As Kubernetes updates a ConfigMap: a new folder, the link ..data
+		// renamed, the old folder removed.
+		"ConfigMap": {lab.Files{"root/default": "-> ..data/default", "root/..data": "-> ..0",
+			"root/..0/default": version(0)}, func(t *testing.T, dir string, i int) {
 			lab.Files{fmt.Sprintf("root/..%d/default", i+1): version(i + 1)}.Grow(t, dir)
 			lab.Swap(t, fmt.Sprintf("..%d", i+1), filepath.Join(dir, "root/..data"))
 			os.RemoveAll(filepath.Join(dir, fmt.Sprintf("root/..%d", i)))
 		}},
-		"release": {lab.Files{"root": "-> 0", "0/default": version(0)}, func(t *testing.T, dir string, i int) {
-			lab.Files{fmt.Sprintf("%d/default", i+1): version(i + 1)}.Grow(t, dir)
-			lab.Swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
-			os.RemoveAll(filepath.Join(dir, fmt.Sprint(i)))
-		}},
-		"release with absolute links": {lab.Files{"root": "-> 0", "0/f": version(0), "0/default": "-> @/root/f"}, func(t *testing.T, dir string, i int) {
-			lab.Files{fmt.Sprintf("%d/f", i+1): version(i + 1), fmt.Sprintf("%d/default", i+1): "-> " + dir + "/root/f"}.Grow(t, dir)
+		"release": {lab.Files{"root": "-> 0", "0/default": version(0)},
+			func(t *testing.T, dir string, i int) {
+				lab.Files{fmt.Sprintf("%d/default", i+1): version(i + 1)}.Grow(t, dir)
+				lab.Swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
+				os.RemoveAll(filepath.Join(dir, fmt.Sprint(i)))
+			}},
+		"release with absolute links": {lab.Files{"root": "-> 0", "0/f": version(0),
+			"0/default": "-> @/root/f"}, func(t *testing.T, dir string, i int) {
+			lab.Files{fmt.Sprintf("%d/f", i+1): version(i + 1),
+				fmt.Sprintf("%d/default", i+1): "-> " + dir + "/root/f"}.Grow(t, dir)
 			lab.Swap(t, fmt.Sprint(i+1), filepath.Join(dir, "root"))
 		}},
 		"rename": {lab.Files{"root/default": version(0)}, func(t *testing.T, dir string, i int) {
 			lab.Files{"root/new": version(i + 1)}.Grow(t, dir)
-			if err := os.Rename(filepath.Join(dir, "root/new"), filepath.Join(dir, "root/default")); err != nil {
+			if err := os.Rename(filepath.Join(dir, "root/new"),
+				filepath.Join(dir, "root/default")); err != nil {
 				t.Error(err)
 			}
 		}},
@@ -544,15 +574,16 @@ func TestSwappedUnderLoad(t *testing.T) {
 				if i%10 != 0 {
 					return tree.serve("default")
 				}
-				text, err := tree.Read(ctx, ".", "default", 1<<20) // takes its time: the file has just changed
+				// takes its time: the file has just changed
+				text, err := tree.Read(ctx, ".", "default", 1<<20)
 				return outcome(text.Body, err)
 			})
 		})
 	}
 }
 
-// TestHalfWritten: what an edit takes away and brings back, or writes in pieces, within a tenth of a second is answered
-// whole.
+// TestHalfWritten: what an edit takes away and brings back, or writes in
+// pieces, within a tenth of a second is answered whole.
 func TestHalfWritten(t *testing.T) {
 	const whole = "#!ipxe\necho one\necho two\n"
 	write := func(path string, pieces ...string) {
@@ -563,7 +594,8 @@ func TestHalfWritten(t *testing.T) {
 		}
 		defer f.Close()
 		for _, p := range pieces {
-			time.Sleep(15 * time.Millisecond) // shorter than the time after which a file counts as written
+			// shorter than the time after which a file counts as written
+			time.Sleep(15 * time.Millisecond)
 			if _, err := f.WriteString(p); err != nil {
 				t.Error(err)
 			}
@@ -573,12 +605,29 @@ func TestHalfWritten(t *testing.T) {
 		before lab.Files
 		after  func(root string) // what the edit does after it was seen half-done
 	}{
-		"missing":        {lab.Files{"x/": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"empty":          {lab.Files{"f": ""}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"cut in a line":  {lab.Files{"f": "#!ipxe\necho o"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/f", whole) }},
-		"in pieces":      {lab.Files{"f": ""}, func(root string) { write(root+"/f", "#!ip", "xe\necho o", "ne\necho", " two\n") }},
-		"dangling":       {lab.Files{"f": "-> later"}, func(root string) { time.Sleep(60 * time.Millisecond); write(root+"/later", whole) }},
-		"folder missing": {lab.Files{"f": "-> d/later"}, func(root string) { os.Mkdir(root+"/d", 0o755); write(root+"/d/later", whole) }},
+		"missing": {lab.Files{"x/": ""}, func(root string) {
+			time.Sleep(60 * time.Millisecond)
+			write(root+"/f", whole)
+		}},
+		"empty": {lab.Files{"f": ""}, func(root string) {
+			time.Sleep(60 * time.Millisecond)
+			write(root+"/f", whole)
+		}},
+		"cut in a line": {lab.Files{"f": "#!ipxe\necho o"}, func(root string) {
+			time.Sleep(60 * time.Millisecond)
+			write(root+"/f", whole)
+		}},
+		"in pieces": {lab.Files{"f": ""}, func(root string) {
+			write(root+"/f", "#!ip", "xe\necho o", "ne\necho", " two\n")
+		}},
+		"dangling": {lab.Files{"f": "-> later"}, func(root string) {
+			time.Sleep(60 * time.Millisecond)
+			write(root+"/later", whole)
+		}},
+		"folder missing": {lab.Files{"f": "-> d/later"}, func(root string) {
+			os.Mkdir(root+"/d", 0o755)
+			write(root+"/d/later", whole)
+		}},
 		"directory gone": {lab.Files{"f": "-> d/later", "d/x": ""}, func(root string) {
 			os.RemoveAll(root + "/d")
 			os.Mkdir(root+"/d", 0o755)
@@ -606,12 +655,14 @@ func TestHalfWritten(t *testing.T) {
 func TestAtRest(t *testing.T) {
 	var clock lab.Clock
 	root := lab.Files{
-		"dangling": "-> nowhere", "far": "-> d/nowhere", "d/": "", "loop": "-> loop", "empty": "", "cut": "#!ipxe\necho", "f": "whole\n",
+		"dangling": "-> nowhere", "far": "-> d/nowhere", "d/": "", "loop": "-> loop", "empty": "",
+		"cut": "#!ipxe\necho", "f": "whole\n",
 		"static/10.0.0.7": "x\n", "protect/10.0.0.7": "",
 	}.Grow(t, t.TempDir())
 	tree := &Tree{Clock: clock.At, Path: root}
 	rest(&clock)
-	for name, want := range map[string]string{"dangling": "!missing", "far": "!missing", "loop": "!missing", "empty": "!empty", "nothing": "!missing",
+	for name, want := range map[string]string{"dangling": "!missing", "far": "!missing",
+		"loop": "!missing", "empty": "!empty", "nothing": "!missing",
 		"cut": "#!ipxe\necho", "f": "whole\n"} {
 		text, err := tree.Read(atOnce(), ".", name, 100)
 		if got := outcome(text.Body, err); got != want {
@@ -619,7 +670,8 @@ func TestAtRest(t *testing.T) {
 		}
 	}
 	for _, dir := range []string{"static", "none"} {
-		if found, err := tree.Find(atOnce(), dir, []string{"10.0.0.9"}); err != nil || len(found) != 0 {
+		if found, err := tree.Find(atOnce(), dir, []string{"10.0.0.9"}); err != nil ||
+			len(found) != 0 {
 			t.Errorf("%s: found %v, error %v", dir, found, err)
 		}
 	}
@@ -631,12 +683,14 @@ func TestAtRest(t *testing.T) {
 	}
 	// And while it is recent, who asks may go away.
 	os.Remove(filepath.Join(root, "static/10.0.0.7"))
-	if _, err := tree.Find(atOnce(), "static", []string{"10.0.0.7"}); !errors.Is(err, context.Canceled) {
+	if _, err := tree.Find(atOnce(), "static", []string{"10.0.0.7"}); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("an entry that just went: error %v, want to wait", err)
 	}
 }
 
-// TestLimit: a file larger than the limit is refused by its size, without being read.
+// TestLimit: a file larger than the limit is refused by its size, without being
+// read.
 func TestLimit(t *testing.T) {
 	root := lab.Files{"f": strings.Repeat("x", 99) + "\n"}.Grow(t, t.TempDir())
 	tree := &Tree{Path: root}
@@ -647,7 +701,8 @@ func TestLimit(t *testing.T) {
 		name  string
 		limit int64
 		want  string
-	}{{"f", 100, strings.Repeat("x", 99) + "\n"}, {"f", 99, "!too-large"}, {"huge", 1 << 20, "!too-large"}} {
+	}{{"f", 100, strings.Repeat("x", 99) + "\n"}, {"f", 99, "!too-large"},
+		{"huge", 1 << 20, "!too-large"}} {
 		text, err := tree.Read(patiently(t), ".", test.name, test.limit)
 		if got := outcome(text.Body, err); got != test.want {
 			t.Errorf("%s with at most %d bytes: %.80q", test.name, test.limit, got)
@@ -655,7 +710,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// TestChangedWhileRead: a file that is written over while it is read is read again.
+// TestChangedWhileRead: a file that is written over while it is read is read
+// again.
 func TestChangedWhileRead(t *testing.T) {
 	old := strings.Repeat("old\n", 50000)
 	for name, edit := range map[string]func(at string) (want string, err error){
@@ -663,7 +719,9 @@ func TestChangedWhileRead(t *testing.T) {
 			want := strings.Repeat("longer\n", 50000)
 			return want, os.WriteFile(at, []byte(want), 0o644)
 		},
-		"shorter": func(at string) (string, error) { return "new\n", os.WriteFile(at, []byte("new\n"), 0o644) },
+		"shorter": func(at string) (string, error) {
+			return "new\n", os.WriteFile(at, []byte("new\n"), 0o644)
+		},
 		"as long": func(at string) (string, error) {
 			want := strings.Repeat("new\n", 50000)
 			return want, os.WriteFile(at, []byte(want), 0o644)
@@ -677,18 +735,22 @@ func TestChangedWhileRead(t *testing.T) {
 			_, err = f.WriteAt([]byte("new\n"), 100000)
 			return old[:100000] + "new\n" + old[100004:], err
 		},
-		"cut":      func(at string) (string, error) { return "old\n", os.Truncate(at, 4) },
-		"replaced": func(at string) (string, error) { return old, os.Rename(at+"2", at) }, // what was opened is whole
+		"cut": func(at string) (string, error) { return "old\n", os.Truncate(at, 4) },
+		// what was opened is whole
+		"replaced": func(at string) (string, error) { return old, os.Rename(at+"2", at) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t, t.TempDir())
+			source := lab.Files{"f": old, "f2": strings.Repeat("second\n", 50000)}.Grow(t,
+				t.TempDir())
 			faults := faultfs.Mount(t, source)
 			tree := mounted(t, &Tree{Path: faults.Dir})
-			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil { // from here on it is seen to be at rest
+			// from here on it is seen to be at rest
+			if _, err := tree.Read(patiently(t), ".", "f", 1<<20); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(2 * quiet)
-			faults.Set(faultfs.Fault{Ops: faultfs.OpRead, Every: 3, Hang: true}) // it stops in the middle
+			// it stops in the middle
+			faults.Set(faultfs.Fault{Ops: faultfs.OpRead, Every: 3, Hang: true})
 			type result struct {
 				text Text
 				err  error
@@ -707,7 +769,8 @@ func TestChangedWhileRead(t *testing.T) {
 			}
 			faults.Set()
 			if got := <-read; got.err != nil || string(got.text.Body) != want {
-				t.Errorf("%d bytes, %.20q, error %v, want %d bytes, %.20q", len(got.text.Body), got.text.Body, got.err, len(want), want)
+				t.Errorf("%d bytes, %.20q, error %v, want %d bytes, %.20q", len(got.text.Body),
+					got.text.Body, got.err, len(want), want)
 			}
 		})
 	}
@@ -716,18 +779,21 @@ func TestChangedWhileRead(t *testing.T) {
 // TestFind: entries in the order of the names, whatever they are.
 func TestFind(t *testing.T) {
 	var clock lab.Clock
-	root := lab.Files{"static/a": "x", "static/b": "-> nowhere", "static/c/": "", "static/d": "-> c", "static/e": "|", "file": ""}.Grow(t, t.TempDir())
+	root := lab.Files{"static/a": "x", "static/b": "-> nowhere", "static/c/": "",
+		"static/d": "-> c", "static/e": "|", "file": ""}.Grow(t, t.TempDir())
 	tree := &Tree{Clock: clock.At, Path: root}
 	rest(&clock)
 	found, err := tree.Find(atOnce(), "static", []string{"z", "e", "d", "c", "b", "a", "y"})
-	want := []Entry{{Name: "e"}, {Name: "d", Link: "c"}, {Name: "c", Dir: true}, {Name: "b", Link: "nowhere"}, {Name: "a"}}
+	want := []Entry{{Name: "e"}, {Name: "d", Link: "c"}, {Name: "c", Dir: true},
+		{Name: "b", Link: "nowhere"}, {Name: "a"}}
 	if err != nil || !slices.Equal(found, want) {
 		t.Errorf("found %+v, error %v", found, err)
 	}
 	if found, err := tree.Find(atOnce(), "none", []string{"a"}); err != nil || len(found) != 0 {
 		t.Errorf("in none: found %v, error %v", found, err)
 	}
-	// What has the name of a directory and is none may be a file server that is not mounted.
+	// What has the name of a directory and is none may be a file server that is
+	// not mounted.
 	for _, dir := range []string{"file", "static/b", "static/a"} {
 		if found, err := tree.Find(atOnce(), dir, []string{"a"}); err == nil || len(found) != 0 {
 			t.Errorf("in %s: found %v, error %v", dir, found, err)
@@ -735,8 +801,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestFindFlicker: an edit takes an entry away and brings it back all the time. A machine that has a stronger name, of which
-// there is no entry, finds it all the same: it was there at one of the looks.
+// TestFindFlicker: an edit takes an entry away and brings it back all the time.
+// A machine that has a stronger name, of which there is no entry, finds it all
+// the same: it was there at one of the looks.
 func TestFindFlicker(t *testing.T) {
 	root := lab.Files{"static/": ""}.Grow(t, memory(t))
 	tree := &Tree{Path: root}
@@ -765,8 +832,9 @@ func TestFindFlicker(t *testing.T) {
 	edits.Wait()
 }
 
-// TestEditAfterSight: several decisions share a look at the directories, and an edit takes an entry away between that look and the one
-// for the entry. It may be about to come back, so that it is waited for.
+// TestEditAfterSight: several decisions share a look at the directories, and an
+// edit takes an entry away between that look and the one for the entry. It may
+// be about to come back, so that it is waited for.
 func TestEditAfterSight(t *testing.T) {
 	var clock lab.Clock
 	root := lab.Files{"static/a": "x", "protect/a": ""}.Grow(t, memory(t))
@@ -774,12 +842,19 @@ func TestEditAfterSight(t *testing.T) {
 	x := Index{Tree: tree, Dir: "protect", Keys: lower}
 	rest(&clock)
 	for dir, find := range map[string]func(context.Context) error{
-		"static":  func(ctx context.Context) error { _, err := tree.Find(ctx, "static", []string{"a"}); return err },
-		"protect": func(ctx context.Context) error { _, _, _, err := x.Find(ctx, []string{"a"}); return err },
+		"static": func(ctx context.Context) error {
+			_, err := tree.Find(ctx, "static", []string{"a"})
+			return err
+		},
+		"protect": func(ctx context.Context) error {
+			_, _, _, err := x.Find(ctx, []string{"a"})
+			return err
+		},
 	} {
 		ctx, leave := tree.Snapshot(atOnce())
 		defer leave()
-		if _, there, err := statOptional(ctx, dir); !there || err != nil { // somebody else has come that far
+		// somebody else has come that far
+		if _, there, err := statOptional(ctx, dir); !there || err != nil {
 			t.Fatal(there, err)
 		}
 		if err := os.Remove(filepath.Join(root, dir, "a")); err != nil {
@@ -791,12 +866,14 @@ func TestEditAfterSight(t *testing.T) {
 	}
 }
 
-// TestEditInListing: an edit begins while a directory is listed. The list has gaps, so that nothing rests on it.
+// TestEditInListing: an edit begins while a directory is listed. The list has
+// gaps, so that nothing rests on it.
 func TestEditInListing(t *testing.T) {
 	var clock lab.Clock
 	source := lab.Files{"protect/a": "", "protect/b": "", "protect/c": ""}.Grow(t, memory(t))
 	faults := faultfs.Mount(t, source)
-	x := Index{Tree: mounted(t, &Tree{Clock: clock.At, Path: faults.Dir}), Dir: "protect", Keys: lower}
+	x := Index{Tree: mounted(t, &Tree{Clock: clock.At, Path: faults.Dir}), Dir: "protect",
+		Keys: lower}
 	for entry, list := range map[string]func() error{
 		"a": func() error { _, _, _, err := x.Find(atOnce(), []string{"none"}); return err },
 		"b": func() error {
@@ -819,19 +896,22 @@ func TestEditInListing(t *testing.T) {
 		}
 		faults.Set()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
-			t.Errorf("%s went away while the directory was listed, and that is it: error %v", entry, err)
+			t.Errorf("%s went away while the directory was listed, and that is it: error %v", entry,
+				err)
 		}
 	}
 }
 
-// TestClockOfTheServer: a file server's clock is an hour ahead or behind. What is half-written is waited for all the same, what
-// is at rest is not, and an edit is seen at the next look.
+// TestClockOfTheServer: a file server's clock is an hour ahead or behind. What
+// is half-written is waited for all the same, what is at rest is not, and an
+// edit is seen at the next look.
 func TestClockOfTheServer(t *testing.T) {
 	for _, ahead := range []time.Duration{-time.Hour, time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			t.Parallel()
 			var clock lab.Clock
-			source := lab.Files{"static/old": "whole\n", "static/cut": "no line end", "protect/a": ""}.Grow(t, memory(t))
+			source := lab.Files{"static/old": "whole\n", "static/cut": "no line end",
+				"protect/a": ""}.Grow(t, memory(t))
 			faults := faultfs.Mount(t, source)
 			faults.SetClock(ahead)
 			tree := mounted(t, &Tree{Clock: clock.At, Path: faults.Dir})
@@ -841,13 +921,15 @@ func TestClockOfTheServer(t *testing.T) {
 				return outcome(text.Body, err)
 			}
 			for range 2 { // seen for the first time, and at rest
-				if got := read(patiently(t), "old") + read(patiently(t), "cut"); got != "whole\nno line end" {
+				if got := read(patiently(t), "old") +
+					read(patiently(t), "cut"); got != "whole\nno line end" {
 					t.Error(got)
 				}
 				if _, _, ok, err := x.Find(patiently(t), []string{"b"}); ok || err != nil {
 					t.Errorf("b: %v, error %v", ok, err)
 				}
-				if found, err := tree.Find(patiently(t), "static", []string{"none"}); len(found) > 0 || err != nil {
+				if found, err := tree.Find(patiently(t), "static",
+					[]string{"none"}); len(found) > 0 || err != nil {
 					t.Errorf("none: %v, error %v", found, err)
 				}
 				rest(&clock)
@@ -855,7 +937,8 @@ func TestClockOfTheServer(t *testing.T) {
 			if got := read(atOnce(), "cut"); got != "no line end" {
 				t.Errorf("a file at rest: %s", got)
 			}
-			if found, err := tree.Find(atOnce(), "static", []string{"none"}); len(found) > 0 || err != nil {
+			if found, err := tree.Find(atOnce(), "static", []string{"none"}); len(found) > 0 ||
+				err != nil {
 				t.Errorf("a directory at rest: %v, error %v", found, err)
 			}
 			if !x.atRest {
@@ -866,7 +949,8 @@ func TestClockOfTheServer(t *testing.T) {
 			if err := os.WriteFile(name, []byte("half"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			edit := time.AfterFunc(pollFor/3, func() { os.WriteFile(name, []byte("half and half\n"), 0o644) })
+			edit := time.AfterFunc(pollFor/3,
+				func() { os.WriteFile(name, []byte("half and half\n"), 0o644) })
 			defer edit.Stop()
 			if got := read(patiently(t), "new"); got != "half and half\n" {
 				t.Errorf("a half-written file: %q", got)
@@ -884,16 +968,19 @@ func TestClockOfTheServer(t *testing.T) {
 			}
 			back := time.AfterFunc(pollFor/3, func() { os.Rename(gone+"~", gone) })
 			defer back.Stop()
-			if found, err := tree.Find(patiently(t), "static", []string{"old"}); len(found) != 1 || err != nil {
+			if found, err := tree.Find(patiently(t), "static", []string{"old"}); len(found) != 1 ||
+				err != nil {
 				t.Errorf("an entry that is being replaced: %v, error %v", found, err)
 			}
 		})
 	}
 }
 
-// TestStale: what a file server calls stale was replaced just now. It is looked at again, and only what stays so is an error.
+// TestStale: what a file server calls stale was replaced just now. It is looked
+// at again, and only what stays so is an error.
 func TestStale(t *testing.T) {
-	source := lab.Files{"static/a": "-> ../scripts/a", "scripts/a": "text\n", "protect/a": ""}.Grow(t, memory(t))
+	source := lab.Files{"static/a": "-> ../scripts/a", "scripts/a": "text\n",
+		"protect/a": ""}.Grow(t, memory(t))
 	faults := faultfs.Mount(t, source)
 	look := func() error {
 		tree := mounted(t, &Tree{Path: faults.Dir})
@@ -913,10 +1000,13 @@ func TestStale(t *testing.T) {
 		}
 		return err
 	}
-	for kind, op := range map[string]faultfs.Op{"lookup": faultfs.OpLookup, "getattr": faultfs.OpGetattr, "readlink": faultfs.OpReadlink,
-		"open": faultfs.OpOpen, "read": faultfs.OpRead, "opendir": faultfs.OpOpendir, "readdir": faultfs.OpReaddir} {
+	for kind, op := range map[string]faultfs.Op{"lookup": faultfs.OpLookup,
+		"getattr": faultfs.OpGetattr, "readlink": faultfs.OpReadlink,
+		"open": faultfs.OpOpen, "read": faultfs.OpRead, "opendir": faultfs.OpOpendir,
+		"readdir": faultfs.OpReaddir} {
 		for every := 1; every < 4; every++ {
-			faults.Set(faultfs.Fault{Ops: op, Every: every, Times: 3, Err: unix.ESTALE}) // the kernel itself looks twice
+			// the kernel itself looks twice
+			faults.Set(faultfs.Fault{Ops: op, Every: every, Times: 3, Err: unix.ESTALE})
 			if err := look(); err != nil {
 				t.Errorf("%s is stale: %v", kind, err)
 			}
@@ -942,7 +1032,8 @@ func lower(entry string) []string {
 // TestIndex: entries are found by any of their keys, the first name first.
 func TestIndex(t *testing.T) {
 	var clock lab.Clock
-	root := lab.Files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "", "linked": "-> protect"}.Grow(t, t.TempDir())
+	root := lab.Files{"protect/WEB1": "", "protect/ db1 ": "-> nowhere", "protect/x/": "",
+		"linked": "-> protect"}.Grow(t, t.TempDir())
 	rest(&clock)
 	for _, dir := range []string{"protect", "linked"} {
 		x := Index{Tree: &Tree{Clock: clock.At, Path: root}, Dir: dir, Keys: lower}
@@ -951,18 +1042,22 @@ func TestIndex(t *testing.T) {
 				names []string
 				entry string
 				name  int
-			}{{[]string{"web1"}, "WEB1", 0}, {[]string{"none", "db1", "web1"}, " db1 ", 1}, {[]string{"x"}, "x", 0}, {[]string{"", "Web1"}, "WEB1", 1}, {[]string{"WEB2", ""}, "", 0}, {nil, "", 0}} {
+			}{{[]string{"web1"}, "WEB1", 0}, {[]string{"none", "db1", "web1"}, " db1 ", 1},
+				{[]string{"x"}, "x", 0}, {[]string{"", "Web1"}, "WEB1", 1},
+				{[]string{"WEB2", ""}, "", 0}, {nil, "", 0}} {
 				entry, name, ok, err := x.Find(atOnce(), test.names)
-				if err != nil || entry != test.entry || name != test.name || ok != (test.entry != "") {
-					t.Errorf("%s: %q is entry %q by name %d, %v, error %v", dir, test.names, entry, name, ok, err)
+				if err != nil || entry != test.entry || name != test.name ||
+					ok != (test.entry != "") {
+					t.Errorf("%s: %q is entry %q by name %d, %v, error %v", dir, test.names, entry,
+						name, ok, err)
 				}
 			}
 		}
 	}
 }
 
-// TestIndexChanges: each change is seen by the very next request, also when many come within one tick of the file system's
-// clock.
+// TestIndexChanges: each change is seen by the very next request, also when
+// many come within one tick of the file system's clock.
 func TestIndexChanges(t *testing.T) {
 	var clock lab.Clock
 	root := lab.Files{"protect/always": "", "protect/old": ""}.Grow(t, t.TempDir())
@@ -970,7 +1065,8 @@ func TestIndexChanges(t *testing.T) {
 	at := filepath.Join(root, "protect/web1")
 	find := func(want string) {
 		t.Helper()
-		// What is there for sure stands last: then nothing has to be waited for.
+		// What is there for sure stands last: then nothing has to be waited
+		// for.
 		entry, _, _, err := x.Find(patiently(t), []string{"web1", "web2", "always"})
 		if err != nil || entry != want {
 			t.Fatalf("found %q, error %v, want %q", entry, err, want)
@@ -985,7 +1081,8 @@ func TestIndexChanges(t *testing.T) {
 		}
 		find("web1")
 		if x.atRest && time.Since(began) < recent/2 {
-			t.Fatal("the listing of a directory that has just changed is kept; the next change may come within the same tick")
+			t.Fatal("the listing of a directory that has just changed is kept; the next change " +
+				"may come within the same tick")
 		}
 		if err := os.Rename(at, at[:len(at)-1]+"2"); err != nil {
 			t.Fatal(err)
@@ -1010,14 +1107,16 @@ func TestIndexChanges(t *testing.T) {
 	find("web1")
 	lab.Files{"other/always": ""}.Grow(t, root)
 	for _, move := range [][2]string{{"protect", "away"}, {"other", "protect"}} {
-		if err := os.Rename(filepath.Join(root, move[0]), filepath.Join(root, move[1])); err != nil {
+		if err := os.Rename(filepath.Join(root, move[0]),
+			filepath.Join(root, move[1])); err != nil {
 			t.Fatal(err)
 		}
 	}
 	find("always")
 }
 
-// TestIndexBroken: what is no directory, or cannot be looked into, is an error and never an empty directory.
+// TestIndexBroken: what is no directory, or cannot be looked into, is an error
+// and never an empty directory.
 func TestIndexBroken(t *testing.T) {
 	var clock lab.Clock
 	roots := map[string]string{}
@@ -1039,10 +1138,12 @@ func TestIndexBroken(t *testing.T) {
 	}
 }
 
-// TestFaults: an error of the disk is told as it is, from every function, and never as "not there".
+// TestFaults: an error of the disk is told as it is, from every function, and
+// never as "not there".
 func TestFaults(t *testing.T) {
 	var clock lab.Clock
-	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n", "l": "-> d/f"}.Grow(t, t.TempDir())
+	source := lab.Files{"protect/web1": "", "static/web1": "x\n", "d/f": "x\n",
+		"l": "-> d/f"}.Grow(t, t.TempDir())
 	faults := faultfs.Mount(t, source)
 	tree := mounted(t, &Tree{Clock: clock.At, Path: faults.Dir})
 	rest(&clock)
@@ -1069,11 +1170,13 @@ func TestFaults(t *testing.T) {
 		{"everything", faultfs.EIOUnder(""), []func() error{index, find, read, open}},
 		{"protect", faultfs.EIOUnder("protect"), []func() error{index}},
 		{"listing", faultfs.Fault{Ops: faultfs.OpOpendir, Err: unix.EIO}, []func() error{index}},
-		{"rest of the listing", faultfs.Fault{Ops: faultfs.OpReaddir, Err: unix.EIO}, []func() error{index}},
+		{"rest of the listing", faultfs.Fault{Ops: faultfs.OpReaddir, Err: unix.EIO},
+			[]func() error{index}},
 		{"static", faultfs.EIOUnder("static"), []func() error{find}},
 		{"entry", faultfs.EIOUnder("static/web1"), []func() error{find}},
 		{"link", faultfs.EIOUnder("l"), []func() error{read, open}},
-		{"text of the link", faultfs.Fault{Ops: faultfs.OpReadlink, Err: unix.EIO}, []func() error{read, open}},
+		{"text of the link", faultfs.Fault{Ops: faultfs.OpReadlink, Err: unix.EIO}, []func() error{
+			read, open}},
 		{"folder behind", faultfs.EIOUnder("d"), []func() error{read, open}},
 		{"file behind", faultfs.EIOUnder("d/f"), []func() error{read, open}},
 		{"opening", faultfs.Fault{Ops: faultfs.OpOpen, Err: unix.EIO}, []func() error{read, open}},
@@ -1104,7 +1207,8 @@ func TestFaults(t *testing.T) {
 // TestNoDescriptorLeft: whatever the answer, nothing stays open.
 func TestNoDescriptorLeft(t *testing.T) {
 	var clock lab.Clock
-	root := lab.Files{"f": "x\n", "d/": "", "p": "|", "out": "-> /etc/passwd", "l": "-> nowhere", ".git/x": "", "h": "-> .git/x", "big": "0123456789", "e": ""}.Grow(t, t.TempDir())
+	root := lab.Files{"f": "x\n", "d/": "", "p": "|", "out": "-> /etc/passwd", "l": "-> nowhere",
+		".git/x": "", "h": "-> .git/x", "big": "0123456789", "e": ""}.Grow(t, t.TempDir())
 	tree := &Tree{Clock: clock.At, Path: root}
 	rest(&clock)
 	count := func() int {

@@ -1,10 +1,12 @@
-// Command dockerfile asks BuildKit, the builder of Docker, about a Dockerfile, without a daemon, an engine or a registry. It prints
-// JSON: the warnings of docker build --check, the files that the builder is sent, the steps that it would run, and the
-// configuration of the image.
+// Command dockerfile asks BuildKit, the builder of Docker, about a Dockerfile,
+// without a daemon, an engine or a registry. It prints JSON: the warnings of
+// docker build --check, the files that the builder is sent, the steps that it
+// would run, and the configuration of the image.
 //
 //	dockerfile FOLDER [NAME=VALUE…]    FOLDER/Dockerfile, FOLDER/.dockerignore, and build arguments
 //
-// It is a program of its own, and has a module of its own, because BuildKit is large and the project needs it only to be tested.
+// It is a program of its own, and has a module of its own, because BuildKit is
+// large and the project needs it only to be tested.
 package main
 
 import (
@@ -29,16 +31,19 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// bases answers for the registry: every image is there, and has this configuration.
+// bases answers for the registry: every image is there, and has this
+// configuration.
 type bases struct{}
 
-func (bases) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
+func (bases) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string,
+	digest.Digest, []byte, error) {
 	// Without a layer it would be taken for scratch.
 	const config = `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%064d"]},"config":{"Env":["PATH=%s"%s]}}`
 	const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	text := fmt.Sprintf(config, 0, path, "")
 	if strings.Contains(ref, "/golang:") { // as its own Dockerfile has it
-		text = fmt.Sprintf(config, 0, "/go/bin:/usr/local/go/bin:"+path, `,"GOTOOLCHAIN=local","GOPATH=/go"`)
+		text = fmt.Sprintf(config, 0, "/go/bin:/usr/local/go/bin:"+path,
+			`,"GOTOOLCHAIN=local","GOPATH=/go"`)
 	}
 	return ref, digest.FromString(ref), []byte(text), nil
 }
@@ -50,7 +55,8 @@ type answer struct {
 	Image    json.RawMessage `json:"image"`
 }
 
-// A step is an operation of BuildKit's solver/pb/ops.proto. Its inputs are the digests of others.
+// A step is an operation of BuildKit's solver/pb/ops.proto. Its inputs are the
+// digests of others.
 type step struct {
 	Digest string          `json:"digest"`
 	Op     json.RawMessage `json:"op"`
@@ -72,7 +78,8 @@ func run(folder string, args []string) error {
 	platform := ocispecs.Platform{OS: "linux", Architecture: "amd64"}
 	opt := dockerfile2llb.ConvertOpt{
 		MetaResolver: bases{}, TargetPlatform: &platform,
-		Config: dockerui.Config{BuildArgs: map[string]string{}, BuildPlatforms: []ocispecs.Platform{platform}},
+		Config: dockerui.Config{BuildArgs: map[string]string{},
+			BuildPlatforms: []ocispecs.Platform{platform}},
 	}
 	for _, a := range args {
 		name, value, _ := strings.Cut(a, "=")
@@ -85,7 +92,8 @@ func run(folder string, args []string) error {
 		if len(at) > 0 {
 			line = at[0].Start.Line
 		}
-		out.Warnings = append(out.Warnings, fmt.Sprintf("Dockerfile:%d: %s: %s", line, rule, detail))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("Dockerfile:%d: %s: %s", line,
+			rule, detail))
 	}
 	state, image, _, _, err := dockerfile2llb.Dockerfile2LLB(ctx, text, opt)
 	if err != nil {
@@ -115,7 +123,8 @@ func run(folder string, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(out)
 }
 
-// contextFiles are the files that .dockerignore lets through, as docker build sends them.
+// contextFiles are the files that .dockerignore lets through, as docker build
+// sends them.
 func contextFiles(folder string) (files []string, err error) {
 	f, err := os.Open(filepath.Join(folder, ".dockerignore"))
 	if err != nil {

@@ -1,10 +1,12 @@
-// Command kubernetes reads files of Kubernetes objects as strictly as the API server does: each must be of a known kind, and each
-// field must be known there, have the right type, and stand only once. It prints them as JSON, or what is wrong.
+// Command kubernetes reads files of Kubernetes objects as strictly as the API
+// server does: each must be of a known kind, and each field must be known
+// there, have the right type, and stand only once. It prints them as JSON, or
+// what is wrong.
 //
 //	kubernetes FILE…
 //
-// It is a program of its own, and has a module of its own, because the types of Kubernetes are large and the project needs them only
-// to be tested.
+// It is a program of its own, and has a module of its own, because the types of
+// Kubernetes are large and the project needs them only to be tested.
 package main
 
 import (

@@ -71,7 +71,8 @@ func (p Page) commands(of *cobra.Command) (all []command) {
 			if !p.IsSetting(f) && f.Name != "config" && f.Name != "help" {
 				kind, about := pflag.UnquoteUsage(f)
 				kind = strings.TrimSuffix(kind, "Array")
-				m.Flags = append(m.Flags, flagOf{flag(f.Name, f.Shorthand, kind, f.NoOptDefVal != ""), about})
+				m.Flags = append(m.Flags,
+					flagOf{flag(f.Name, f.Shorthand, kind, f.NoOptDefVal != ""), about})
 			}
 		})
 		all = append(append(all, m), p.commands(c)...)
@@ -151,7 +152,8 @@ func call(line string) string {
 	for i, w := range words {
 		font := `\fB`
 		switch bare := strings.Trim(w, "[]…"); {
-		case bare == "flags" || bare == "" || bare == strings.ToUpper(bare) && !strings.HasPrefix(bare, "-"):
+		case bare == "flags" || bare == "" || bare == strings.ToUpper(bare) &&
+			!strings.HasPrefix(bare, "-"):
 			font = `\fI`
 		}
 		words[i] = font + Roff(w) + `\fR`

@@ -27,11 +27,12 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// Op is a set of kinds of operations as the kernel asks for them; combine kinds with |.
+// Op is a set of kinds of operations as the kernel asks for them; combine kinds
+// with |.
 type Op uint32
 
-// What a file system is asked to do. The kernel asks for a look-up per name in a path, and for attributes now and then
-// without anybody having called stat.
+// What a file system is asked to do. The kernel asks for a look-up per name in
+// a path, and for attributes now and then without anybody having called stat.
 const (
 	OpLookup    Op = 1 << iota
 	OpGetattr      // stat of something already looked up
@@ -58,21 +59,29 @@ const (
 	OpModify = OpOpenWrite | OpCreate | OpWrite | OpSetattr | OpMkdir | OpSymlink | OpLink | OpUnlink | OpRmdir | OpRename
 )
 
-// A Fault says what goes wrong, where and how often. The zero value meets every operation and does nothing to it.
+// A Fault says what goes wrong, where and how often. The zero value meets every
+// operation and does nothing to it.
 type Fault struct {
-	Ops   Op     // kinds of operations; 0 = all
-	Under string // only this file or folder and everything below it, relative to the mount; "" = everywhere
-	Every int    // each Nth of the operations that match; 0 and 1 = each
-	Times int    // so often; 0 = always
+	Ops Op // kinds of operations; 0 = all
+	// only this file or folder and everything below it, relative to the mount;
+	// "" = everywhere
+	Under string
+	Every int // each Nth of the operations that match; 0 and 1 = each
+	Times int // so often; 0 = always
 
-	Err   syscall.Errno // the answer; 0 = the true one
-	Late  bool          // carry the operation out first and answer Err if it succeeded; only those count for Every
+	Err syscall.Errno // the answer; 0 = the true one
+	// carry the operation out first and answer Err if it succeeded; only those
+	// count for Every
+	Late  bool
 	Delay time.Duration // take so much longer first; a listing is delayed once, when it is opened
-	Hang  bool          // block until the faults are set anew or the file system is unmounted, then begin again
+	// block until the faults are set anew or the file system is unmounted, then
+	// begin again
+	Hang bool
 }
 
-// Replay answers each nth rename and unlink with ENOENT although it was carried out: what an NFS client sees when the
-// reply was lost and the repeated call found the work done.
+// Replay answers each nth rename and unlink with ENOENT although it was carried
+// out: what an NFS client sees when the reply was lost and the repeated call
+// found the work done.
 func Replay(n int) Fault {
 	return Fault{Ops: OpRename | OpUnlink, Every: n, Err: unix.ENOENT, Late: true}
 }
@@ -80,7 +89,8 @@ func Replay(n int) Fault {
 // EIO refuses each nth operation of these kinds with an input/output error.
 func EIO(n int, ops Op) Fault { return Fault{Ops: ops, Every: n, Err: unix.EIO} }
 
-// EIOUnder refuses every operation on a file or folder, and below it, with an input/output error.
+// EIOUnder refuses every operation on a file or folder, and below it, with an
+// input/output error.
 func EIOUnder(name string) Fault { return Fault{Under: name, Err: unix.EIO} }
 
 // NoSpace refuses each nth rename, symlink and mkdir because the disk is full.
@@ -100,8 +110,8 @@ func NoRenameFlags() Fault { return Fault{Ops: OpRename2, Err: unix.EINVAL} }
 // Slow lets each operation of these kinds (0 = all) take longer.
 func Slow(d time.Duration, ops Op) Fault { return Fault{Ops: ops, Delay: d} }
 
-// Hang blocks the operations of these kinds (0 = all). Not even SIGKILL ends a process that waits in one, as with a
-// file server that is away.
+// Hang blocks the operations of these kinds (0 = all). Not even SIGKILL ends a
+// process that waits in one, as with a file server that is away.
 func Hang(ops Op) Fault { return Fault{Ops: ops, Hang: true} }
 
 // Faults is a mounted file system, healthy until Set.
@@ -116,12 +126,14 @@ type Faults struct {
 	hanging  atomic.Int64
 }
 
-// Mount mounts the directory source a second time, at Dir, until the end of the test. Nothing is cached: each look
-// at Dir reaches the faults, and sees what was changed in source meanwhile. Handles behave as on a local disk: what was
+// Mount mounts the directory source a second time, at Dir, until the end of the
+// test. Nothing is cached: each look at Dir reaches the faults, and sees what
+// was changed in source meanwhile. Handles behave as on a local disk: what was
 // looked up or opened stays what it was when its name goes to something else.
 //
-// The test process itself serves the mount. Never let it start a child whose program or working directory lies below
-// Dir: between fork and exec the Go runtime may stand still, and then nobody answers the child.
+// The test process itself serves the mount. Never let it start a child whose
+// program or working directory lies below Dir: between fork and exec the Go
+// runtime may stand still, and then nobody answers the child.
 func Mount(t testing.TB, source string) *Faults {
 	t.Helper()
 	never := time.Duration(0)
@@ -136,8 +148,10 @@ func Mount(t testing.TB, source string) *Faults {
 type Heals int
 
 const (
-	ByListing      Heals = iota // a listing of its folder, as with NFS
-	BySmallListing              // a listing of a folder with one name alone; NFS asks for attributes in small ones
+	ByListing Heals = iota // a listing of its folder, as with NFS
+	// a listing of a folder with one name alone; NFS asks for attributes in
+	// small ones
+	BySmallListing
 	ByNothing
 )
 
@@ -184,7 +198,8 @@ func mount(t testing.TB, source string, small bool, opts fs.Options) *Faults {
 	m.DirectMount, m.DisableXAttrs = true, true
 	server, err := fs.Mount(dir, root, &opts)
 	if err != nil {
-		t.Fatalf("cannot mount a FUSE file system at %s: %v (needs /dev/fuse, and root or fusermount3)", dir, err)
+		t.Fatalf("cannot mount a FUSE file system at %s: %v (needs /dev/fuse, and root or "+
+			"fusermount3)", dir, err)
 	}
 	t.Cleanup(func() {
 		f.Set(EIOUnder("")) // ends what hangs, for good
@@ -205,14 +220,15 @@ func mount(t testing.TB, source string, small bool, opts fs.Options) *Faults {
 	return f
 }
 
-// Set replaces all faults at once; without arguments the file system is healthy again. The first that gives an error
-// decides. Counts for Every begin anew, and what hangs or is delayed goes on under the new rules.
+// Set replaces all faults at once; without arguments the file system is healthy
+// again. The first that gives an error decides. Counts for Every begin anew,
+// and what hangs or is delayed goes on under the new rules.
 func (f *Faults) Set(faults ...Fault) {
 	close(f.plan.Swap(newPlan(faults)).over)
 }
 
-// SetClock lets the file system tell all times as a file server does whose clock
-// is ahead by so much, or behind.
+// SetClock lets the file system tell all times as a file server does whose
+// clock is ahead by so much, or behind.
 func (f *Faults) SetClock(ahead time.Duration) { f.clock.Store(int64(ahead.Seconds())) }
 
 // tell is what the file system says of a file or folder.
@@ -224,7 +240,8 @@ func (f *Faults) tell(st *syscall.Stat_t, out *fuse.Attr) {
 	}
 }
 
-// Injected is the number of operations answered with an error that was none, or blocked.
+// Injected is the number of operations answered with an error that was none, or
+// blocked.
 func (f *Faults) Injected() int { return int(f.injected.Load()) }
 
 // Hanging is the number of operations that are blocked now.
@@ -309,8 +326,9 @@ func (f *Faults) do(op Op, names func() []string, carryOut func() error) syscall
 	return 0
 }
 
-// A node is a file or folder of the source. It holds the thing itself and no path, so that an operation never meets
-// something else that has taken the name.
+// A node is a file or folder of the source. It holds the thing itself and no
+// path, so that an operation never meets something else that has taken the
+// name.
 type node struct {
 	fs.Inode
 	faults *Faults
@@ -340,7 +358,8 @@ func (n *node) fd() int { return int(n.file.Fd()) }
 // reopen is a path to the thing itself; unlike its name it never changes.
 func (n *node) reopen() string { return "/proc/self/fd/" + strconv.Itoa(n.fd()) }
 
-// do is Faults.do for operations on this node or, where names are given, on these names in this folder.
+// do is Faults.do for operations on this node or, where names are given, on
+// these names in this folder.
 func (n *node) do(op Op, carryOut func() error, names ...string) syscall.Errno {
 	return n.faults.do(op, func() []string { return n.names(names...) }, carryOut)
 }
@@ -381,9 +400,11 @@ func (n *node) child(ctx context.Context, name string, out *fuse.EntryOut) (*fs.
 	return inode, nil
 }
 
-func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (inode *fs.Inode, errno syscall.Errno) {
-	// Of a name it has in memory, the kernel forgets all when a look-up fails, and looks again at once. To the caller only
-	// the second answer counts: let it be the same.
+func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (inode *fs.Inode,
+	errno syscall.Errno) {
+	// Of a name it has in memory, the kernel forgets all when a look-up fails,
+	// and looks again at once. To the caller only the second answer counts: let
+	// it be the same.
 	p, key := n.faults.plan.Load(), strconv.FormatUint(n.StableAttr().Ino, 10)+"/"+name
 	p.mu.Lock()
 	errno = p.again[key]
@@ -418,7 +439,8 @@ func (n *node) attr(out *fuse.AttrOut) error {
 	return err
 }
 
-func (n *node) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+func (n *node) Setattr(_ context.Context, _ fs.FileHandle, in *fuse.SetAttrIn,
+	out *fuse.AttrOut) syscall.Errno {
 	return n.do(OpSetattr, func() error {
 		if mode, ok := in.GetMode(); ok {
 			if err := unix.Chmod(n.reopen(), mode); err != nil {
@@ -474,7 +496,8 @@ func (n *node) Readlink(context.Context) (target []byte, errno syscall.Errno) {
 	return target, errno
 }
 
-func (n *node) Open(_ context.Context, flags uint32) (h fs.FileHandle, _ uint32, errno syscall.Errno) {
+func (n *node) Open(_ context.Context, flags uint32) (h fs.FileHandle, _ uint32,
+	errno syscall.Errno) {
 	op := OpOpen
 	if flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0 {
 		op |= OpOpenWrite
@@ -490,10 +513,12 @@ func (n *node) Open(_ context.Context, flags uint32) (h fs.FileHandle, _ uint32,
 	return h, uncached, errno
 }
 
-func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut) (inode *fs.Inode, h fs.FileHandle, _ uint32, errno syscall.Errno) {
+func (n *node) Create(ctx context.Context, name string, flags, mode uint32,
+	out *fuse.EntryOut) (inode *fs.Inode, h fs.FileHandle, _ uint32, errno syscall.Errno) {
 	errno = n.do(OpCreate, func() error {
 		flags &= unix.O_ACCMODE | unix.O_TRUNC | unix.O_EXCL
-		fd, err := unix.Openat(n.fd(), name, int(flags)|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		fd, err := unix.Openat(n.fd(), name, int(flags)|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC,
+			mode)
 		if err != nil {
 			return err
 		}
@@ -507,8 +532,10 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 	return inode, h, uncached, errno
 }
 
-// make is what mkdir, mknod, symlink and link have in common: a new name, and the node it stands for.
-func (n *node) make(ctx context.Context, op Op, name string, out *fuse.EntryOut, carryOut func() error) (inode *fs.Inode, errno syscall.Errno) {
+// make is what mkdir, mknod, symlink and link have in common: a new name, and
+// the node it stands for.
+func (n *node) make(ctx context.Context, op Op, name string, out *fuse.EntryOut,
+	carryOut func() error) (inode *fs.Inode, errno syscall.Errno) {
 	errno = n.do(op, func() error {
 		err := carryOut()
 		if err == nil {
@@ -519,21 +546,30 @@ func (n *node) make(ctx context.Context, op Op, name string, out *fuse.EntryOut,
 	return inode, errno
 }
 
-func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode,
+	syscall.Errno) {
 	return n.make(ctx, OpMkdir, name, out, func() error { return unix.Mkdirat(n.fd(), name, mode) })
 }
 
-func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	return n.make(ctx, OpCreate, name, out, func() error { return unix.Mknodat(n.fd(), name, mode, int(dev)) })
+func (n *node) Mknod(ctx context.Context, name string, mode, dev uint32,
+	out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return n.make(ctx, OpCreate, name, out, func() error {
+		return unix.Mknodat(n.fd(), name, mode, int(dev))
+	})
 }
 
-func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
-	return n.make(ctx, OpSymlink, name, out, func() error { return unix.Symlinkat(target, n.fd(), name) })
+func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fs.Inode,
+	syscall.Errno) {
+	return n.make(ctx, OpSymlink, name, out, func() error {
+		return unix.Symlinkat(target, n.fd(), name)
+	})
 }
 
-func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string,
+	out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	return n.make(ctx, OpLink, name, out, func() error {
-		return unix.Linkat(unix.AT_FDCWD, target.(*node).reopen(), n.fd(), name, unix.AT_SYMLINK_FOLLOW)
+		return unix.Linkat(unix.AT_FDCWD, target.(*node).reopen(), n.fd(), name,
+			unix.AT_SYMLINK_FOLLOW)
 	})
 }
 
@@ -542,16 +578,20 @@ func (n *node) Unlink(_ context.Context, name string) syscall.Errno {
 }
 
 func (n *node) Rmdir(_ context.Context, name string) syscall.Errno {
-	return n.do(OpRmdir, func() error { return unix.Unlinkat(n.fd(), name, unix.AT_REMOVEDIR) }, name)
+	return n.do(OpRmdir, func() error { return unix.Unlinkat(n.fd(), name, unix.AT_REMOVEDIR) },
+		name)
 }
 
-func (n *node) Rename(_ context.Context, name string, parent fs.InodeEmbedder, to string, flags uint32) syscall.Errno {
+func (n *node) Rename(_ context.Context, name string, parent fs.InodeEmbedder, to string,
+	flags uint32) syscall.Errno {
 	op, p := OpRename, parent.(*node)
 	if flags != 0 {
 		op |= OpRename2
 	}
 	names := func() []string { return append(n.names(name), p.names(to)...) }
-	return n.faults.do(op, names, func() error { return unix.Renameat2(n.fd(), name, p.fd(), to, uint(flags)) })
+	return n.faults.do(op, names, func() error {
+		return unix.Renameat2(n.fd(), name, p.fd(), to, uint(flags))
+	})
 }
 
 func (n *node) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
@@ -561,7 +601,8 @@ func (n *node) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 	return fs.ToErrno(err)
 }
 
-// uncached lets each read of a file reach its handle; of a failed read ahead the kernel would say nothing and read again.
+// uncached lets each read of a file reach its handle; of a failed read ahead
+// the kernel would say nothing and read again.
 const uncached = fuse.FOPEN_DIRECT_IO
 
 // A handle is an open file.
@@ -574,7 +615,8 @@ func (n *node) handle(fd int) *handle {
 	return &handle{fs.NewLoopbackFileFromOS(os.NewFile(uintptr(fd), n.file.Name())), n}
 }
 
-func (h *handle) Read(ctx context.Context, buf []byte, off int64) (result fuse.ReadResult, errno syscall.Errno) {
+func (h *handle) Read(ctx context.Context, buf []byte, off int64) (result fuse.ReadResult,
+	errno syscall.Errno) {
 	errno = h.node.do(OpRead, func() error {
 		r, errno := h.LoopbackFile.Read(ctx, buf, off)
 		result = r
@@ -587,7 +629,8 @@ func (h *handle) Write(ctx context.Context, data []byte, off int64) (uint32, sys
 	return h.Writev(ctx, [][]byte{data}, off)
 }
 
-func (h *handle) Writev(ctx context.Context, data [][]byte, off int64) (written uint32, errno syscall.Errno) {
+func (h *handle) Writev(ctx context.Context, data [][]byte, off int64) (written uint32,
+	errno syscall.Errno) {
 	errno = h.node.do(OpWrite, func() error {
 		w, errno := h.LoopbackFile.Writev(ctx, data, off)
 		written = w
@@ -603,7 +646,8 @@ func (h *handle) Fsync(ctx context.Context, flags uint32) syscall.Errno {
 // PassthroughFd keeps the kernel from reading the source without asking.
 func (h *handle) PassthroughFd() (int, bool) { return 0, false }
 
-// failed is an error only where there is one: an Errno of 0 in an error is not nil.
+// failed is an error only where there is one: an Errno of 0 in an error is not
+// nil.
 func failed(errno syscall.Errno) error {
 	if errno == 0 {
 		return nil
@@ -625,7 +669,8 @@ type folder struct {
 	node *node
 }
 
-func (n *node) OpendirHandle(context.Context, uint32) (h fs.FileHandle, _ uint32, errno syscall.Errno) {
+func (n *node) OpendirHandle(context.Context, uint32) (h fs.FileHandle, _ uint32,
+	errno syscall.Errno) {
 	errno = n.do(OpOpendir, func() error {
 		fd, err := unix.Openat(n.fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {

@@ -18,7 +18,8 @@ import (
 	"pxesrv/pkg/lab/faultfs"
 )
 
-// mountFaults mounts a fresh tree: files a and dir/b, a link to dir/b, a folder protect with a file.
+// mountFaults mounts a fresh tree: files a and dir/b, a link to dir/b, a folder
+// protect with a file.
 func mountFaults(t *testing.T) (f *faultfs.Faults, source string) {
 	t.Helper()
 	source = t.TempDir()
@@ -28,7 +29,8 @@ func mountFaults(t *testing.T) (f *faultfs.Faults, source string) {
 		}
 	}
 	for _, name := range []string{"a", "dir/b", "protect/c"} {
-		if err := os.WriteFile(filepath.Join(source, name), []byte("text of "+name), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(source, name), []byte("text of "+name),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -38,7 +40,8 @@ func mountFaults(t *testing.T) (f *faultfs.Faults, source string) {
 	return faultfs.Mount(t, source), source
 }
 
-// outcomes calls do n times and writes down each answer: "." for success, else the error.
+// outcomes calls do n times and writes down each answer: "." for success, else
+// the error.
 func outcomes(n int, do func(i int) error) string {
 	var s []string
 	for i := range n {
@@ -81,7 +84,8 @@ func TestFaultsHealthy(t *testing.T) {
 	f, source := mountFaults(t)
 	in := func(name string) string { return filepath.Join(f.Dir, name) }
 
-	for name, want := range map[string]string{"a": "text of a", "link": "text of dir/b", "protect/c": "text of protect/c"} {
+	for name, want := range map[string]string{"a": "text of a", "link": "text of dir/b",
+		"protect/c": "text of protect/c"} {
 		if got, err := os.ReadFile(in(name)); string(got) != want || err != nil {
 			t.Errorf("%s holds %q, %v", name, got, err)
 		}
@@ -112,7 +116,8 @@ func TestFaultsHealthy(t *testing.T) {
 	}
 	for _, dir := range []string{f.Dir, source} {
 		st, err := os.Stat(filepath.Join(dir, "hard"))
-		if err != nil || st.Size() != 1 || st.Mode() != 0o600 || !st.ModTime().Equal(time.Unix(3, 4)) {
+		if err != nil || st.Size() != 1 || st.Mode() != 0o600 ||
+			!st.ModTime().Equal(time.Unix(3, 4)) {
 			t.Errorf("%s/hard: %v, %v", dir, st, err)
 		}
 		var names []string
@@ -120,12 +125,14 @@ func TestFaultsHealthy(t *testing.T) {
 		for _, e := range list {
 			names = append(names, e.Name()+" "+e.Type().String())
 		}
-		if got := strings.Join(names, ", "); got != "dangling L---------, fifo p---------" || err != nil {
+		if got := strings.Join(names, ", "); got != "dangling L---------, fifo p---------" ||
+			err != nil {
 			t.Errorf("%s/sub lists %s, %v", dir, got, err)
 		}
 	}
 
-	// Nothing is remembered: neither a name that was not there, nor one that was, nor attributes.
+	// Nothing is remembered: neither a name that was not there, nor one that
+	// was, nor attributes.
 	if exists(in("late")) {
 		t.Error("late is there early")
 	}
@@ -173,7 +180,8 @@ func TestFaultsHandles(t *testing.T) {
 		t.Errorf("readlink of the handle: %q, %v", buf[:max(n, 0)], err)
 	}
 
-	// The name goes to another file, through the mount and behind its back: the handle keeps the old one.
+	// The name goes to another file, through the mount and behind its back: the
+	// handle keeps the old one.
 	for _, dir := range []string{f.Dir, source} {
 		other := filepath.Join(dir, "other")
 		os.WriteFile(other, []byte("other"), 0o644)
@@ -183,7 +191,8 @@ func TestFaultsHandles(t *testing.T) {
 		if got, err := os.ReadFile(self(b)); string(got) != "text of dir/b" || err != nil {
 			t.Errorf("through the handle: %q, %v", got, err)
 		}
-		if got, err := os.ReadFile(filepath.Join(f.Dir, "link")); string(got) != "other" || err != nil {
+		if got, err := os.ReadFile(filepath.Join(f.Dir, "link")); string(got) != "other" ||
+			err != nil {
 			t.Errorf("by name: %q, %v", got, err)
 		}
 	}
@@ -197,14 +206,19 @@ func TestFaultsHandles(t *testing.T) {
 
 func TestFaultsReplay(t *testing.T) {
 	f, source := mountFaults(t)
-	in := func(format string, args ...any) string { return filepath.Join(f.Dir, fmt.Sprintf(format, args...)) }
+	in := func(format string, args ...any) string {
+		return filepath.Join(f.Dir, fmt.Sprintf(format, args...))
+	}
 	for i := range 6 {
 		os.WriteFile(in("old%d", i), nil, 0o644)
 	}
 	f.Set(faultfs.Replay(3))
-	wantOutcomes(t, ". . ENOENT . . ENOENT", func(i int) error { return os.Rename(in("old%d", i), in("new%d", i)) })
+	wantOutcomes(t, ". . ENOENT . . ENOENT", func(i int) error {
+		return os.Rename(in("old%d", i), in("new%d", i))
+	})
 	for i := range 6 {
-		if exists(in("old%d", i)) || !exists(in("new%d", i)) || !exists(filepath.Join(source, fmt.Sprint("new", i))) {
+		if exists(in("old%d", i)) || !exists(in("new%d", i)) ||
+			!exists(filepath.Join(source, fmt.Sprint("new", i))) {
 			t.Errorf("rename %d was not carried out", i)
 		}
 	}
@@ -257,9 +271,17 @@ func TestFaultsEIO(t *testing.T) {
 			}
 			return open(in("dir/b"), unix.O_WRONLY)
 		}},
-		{"readlink", faultfs.OpReadlink, func(int) error { _, err := os.Readlink(in("link")); return err }},
-		{"lookup", faultfs.OpLookup, func(int) error { _, err := os.Lstat(in("protect")); return err }},
-		{"lookup for a handle", faultfs.OpLookup, func(int) error { return open(in("protect"), unix.O_PATH) }},
+		{"readlink", faultfs.OpReadlink, func(int) error {
+			_, err := os.Readlink(in("link"))
+			return err
+		}},
+		{"lookup", faultfs.OpLookup, func(int) error {
+			_, err := os.Lstat(in("protect"))
+			return err
+		}},
+		{"lookup for a handle", faultfs.OpLookup, func(int) error {
+			return open(in("protect"), unix.O_PATH)
+		}},
 		{"opendir", faultfs.OpOpendir, list},
 		{"read", faultfs.OpRead, func(int) error {
 			file, err := os.Open(in("dir/b"))
@@ -270,7 +292,9 @@ func TestFaultsEIO(t *testing.T) {
 			_, err = file.Read(make([]byte, 10))
 			return err
 		}},
-		{"write", faultfs.OpWrite, func(int) error { return os.WriteFile(in("dir/w"), []byte("w"), 0o644) }},
+		{"write", faultfs.OpWrite, func(int) error {
+			return os.WriteFile(in("dir/w"), []byte("w"), 0o644)
+		}},
 		{"create", faultfs.OpCreate, func(int) error { return os.WriteFile(fresh(), nil, 0o644) }},
 		{"fsync", faultfs.OpFsync, func(int) error { return fsyncDir(in("dir/b")) }},
 	} {
@@ -305,12 +329,24 @@ func TestFaultsEIO(t *testing.T) {
 		defer f.Set()
 		os.WriteFile(in("protected"), nil, 0o644)
 		f.Set(faultfs.EIOUnder("protect"))
-		wantOutcomes(t, "EIO EIO", func(int) error { _, err := os.Lstat(in("protect")); return err })
-		wantOutcomes(t, "EIO EIO", func(int) error { _, err := os.ReadFile(in("protect/c")); return err })
+		wantOutcomes(t, "EIO EIO", func(int) error {
+			_, err := os.Lstat(in("protect"))
+			return err
+		})
+		wantOutcomes(t, "EIO EIO", func(int) error {
+			_, err := os.ReadFile(in("protect/c"))
+			return err
+		})
 		wantOutcomes(t, "EIO", func(int) error { return os.Rename(in("dir/b"), in("protect")) })
-		wantOutcomes(t, ". .", func(int) error { _, err := os.ReadFile(in("protected")); return err })
+		wantOutcomes(t, ". .", func(int) error {
+			_, err := os.ReadFile(in("protected"))
+			return err
+		})
 		f.Set(faultfs.EIOUnder("protect/c"))
-		wantOutcomes(t, "EIO", func(int) error { _, err := os.ReadFile(in("protect/c")); return err })
+		wantOutcomes(t, "EIO", func(int) error {
+			_, err := os.ReadFile(in("protect/c"))
+			return err
+		})
 		wantOutcomes(t, ".", func(int) error { _, err := os.ReadDir(in("protect")); return err })
 		wantOutcomes(t, "EIO", func(int) error { return os.Rename(in("dir/b"), in("protect/c")) })
 		wantOutcomes(t, ".", func(int) error { return os.Rename(in("dir/b"), in("protect/d")) })
@@ -337,13 +373,16 @@ func TestFaultsNoSpaceReadOnlyFsync(t *testing.T) {
 
 	f.Set(faultfs.FsyncDirFails(2))
 	wantOutcomes(t, ". EIO . EIO", func(int) error { return fsyncDir(in("dir")) })
-	wantOutcomes(t, ". .", func(int) error { return fsyncDir(in("dir/b")) }) // a file's is another matter
+	// a file's is another matter
+	wantOutcomes(t, ". .", func(int) error { return fsyncDir(in("dir/b")) })
 
 	before := f.Injected()
 	f.Set(faultfs.ReadOnly())
 	for i, err := range []error{
-		os.Mkdir(in("x"), 0o755), os.Symlink("x", in("x")), os.Link(in("a"), in("x")), os.WriteFile(in("x"), nil, 0o644),
-		os.WriteFile(in("a"), nil, 0o644), os.Rename(in("a"), in("x")), unix.Unlink(in("a")), unix.Rmdir(in("n0")),
+		os.Mkdir(in("x"), 0o755), os.Symlink("x", in("x")), os.Link(in("a"), in("x")),
+		os.WriteFile(in("x"), nil, 0o644),
+		os.WriteFile(in("a"), nil, 0o644), os.Rename(in("a"), in("x")), unix.Unlink(in("a")),
+		unix.Rmdir(in("n0")),
 		os.Chmod(in("a"), 0o600), os.Truncate(in("a"), 1), unix.Mkfifo(in("x"), 0o600),
 	} {
 		if !errors.Is(err, unix.EROFS) {
@@ -364,14 +403,17 @@ func TestFaultsRenameNoReplace(t *testing.T) {
 	noreplace := func(from, to string) error {
 		return unix.Renameat2(unix.AT_FDCWD, in(from), unix.AT_FDCWD, in(to), unix.RENAME_NOREPLACE)
 	}
-	wantOutcomes(t, "EEXIST .", func(i int) error { return noreplace("a", []string{"link", "free"}[i]) })
+	wantOutcomes(t, "EEXIST .", func(i int) error {
+		return noreplace("a", []string{"link", "free"}[i])
+	})
 	f.Set(faultfs.NoRenameFlags())
 	wantOutcomes(t, "EINVAL", func(int) error { return noreplace("free", "a") })
 	wantOutcomes(t, ".", func(int) error { return os.Rename(in("free"), in("a")) })
 	f.Set()
 	wantOutcomes(t, ".", func(int) error { return noreplace("a", "free") })
 	wantOutcomes(t, ".", func(int) error {
-		return unix.Renameat2(unix.AT_FDCWD, in("free"), unix.AT_FDCWD, in("link"), unix.RENAME_EXCHANGE)
+		return unix.Renameat2(unix.AT_FDCWD, in("free"), unix.AT_FDCWD, in("link"),
+			unix.RENAME_EXCHANGE)
 	})
 	if target, err := os.Readlink(in("free")); target != "dir/b" || err != nil {
 		t.Errorf("after the exchange free leads to %q, %v", target, err)
@@ -475,7 +517,8 @@ func TestFaultsUnmountWhileHanging(t *testing.T) {
 	}
 }
 
-// Faults change while many operations are under way; none is lost, and the true state is what the answers said.
+// Faults change while many operations are under way; none is lost, and the true
+// state is what the answers said.
 func TestFaultsConcurrent(t *testing.T) {
 	f, source := mountFaults(t)
 	stop := make(chan struct{})
@@ -517,7 +560,8 @@ func TestFaultsConcurrent(t *testing.T) {
 				if os.Rename(order, claim) != nil {
 					continue
 				}
-				if got, err := os.Readlink(filepath.Join(source, filepath.Base(claim))); got != target {
+				if got, err := os.Readlink(filepath.Join(source,
+					filepath.Base(claim))); got != target {
 					t.Errorf("claimed %s: %q, %v", claim, got, err)
 				}
 				if got, err := os.Readlink(claim); got != target && !errors.Is(err, unix.EIO) {

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package netns makes networks of their own for the tests, in which programs run
-// and into which machines are plugged.
+// Package netns makes networks of their own for the tests, in which programs
+// run and into which machines are plugged.
 package netns
 
 import (
@@ -26,16 +26,18 @@ const (
 	NetworkAddr6 = "fd77::1"
 )
 
-// Namespace is a computer of its own as far as the network goes: its own cards, addresses and ports. It has no name and
-// no file, and belongs to a process of this test: it goes away with the test, however that ends, and any number of test
-// runs do not meet.
+// Namespace is a computer of its own as far as the network goes: its own cards,
+// addresses and ports. It has no name and no file, and belongs to a process of
+// this test: it goes away with the test, however that ends, and any number of
+// test runs do not meet.
 type Namespace struct {
 	t      testing.TB
 	holder *process.Process
 }
 
-// Network is a namespace with a bridge br0 (10.77.0.1/24, fd77::1/64) to which machines and other computers are
-// plugged in, each with an address of its own. The servers under test run in it.
+// Network is a namespace with a bridge br0 (10.77.0.1/24, fd77::1/64) to which
+// machines and other computers are plugged in, each with an address of its own.
+// The servers under test run in it.
 type Network struct {
 	Namespace
 	mu   sync.Mutex
@@ -43,7 +45,8 @@ type Network struct {
 	more int // hosts
 }
 
-// NewNetwork makes a network for the test. It needs root; without, the test is skipped.
+// NewNetwork makes a network for the test. It needs root; without, the test is
+// skipped.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
 	lab.Slow(t)
@@ -58,7 +61,8 @@ func NewNetwork(t testing.TB) *Network {
 	return n
 }
 
-// Host plugs one more computer into the network, with the card eth0 and this IPv4 address (10.77.0.0/24).
+// Host plugs one more computer into the network, with the card eth0 and this
+// IPv4 address (10.77.0.0/24).
 func (n *Network) Host(addr string) *Namespace {
 	n.t.Helper()
 	h := newNamespace(n.t)
@@ -66,7 +70,8 @@ func (n *Network) Host(addr string) *Namespace {
 	n.more++
 	plug := fmt.Sprintf("host%d", n.more)
 	n.mu.Unlock()
-	n.ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns", fmt.Sprint(h.holder.Cmd.Process.Pid))
+	n.ip("link", "add", plug, "type", "veth", "peer", "name", "eth0", "netns",
+		fmt.Sprint(h.holder.Cmd.Process.Pid))
 	n.ip("link", "set", plug, "master", "br0", "up")
 	h.ip("addr", "add", addr+"/24", "dev", "eth0")
 	h.ip("link", "set", "eth0", "up")
@@ -124,18 +129,20 @@ type Server struct {
 	proc *process.Process
 	said process.Output
 
-	// Forks says that the command is nsenter --pid, which waits for the program:
-	// signals are then for its child.
+	// Forks says that the command is nsenter --pid, which waits for the
+	// program: signals are then for its child.
 	Forks bool
 }
 
-// Start starts a program inside. It must stay in the foreground. A failed test shows what it printed.
+// Start starts a program inside. It must stay in the foreground. A failed test
+// shows what it printed.
 func (n *Namespace) Start(name string, args ...string) *Server {
 	n.t.Helper()
 	return Serve(n.t, name, n.Command(name, args...))
 }
 
-// Serve runs a command until the test ends. A failed test shows what it printed.
+// Serve runs a command until the test ends. A failed test shows what it
+// printed.
 func Serve(t testing.TB, name string, cmd *exec.Cmd) *Server {
 	t.Helper()
 	s := &Server{t: t, name: name}
@@ -159,13 +166,14 @@ func (s *Server) Output() string {
 	return s.said.String()
 }
 
-// Expect waits until pattern (a regexp) stands in the output. After timeout, or when the server ended without it, the test
-// fails.
+// Expect waits until pattern (a regexp) stands in the output. After timeout, or
+// when the server ended without it, the test fails.
 func (s *Server) Expect(pattern string, timeout time.Duration) {
 	s.t.Helper()
 	re := regexp.MustCompile(pattern)
 	if !s.proc.Wait(timeout, func() bool { return re.MatchString(s.Output()) }) {
-		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern, s.proc.State(), timeout)
+		s.t.Fatalf("lab: %s has not said %q, and %v; waited at most %v", s.name, pattern,
+			s.proc.State(), timeout)
 	}
 }
 
@@ -178,8 +186,9 @@ func (s *Server) Signal(sig syscall.Signal) {
 	}
 }
 
-// Stop asks the server to end, and ends it when it does not within ten seconds. It returns how it ended, as in "exit
-// status 0". Calling it again does nothing.
+// Stop asks the server to end, and ends it when it does not within ten seconds.
+// It returns how it ended, as in "exit status 0". Calling it again does
+// nothing.
 func (s *Server) Stop() string {
 	s.Signal(syscall.SIGTERM)
 	select {
@@ -191,10 +200,12 @@ func (s *Server) Stop() string {
 	return s.proc.Cmd.ProcessState.String()
 }
 
-// forked is the process that nsenter --pid started and waits for, as it is numbered outside; before that it is nsenter.
+// forked is the process that nsenter --pid started and waits for, as it is
+// numbered outside; before that it is nsenter.
 func forked(nsenter int) int {
 	child := nsenter
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nsenter, nsenter)); err == nil {
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", nsenter,
+		nsenter)); err == nil {
 		fmt.Sscan(string(text), &child)
 	}
 	return child

@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Trunk makes a plug for one machine's card that is in one VLAN, as on a switch: a frame with that tag goes into the network without it,
-// what comes from there gets it, and everything else is dropped. It returns the socket for QEMU. Not every kernel has VLANs, so the
-// frames go through this process.
+// Trunk makes a plug for one machine's card that is in one VLAN, as on a
+// switch: a frame with that tag goes into the network without it, what comes
+// from there gets it, and everything else is dropped. It returns the socket for
+// QEMU. Not every kernel has VLANs, so the frames go through this process.
 func (n *Network) Trunk(vlan int) (socket string) {
 	n.t.Helper()
 	tap, err := n.open(n.Tap())
@@ -41,7 +42,8 @@ func (n *Network) Trunk(vlan int) (socket string) {
 	return socket
 }
 
-// open opens a tap device of the network. The thread that enters the namespace ends with the goroutine.
+// open opens a tap device of the network. The thread that enters the namespace
+// ends with the goroutine.
 func (n *Network) open(name string) (tap *os.File, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -56,7 +58,8 @@ func (n *Network) open(name string) (tap *os.File, err error) {
 			return
 		}
 		fd := 0
-		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
+		if fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK,
+			0); err != nil {
 			return
 		}
 		var ifr *unix.Ifreq
@@ -74,7 +77,8 @@ func (n *Network) open(name string) (tap *os.File, err error) {
 	return tap, err
 }
 
-// QEMU puts the length of each frame before it, in four bytes. A tag of 802.1Q is four bytes behind the two addresses.
+// QEMU puts the length of each frame before it, in four bytes. A tag of 802.1Q
+// is four bytes behind the two addresses.
 const (
 	lengthSize = 4
 	tagAt      = 12
@@ -97,7 +101,8 @@ func intoNetwork(from io.ReadCloser, tap io.Writer, vlan int) {
 		if _, err := io.ReadFull(from, f); err != nil {
 			return
 		}
-		if len(f) < tagAt+tagSize || binary.BigEndian.Uint16(f[tagAt:]) != 0x8100 || int(binary.BigEndian.Uint16(f[tagAt+2:]))&0xfff != vlan {
+		if len(f) < tagAt+tagSize || binary.BigEndian.Uint16(f[tagAt:]) != 0x8100 ||
+			int(binary.BigEndian.Uint16(f[tagAt+2:]))&0xfff != vlan {
 			continue
 		}
 		copy(f[tagSize:], f[:tagAt])

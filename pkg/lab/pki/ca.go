@@ -33,7 +33,8 @@ type CA struct {
 	key  crypto.Signer
 }
 
-// Certificate is what a CA is asked for. The zero value is for a server on this machine, with an RSA key, and counts for a year.
+// Certificate is what a CA is asked for. The zero value is for a server on this
+// machine, with an RSA key, and counts for a year.
 type Certificate struct {
 	Name   string        // common name; default server
 	Hosts  []string      // names and addresses; default 127.0.0.1 and localhost
@@ -44,7 +45,8 @@ type Certificate struct {
 	CA     bool // for another CA
 }
 
-// newKey makes an RSA key, and serverKey is the one of all certificates with RSA: keys are expensive to make, and tests make many.
+// newKey makes an RSA key, and serverKey is the one of all certificates with
+// RSA: keys are expensive to make, and tests make many.
 func newKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -78,9 +80,11 @@ func (ca *CA) sign(want Certificate, parent *x509.Certificate) (*x509.Certificat
 	}
 	now := time.Now()
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(serials.Add(1) + 0x1000), Subject: pkix.Name{CommonName: cmp.Or(want.Name, "server")},
-		NotBefore: now.Add(-48 * time.Hour), NotAfter: now.Add(365 * 24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(serials.Add(1) + 0x1000),
+		Subject:      pkix.Name{CommonName: cmp.Or(want.Name, "server")},
+		NotBefore:    now.Add(-48 * time.Hour), NotAfter: now.Add(365 * 24 * time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if want.Begins != 0 {
 		c.NotBefore = now.Add(want.Begins)
@@ -129,10 +133,12 @@ func (ca *CA) Issue(want Certificate) (cert, key []byte) {
 	if err != nil {
 		ca.t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// Files writes a certificate and its key into a new folder of the test, and returns their names.
+// Files writes a certificate and its key into a new folder of the test, and
+// returns their names.
 func (ca *CA) Files(want Certificate) (cert, key string) {
 	ca.t.Helper()
 	c, k := ca.Issue(want)
@@ -170,15 +176,18 @@ func (ca *CA) Pool() *x509.CertPool {
 	return pool
 }
 
-// EnrollArgs has QEMU hand the CA to OVMF, which puts it into the variable TlsCaCertificate, as the setup menu of firmware does: a
-// list of one EFI_CERT_X509 signature (UEFI 2.10, 32.4.1).
+// EnrollArgs has QEMU hand the CA to OVMF, which puts it into the variable
+// TlsCaCertificate, as the setup menu of firmware does: a list of one
+// EFI_CERT_X509 signature (UEFI 2.10, 32.4.1).
 func (ca *CA) EnrollArgs() []string {
 	ca.t.Helper()
 	var b bytes.Buffer
-	b.Write([]byte{0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72})
+	b.Write([]byte{0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c,
+		0x2b, 0xf0, 0x72})
 	owner := make([]byte, 16)
 	size := uint32(len(owner) + len(ca.cert.Raw))
-	for _, n := range []uint32{28 + size, 0, size} { // of the list, of its header, of each signature
+	// of the list, of its header, of each signature
+	for _, n := range []uint32{28 + size, 0, size} {
 		binary.Write(&b, binary.LittleEndian, n)
 	}
 	b.Write(owner)
@@ -187,5 +196,6 @@ func (ca *CA) EnrollArgs() []string {
 	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
 		ca.t.Fatal(err)
 	}
-	return []string{"-fw_cfg", "name=etc/edk2/https/cacerts,file=" + strings.ReplaceAll(name, ",", ",,")}
+	return []string{"-fw_cfg", "name=etc/edk2/https/cacerts,file=" +
+		strings.ReplaceAll(name, ",", ",,")}
 }

@@ -17,17 +17,22 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// Debian is a whole Debian 13 on a machine of its own: its kernel, systemd as PID 1, dbus, and a kernel NFS server and client.
-// It is for what a root folder cannot show, such as file systems of the kernel and units of systemd. Nothing that is done in it stays.
+// Debian is a whole Debian 13 on a machine of its own: its kernel, systemd as
+// PID 1, dbus, and a kernel NFS server and client. It is for what a root folder
+// cannot show, such as file systems of the kernel and units of systemd. Nothing
+// that is done in it stays.
 type Debian struct {
-	Files  map[string]string // what it finds in /lab, by name: files of this computer, executable
-	Script string            // what root's /bin/sh runs in /lab when the system is up; it has to end with status 0
-	Limit  time.Duration     // for all of it, booting included; 0 is ten minutes
-	Args   []string          // more arguments for QEMU
+	Files map[string]string // what it finds in /lab, by name: files of this computer, executable
+	// what root's /bin/sh runs in /lab when the system is up; it has to end
+	// with status 0
+	Script string
+	Limit  time.Duration // for all of it, booting included; 0 is ten minutes
+	Args   []string      // more arguments for QEMU
 }
 
-// Run boots the machine, runs the script and returns what it printed on both streams. It takes about 25 s of an idle computer
-// until the script begins. At most two machines run at once.
+// Run boots the machine, runs the script and returns what it printed on both
+// streams. It takes about 25 s of an idle computer until the script begins. At
+// most two machines run at once.
 func (d Debian) Run(t testing.TB) string {
 	t.Helper()
 	lab.Slow(t)
@@ -50,12 +55,14 @@ func (d Debian) Run(t testing.TB) string {
 	m := Start(t, VM{
 		Kernel: filepath.Join(base, "vmlinuz"),
 		Initrd: filepath.Join(base, "initrd.img"),
-		// One processor: QEMU 7.2 emulates several by a thread each, and does not
-		// always see code that Linux changes on one while another runs it, as it
-		// does while it boots; then the kernel panics. And then it ends at once.
+		// One processor: QEMU 7.2 emulates several by a thread each, and does
+		// not always see code that Linux changes on one while another runs it,
+		// as it does while it boots; then the kernel panics. And then it ends
+		// at once.
 		Args: append([]string{"-m", "1536", "-smp", "1",
 			"-append", "root=/dev/vda rw console=ttyS0 quiet panic=-1",
-			"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" + comma(filepath.Join(base, "disk.img")),
+			"-drive", "if=none,id=root,format=raw,snapshot=on,cache=unsafe,file=" +
+				comma(filepath.Join(base, "disk.img")),
 			"-device", "virtio-blk-pci,drive=root",
 			"-drive", "if=none,id=lab,format=raw,readonly=on,file=" + comma(brought),
 			"-device", "virtio-blk-pci,drive=lab,serial=lab",
@@ -73,8 +80,10 @@ func (d Debian) Run(t testing.TB) string {
 	status, _, _ = strings.Cut(status, "\n") // systemd has a last word
 	if !ended || status != "0" {
 		console := strings.Split(m.Console(), "\n")
-		t.Fatalf("lab: Debian's script ended with status %q, want 0; the machine has ended: %v (limit %v)\n%s--- it printed:\n%s\n--- last lines of the console:\n%s",
-			status, ended, limit, m.qemuSays(), out, strings.Join(console[max(0, len(console)-30):], "\n"))
+		t.Fatalf("lab: Debian's script ended with status %q, want 0; the machine has ended: %v "+
+			"(limit %v)\n%s--- it printed:\n%s\n--- last lines of the console:\n%s",
+			status, ended, limit, m.qemuSays(), out,
+			strings.Join(console[max(0, len(console)-30):], "\n"))
 	}
 	return out
 }
@@ -88,7 +97,8 @@ func (d Debian) pack(name string) error {
 	defer file.Close()
 	w := tar.NewWriter(file)
 	run := "#!/bin/sh\nexec 2>&1\n" + d.Script
-	if err := w.WriteHeader(&tar.Header{Name: "run", Mode: 0o755, Size: int64(len(run))}); err != nil {
+	if err := w.WriteHeader(&tar.Header{Name: "run", Mode: 0o755,
+		Size: int64(len(run))}); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(w, run); err != nil {

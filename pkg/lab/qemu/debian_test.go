@@ -12,14 +12,16 @@ import (
 	"pxesrv/pkg/lab/qemu"
 )
 
-// TestDebian boots a whole Debian: systemd is up, the kernel's NFS server shares a folder, and a mount of it shows a file that the
-// test brought, by both versions. In make test TestNFSOrders of cmd/pxesrv boots
-// the same, for what it is there for.
+// TestDebian boots a whole Debian: systemd is up, the kernel's NFS server
+// shares a folder, and a mount of it shows a file that the test brought, by
+// both versions. In make test TestNFSOrders of cmd/pxesrv boots the same, for
+// what it is there for.
 func TestDebian(t *testing.T) {
 	lab.OnlyReal(t)
 	t.Parallel()
 	brought := filepath.Join(t.TempDir(), "any name")
-	if err := os.WriteFile(brought, []byte("#!/bin/sh\necho this is $(cat /proc/1/comm)\n"), 0o600); err != nil {
+	if err := os.WriteFile(brought, []byte("#!/bin/sh\necho this is $(cat /proc/1/comm)\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	out := qemu.Debian{Files: map[string]string{"hello": brought}, Script: `set -e
@@ -34,7 +36,8 @@ cat /mnt/3/file /mnt/4/file
 systemctl is-active nfs-server dbus
 echo said >&2
 `}.Run(t)
-	if want := "this is systemd\ntext\ntext\nactive\nactive\nsaid\n"; !strings.HasSuffix(out, want) {
+	if want := "this is systemd\ntext\ntext\nactive\nactive\nsaid\n"; !strings.HasSuffix(out,
+		want) {
 		t.Errorf("Debian's script printed %q, want %q", out, want)
 	}
 }

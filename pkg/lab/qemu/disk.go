@@ -29,8 +29,9 @@ const (
 
 var le = binary.LittleEndian
 
-// Disk makes the image of a local disk in the test's folder and returns its path.  Booted by a BIOS it prints
-// BootedBIOS, by UEFI BootedUEFI, and then halts.
+// Disk makes the image of a local disk in the test's folder and returns its
+// path. Booted by a BIOS it prints BootedBIOS, by UEFI BootedUEFI, and then
+// halts.
 func Disk(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk.img")
@@ -54,7 +55,8 @@ func diskImage() []byte {
 	part := d[partStart*sector:]
 	copy(part, fatHeader())
 	fat := part[sector:]
-	for i, next := range []uint16{0xFFF8, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF} { // two fixed, then one cluster each
+	// two fixed, then one cluster each
+	for i, next := range []uint16{0xFFF8, 0xFFFF, 0xFFFF, 0xFFFF, 0xFFFF} {
 		le.PutUint16(fat[2*i:], next)
 	}
 	program := efiProgram(BootedUEFI + "\r\n")
@@ -104,7 +106,8 @@ func dirEntry(name string, attr byte, cluster, size int) []byte {
 	return e
 }
 
-// bootSector returns BIOS boot code that prints text and halts.  SeaBIOS copies its screen to the serial port.
+// bootSector returns BIOS boot code that prints text and halts. SeaBIOS copies
+// its screen to the serial port.
 func bootSector(text string) []byte {
 	code := []byte{
 		0x31, 0xC0, // xor ax,ax
@@ -125,7 +128,8 @@ func bootSector(text string) []byte {
 	return append(code, text+"\x00"...)
 }
 
-// efiProgram returns a UEFI application for x86-64 that prints text by the firmware's console and halts.
+// efiProgram returns a UEFI application for x86-64 that prints text by the
+// firmware's console and halts.
 func efiProgram(text string) []byte {
 	code := []byte{
 		0x48, 0x83, 0xEC, 0x28, // sub rsp,40: what the calling convention asks for

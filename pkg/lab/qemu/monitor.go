@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monitorPatience is how long QEMU may take for a command. It answers at once, but on a loaded computer.
+// monitorPatience is how long QEMU may take for a command. It answers at once,
+// but on a loaded computer.
 const monitorPatience = time.Minute
 
-// monitor is our end of the connection over which QEMU takes commands (QEMU Machine Protocol Specification).
+// monitor is our end of the connection over which QEMU takes commands (QEMU
+// Machine Protocol Specification).
 type monitor struct {
 	*os.File
 	answers *json.Decoder
@@ -22,7 +24,8 @@ type monitor struct {
 
 // newMonitor makes a connection. Its other end is QEMU's.
 func newMonitor() (ours monitor, theirs *os.File, err error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX,
+		unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return monitor{}, nil, err
 	}
@@ -59,15 +62,16 @@ func (m monitor) do(command string, arguments any) error {
 	}
 }
 
-// Reset presses the machine's reset button: it boots once more, with the same firmware, media and disk. Expect goes on with what
-// it prints from then on.
+// Reset presses the machine's reset button: it boots once more, with the same
+// firmware, media and disk. Expect goes on with what it prints from then on.
 func (m *Machine) Reset() {
 	m.t.Helper()
 	m.pos = len(m.Console())
 	m.tell("system_reset", nil)
 }
 
-// Screenshot writes what is on the machine's screen to a PNG file. The machine needs a graphics card: Args "-vga", "std".
+// Screenshot writes what is on the machine's screen to a PNG file. The machine
+// needs a graphics card: Args "-vga", "std".
 func (m *Machine) Screenshot(file string) {
 	m.t.Helper()
 	m.tell("screendump", map[string]string{"filename": file, "format": "png"})

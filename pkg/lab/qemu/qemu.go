@@ -26,8 +26,9 @@ import (
 // Gateway is the address under which a machine reaches 127.0.0.1 of this one.
 const Gateway = "10.0.2.2"
 
-// VM describes a client.  The zero value is a BIOS machine with one network card and nothing to boot.
-// Boot order: Kernel, CD or Stick or USB, network card, Disk.
+// VM describes a client. The zero value is a BIOS machine with one network card
+// and nothing to boot. Boot order: Kernel, CD or Stick or USB, network card,
+// Disk.
 type VM struct {
 	UEFI       bool // OVMF instead of SeaBIOS
 	SecureBoot bool // UEFI only: what it starts has to be signed, as Sign does it
@@ -36,17 +37,23 @@ type VM struct {
 	VLAN    int            // with Network: the plug takes and gives only frames with this tag
 
 	BootFile string // URL that DHCP hands out; not with Network, which has DHCP servers of the test
-	NICROM   bool   // boot by the iPXE of 2019 in QEMU's network card; otherwise the cards have no ROM
-	NetBoot  bool   // UEFI only: the firmware boots from the card by itself, by PXE and then by HTTP Boot, over IPv4
-	MAC      string // of net0; default 52:54:00:12:34:56
-	MAC2     string // of a second card, net1, in a network of its own; none when empty
+	// boot by the iPXE of 2019 in QEMU's network card; otherwise the cards have
+	// no ROM
+	NICROM bool
+	// UEFI only: the firmware boots from the card by itself, by PXE and then by
+	// HTTP Boot, over IPv4
+	NetBoot bool
+	MAC     string // of net0; default 52:54:00:12:34:56
+	MAC2    string // of a second card, net1, in a network of its own; none when empty
 
 	Kernel string // program QEMU loads itself, such as lab.IPXE(t, "ipxe.lkrn"); BIOS only
 	Initrd string // with Kernel: the script iPXE runs instead of asking DHCP
 	Stick  string // folder shown as a read-only USB stick with a FAT file system; UEFI only
 	CD     string // image in the CD drive, a file or an http:// address
 	USB    string // raw image of a read-only USB stick; not together with Stick
-	Disk   string // raw image of the local disk, as Disk makes one; what is written to it is thrown away
+	// raw image of the local disk, as Disk makes one; what is written to it is
+	// thrown away
+	Disk string
 
 	// SMBIOS values; an empty one is QEMU's default.
 	UUID, Manufacturer, Product, Serial, Asset, BoardSerial string
@@ -74,14 +81,17 @@ var slots = make(chan struct{}, 2)
 // restarts counts machines of this test run that were started twice.
 var restarts atomic.Int32
 
-// silence is how long a machine may print nothing before it is started once more.  SeaBIOS takes 1 s, OVMF 8 s.
+// silence is how long a machine may print nothing before it is started once
+// more. SeaBIOS takes 1 s, OVMF 8 s.
 const silence = 60 * time.Second
 
-// Start starts vm and returns when its firmware has printed something.  The test ends it; Stop ends it sooner.
-// It waits while two other machines run, so a test must not start a third before it stopped one.
+// Start starts vm and returns when its firmware has printed something. The test
+// ends it; Stop ends it sooner. It waits while two other machines run, so a
+// test must not start a third before it stopped one.
 //
-// A machine whose firmware stays silent for a minute says nothing about our server: it is ended, started once
-// more, and the restart is printed.  After the first character there is no second chance.
+// A machine whose firmware stays silent for a minute says nothing about our
+// server: it is ended, started once more, and the restart is printed. After the
+// first character there is no second chance.
 func Start(t testing.TB, vm VM) *Machine {
 	t.Helper()
 	lab.Slow(t)
@@ -90,7 +100,9 @@ func Start(t testing.TB, vm VM) *Machine {
 		t.Fatal(err)
 	}
 	slots <- struct{}{}
-	m := &Machine{t: t, qemu: func() *exec.Cmd { return exec.Command("qemu-system-x86_64", args...) }}
+	m := &Machine{t: t, qemu: func() *exec.Cmd {
+		return exec.Command("qemu-system-x86_64", args...)
+	}}
 	if vm.Network != nil {
 		m.qemu = func() *exec.Cmd { return vm.Network.Command("qemu-system-x86_64", args...) }
 	}
@@ -107,13 +119,15 @@ func Start(t testing.TB, vm VM) *Machine {
 		}
 		m.proc.Kill()
 		m.monitor.Close()
-		fmt.Fprintf(os.Stderr, "lab: VM restarted after %v without output (%s, restart %d)\n", silence, t.Name(), restarts.Add(1))
+		fmt.Fprintf(os.Stderr, "lab: VM restarted after %v without output (%s, restart %d)\n",
+			silence, t.Name(), restarts.Add(1))
 	}
 }
 
-// Expect waits until pattern (a regexp) stands on the console behind what earlier calls matched, and returns
-// the match.  After timeout, or when QEMU ended, the test fails with the console's last lines.  A BIOS console
-// is 80 columns wide, so patterns should be short.
+// Expect waits until pattern (a regexp) stands on the console behind what
+// earlier calls matched, and returns the match. After timeout, or when QEMU
+// ended, the test fails with the console's last lines. A BIOS console is 80
+// columns wide, so patterns should be short.
 func (m *Machine) Expect(pattern string, timeout time.Duration) string {
 	m.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -136,10 +150,13 @@ func (m *Machine) Expect(pattern string, timeout time.Duration) string {
 	return match
 }
 
-// escapes are the terminal's control sequences, also one that is not complete yet, and carriage returns.
-var escapes = regexp.MustCompile(`\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|c|\[[0-9;?=]*$|[()]?$)|[\r\x00]`)
+// escapes are the terminal's control sequences, also one that is not complete
+// yet, and carriage returns.
+var escapes = regexp.MustCompile(
+	`\x1b(\[[0-9;?=]*[A-Za-z]|[()][A-Z0-9]|c|\[[0-9;?=]*$|[()]?$)|[\r\x00]`)
 
-// Console returns all that the machine printed so far, without control sequences.
+// Console returns all that the machine printed so far, without control
+// sequences.
 func (m *Machine) Console() string {
 	return string(escapes.ReplaceAll(m.raw.Bytes(), nil))
 }
@@ -184,10 +201,12 @@ func (m *Machine) launch() error {
 	return ours.do("qmp_capabilities", nil)
 }
 
-// args returns QEMU's arguments.  Emulation without KVM: a nested KVM is slower here, and often absent.
+// args returns QEMU's arguments. Emulation without KVM: a nested KVM is slower
+// here, and often absent.
 func (vm VM) args(t testing.TB) ([]string, error) {
 	t.Helper()
-	a := []string{"-machine", "pc,graphics=off", "-accel", "tcg", "-m", "512", "-nodefaults", "-no-reboot",
+	a := []string{"-machine", "pc,graphics=off", "-accel", "tcg", "-m", "512", "-nodefaults",
+		"-no-reboot",
 		"-display", "none", "-vga", "none", "-serial", "stdio",
 		"-chardev", "socket,id=monitor,fd=3", "-mon", "chardev=monitor,mode=control"}
 
@@ -196,16 +215,20 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if vm.SecureBoot { // the firmware keeps its keys in memory that only it can write, which takes another chip set
+		// the firmware keeps its keys in memory that only it can write, which
+		// takes another chip set
+		if vm.SecureBoot {
 			a[1] = "q35,graphics=off,smm=on"
-			a = append(a, "-m", "1024", "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
+			a = append(a, "-m", "1024", "-global", "driver=cfi.pflash01,property=secure,value=on",
+				"-global", "ICH9-LPC.disable_s3=1")
 		}
 		a = append(a, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+comma(code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+comma(vars))
 	}
 	if vm.NetBoot {
 		a = append(a, "-m", "1024", // HTTP Boot does not do with less
-			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no") // it tries that first, for minutes
+			// it tries that first, for minutes
+			"-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=no")
 	}
 
 	for i, mac := range []string{or(vm.MAC, "52:54:00:12:34:56"), vm.MAC2} {
@@ -214,7 +237,8 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		}
 		netdev := fmt.Sprintf("user,id=net%d", i)
 		if vm.Network != nil && i == 0 && vm.VLAN != 0 {
-			netdev = "stream,id=net0,server=off,addr.type=unix,addr.path=" + comma(vm.Network.Trunk(vm.VLAN))
+			netdev = "stream,id=net0,server=off,addr.type=unix,addr.path=" +
+				comma(vm.Network.Trunk(vm.VLAN))
 		} else if vm.Network != nil && i == 0 {
 			netdev = "tap,id=net0,script=no,downscript=no,ifname=" + vm.Network.Tap()
 		} else if vm.BootFile != "" {
@@ -232,7 +256,8 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 	}
 
 	if vm.CD != "" {
-		a = append(a, "-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file="+comma(vm.CD),
+		a = append(a, "-drive", "if=none,id=cd,media=cdrom,format=raw,readonly=on,file="+
+			comma(vm.CD),
 			"-device", "ide-cd,bus=ide.1,drive=cd,bootindex=1")
 	}
 	stick := comma(vm.USB)
@@ -241,7 +266,8 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 	}
 	if stick != "" {
 		a = append(a, "-drive", "if=none,id=stick,format=raw,readonly=on,file="+stick,
-			"-device", "qemu-xhci,id=usb", "-device", "usb-storage,bus=usb.0,drive=stick,bootindex=1")
+			"-device", "qemu-xhci,id=usb", "-device",
+			"usb-storage,bus=usb.0,drive=stick,bootindex=1")
 	}
 	if vm.Disk != "" {
 		a = append(a, "-drive", "if=none,id=disk,format=raw,snapshot=on,file="+comma(vm.Disk),
@@ -254,13 +280,15 @@ func (vm VM) args(t testing.TB) ([]string, error) {
 		a = append(a, "-initrd", vm.Initrd)
 	}
 
-	a = smbios(a, 1, "uuid", vm.UUID, "manufacturer", vm.Manufacturer, "product", vm.Product, "serial", vm.Serial)
+	a = smbios(a, 1, "uuid", vm.UUID, "manufacturer", vm.Manufacturer, "product", vm.Product,
+		"serial", vm.Serial)
 	a = smbios(a, 2, "serial", vm.BoardSerial)
 	a = smbios(a, 3, "asset", vm.Asset)
 	return append(a, vm.Args...), nil
 }
 
-// smbios appends the -smbios option for a table type with the non-empty ones of the name, value pairs.
+// smbios appends the -smbios option for a table type with the non-empty ones of
+// the name, value pairs.
 func smbios(args []string, table int, pairs ...string) []string {
 	opt := ""
 	for i := 0; i < len(pairs); i += 2 {

@@ -20,10 +20,12 @@ import (
 	"pxesrv/pkg/lab/qemu"
 )
 
-// patience is for one step of one machine on a loaded computer; the steps take some seconds on an idle one.
+// patience is for one step of one machine on a loaded computer; the steps take
+// some seconds on an idle one.
 const patience = 3 * time.Minute
 
-// server is a stub: it asks a client without a query who it is, and gives one with a query the answer.
+// server is a stub: it asks a client without a query who it is, and gives one
+// with a query the answer.
 type server struct {
 	*httptest.Server
 	asked chan url.Values // queries, in order
@@ -50,7 +52,8 @@ func newServer(t *testing.T, answer string) *server {
 	return s
 }
 
-// bootFile is the URL of /redirect as a machine sees it, for a server at addr ("127.0.0.1:port").
+// bootFile is the URL of /redirect as a machine sees it, for a server at addr
+// ("127.0.0.1:port").
 func bootFile(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	return "http://" + net.JoinHostPort(qemu.Gateway, port) + ipxe.Path
@@ -87,16 +90,23 @@ func stick(t *testing.T) string {
 	return dir
 }
 
-// TestIdentify boots each client with awkward SMBIOS values and two cards: the server learns them exactly, and
-// the script it serves may itself ask /redirect again.
+// TestIdentify boots each client with awkward SMBIOS values and two cards: the
+// server learns them exactly, and the script it serves may itself ask /redirect
+// again.
 func TestIdentify(t *testing.T) {
 	for _, test := range []struct {
 		name, platform, version string
 		vm                      func(t *testing.T) qemu.VM
 	}{
-		{"BIOS 2019", "pcbios", "1.0.0", func(t *testing.T) qemu.VM { return qemu.VM{NICROM: true} }},
-		{"BIOS today", "pcbios", "1.21", func(t *testing.T) qemu.VM { return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")} }},
-		{"UEFI today", "efi", "1.21", func(t *testing.T) qemu.VM { return qemu.VM{UEFI: true, Stick: stick(t)} }},
+		{"BIOS 2019", "pcbios", "1.0.0", func(t *testing.T) qemu.VM {
+			return qemu.VM{NICROM: true}
+		}},
+		{"BIOS today", "pcbios", "1.21", func(t *testing.T) qemu.VM {
+			return qemu.VM{Kernel: lab.IPXE(t, "ipxe.lkrn")}
+		}},
+		{"UEFI today", "efi", "1.21", func(t *testing.T) qemu.VM {
+			return qemu.VM{UEFI: true, Stick: stick(t)}
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,11 +127,14 @@ func TestIdentify(t *testing.T) {
 
 			q := receive(t, s.asked, "identified request")
 			want := map[string]string{
-				"uuid": vm.UUID, "mac": "52-54-00-ab-cd-01", "macs": "52-54-00-ab-cd-01.52-54-00-ab-cd-02......", "bus": "PCI.PCI......",
+				"uuid": vm.UUID, "mac": "52-54-00-ab-cd-01",
+				"macs": "52-54-00-ab-cd-01.52-54-00-ab-cd-02......", "bus": "PCI.PCI......",
 				"platform": test.platform, "try": "0", "hostnamex": "",
-				"manufacturerx": fmt.Sprintf("%x", vm.Manufacturer), "productx": fmt.Sprintf("%x", vm.Product),
-				"serialx": fmt.Sprintf("%x", vm.Serial), "assetx": fmt.Sprintf("%x", vm.Asset),
-				"boardx": fmt.Sprintf("%x", vm.BoardSerial),
+				"manufacturerx": fmt.Sprintf("%x", vm.Manufacturer),
+				"productx":      fmt.Sprintf("%x", vm.Product),
+				"serialx":       fmt.Sprintf("%x", vm.Serial),
+				"assetx":        fmt.Sprintf("%x", vm.Asset),
+				"boardx":        fmt.Sprintf("%x", vm.BoardSerial),
 			}
 			for name, value := range want {
 				if q.Get(name) != value {

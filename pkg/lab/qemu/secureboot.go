@@ -9,14 +9,16 @@ import (
 	"testing"
 )
 
-// The key that the package ovmf has for tests, and its pass phrase, which is no secret; the firmware of VM.SecureBoot knows the certificate.
+// The key that the package ovmf has for tests, and its pass phrase, which is no
+// secret; the firmware of VM.SecureBoot knows the certificate.
 const (
 	snakeoilKey  = "/usr/share/ovmf/PkKek-1-snakeoil.key"
 	snakeoilCert = "/usr/share/ovmf/PkKek-1-snakeoil.pem"
 	snakeoilWord = "snakeoil"
 )
 
-// Sign signs a program for UEFI, so that the firmware of VM.SecureBoot starts it. It returns the signed copy, in a folder of the test.
+// Sign signs a program for UEFI, so that the firmware of VM.SecureBoot starts
+// it. It returns the signed copy, in a folder of the test.
 func Sign(t testing.TB, program string) string {
 	t.Helper()
 	dir := t.TempDir()

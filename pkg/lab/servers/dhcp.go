@@ -1,6 +1,7 @@
 //go:build linux
 
-// Real DHCP servers: dnsmasq of the system, isc-dhcp and Kea from the cache folder, where 'make deps' unpacks them.
+// Real DHCP servers: dnsmasq of the system, isc-dhcp and Kea from the cache
+// folder, where 'make deps' unpacks them.
 
 package servers
 
@@ -33,8 +34,10 @@ var dhcpKinds = map[string]dhcpKind{
 	"dnsmasq-proxy": {"dnsmasq", []string{"--test", "-C"}, "DHCP, proxy on subnet"},
 }
 
-// DHCPCommand returns the command that runs a DHCP server (isc, kea, dnsmasq, dnsmasq-proxy) with these arguments. Its
-// environment leads to the libraries beside it, and Kea's lock and pid files to a folder of the test. Nothing is started.
+// DHCPCommand returns the command that runs a DHCP server (isc, kea, dnsmasq,
+// dnsmasq-proxy) with these arguments. Its environment leads to the libraries
+// beside it, and Kea's lock and pid files to a folder of the test. Nothing is
+// started.
 func DHCPCommand(t testing.TB, kind string, args ...string) *exec.Cmd {
 	t.Helper()
 	lab.Slow(t)
@@ -43,7 +46,8 @@ func DHCPCommand(t testing.TB, kind string, args ...string) *exec.Cmd {
 		t.Fatalf("lab: no DHCP server is called %q", kind)
 	}
 	unpacked := lab.Cached(t, "dhcp-servers")
-	for _, dir := range []string{filepath.Join(unpacked, "usr/sbin"), "/usr/sbin", "/usr/local/sbin"} {
+	for _, dir := range []string{filepath.Join(unpacked, "usr/sbin"), "/usr/sbin",
+		"/usr/local/sbin"} {
 		program := filepath.Join(dir, k.program)
 		if !lab.Exists(program) {
 			continue
@@ -51,7 +55,8 @@ func DHCPCommand(t testing.TB, kind string, args ...string) *exec.Cmd {
 		libraries, _ := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu*"))
 		state := t.TempDir()
 		cmd := exec.Command(program, args...)
-		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"), "KEA_LOCKFILE_DIR="+state,
+		cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"),
+			"KEA_LOCKFILE_DIR="+state,
 			"KEA_PIDFILE_DIR="+state, "KEA_LOGGER_DESTINATION=stdout")
 		return cmd
 	}
@@ -59,7 +64,8 @@ func DHCPCommand(t testing.TB, kind string, args ...string) *exec.Cmd {
 	return nil
 }
 
-// CheckDHCP lets a DHCP server's own checker read a configuration. The test fails with what the checker says.
+// CheckDHCP lets a DHCP server's own checker read a configuration. The test
+// fails with what the checker says.
 func CheckDHCP(t testing.TB, kind string, config []byte) {
 	t.Helper()
 	file := dhcpFile(t, config)
@@ -78,13 +84,16 @@ type DHCPServer struct {
 	log bytes.Buffer
 }
 
-// StartDHCP runs a DHCP server with this configuration on one network interface, in the foreground, and returns when it answers.
-// The test ends it. Inside is the command that runs another in a network of the test's, as ip netns exec NAME; without it the
-// network is the one of the calling thread. The interface must be up and have an address in the configuration's network. Kea takes
-// its interfaces from the configuration alone.
+// StartDHCP runs a DHCP server with this configuration on one network
+// interface, in the foreground, and returns when it answers. The test ends it.
+// Inside is the command that runs another in a network of the test's, as ip
+// netns exec NAME; without it the network is the one of the calling thread. The
+// interface must be up and have an address in the configuration's network. Kea
+// takes its interfaces from the configuration alone.
 //
-// Leases are kept in the test's folder; Kea's in memory, for which its configuration has to say "type": "memfile". dhcpd and
-// dnsmasq are told not to ping an address before they give it out.
+// Leases are kept in the test's folder; Kea's in memory, for which its
+// configuration has to say "type": "memfile". dhcpd and dnsmasq are told not to
+// ping an address before they give it out.
 func StartDHCP(t testing.TB, kind string, inside []string, nic string, config []byte) *DHCPServer {
 	t.Helper()
 	dir := t.TempDir()
@@ -95,8 +104,10 @@ func StartDHCP(t testing.TB, kind string, inside []string, nic string, config []
 		if err := os.WriteFile(leases, nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		config = append([]byte("ping-check false;\n"), config...) // which takes a second for each address
-		args = []string{"-4", "-f", "-d", "--no-pid", "-lf", leases, "-cf", dhcpFile(t, config), nic}
+		// which takes a second for each address
+		config = append([]byte("ping-check false;\n"), config...)
+		args = []string{"-4", "-f", "-d", "--no-pid", "-lf", leases, "-cf",
+			dhcpFile(t, config), nic}
 	case "kea":
 		const leases = `"type": "memfile"`
 		if !bytes.Contains(config, []byte(leases)) {
@@ -105,14 +116,18 @@ func StartDHCP(t testing.TB, kind string, inside []string, nic string, config []
 		config = bytes.Replace(config, []byte(leases), []byte(leases+`, "persist": false`), 1)
 		args = []string{"-c", dhcpFile(t, config)}
 	default:
-		args = []string{"--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--user=root", "--group=", "--pid-file", "--no-ping",
-			"--no-resolv", "--no-hosts", "--bind-interfaces", "--interface=" + nic, "--except-interface=lo",
-			"--dhcp-leasefile=" + filepath.Join(dir, "leases"), "--conf-file=" + dhcpFile(t, config)}
+		args = []string{"--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--user=root",
+			"--group=", "--pid-file", "--no-ping",
+			"--no-resolv", "--no-hosts", "--bind-interfaces", "--interface=" + nic,
+			"--except-interface=lo",
+			"--dhcp-leasefile=" + filepath.Join(dir, "leases"), "--conf-file=" +
+				dhcpFile(t, config)}
 	}
 	cmd := DHCPCommand(t, kind, args...)
 	if len(inside) > 0 {
 		environ := cmd.Env
-		cmd = exec.Command(inside[0], append(slices.Clone(inside[1:]), append([]string{cmd.Path}, args...)...)...)
+		cmd = exec.Command(inside[0],
+			append(slices.Clone(inside[1:]), append([]string{cmd.Path}, args...)...)...)
 		cmd.Env = environ
 	}
 	s := &DHCPServer{proc: cmd, done: make(chan struct{})}
@@ -127,7 +142,8 @@ func StartDHCP(t testing.TB, kind string, inside []string, nic string, config []
 			t.Logf("%s said:\n%s", kind, s.Log())
 		}
 	})
-	for end := time.Now().Add(time.Minute); !strings.Contains(s.Log(), dhcpKinds[kind].ready); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(s.Log(),
+		dhcpKinds[kind].ready); time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-s.done:
 			t.Fatalf("lab: %s has ended", kind)

@@ -19,8 +19,10 @@ import (
 	"pxesrv/pkg/lab/internal/process"
 )
 
-// StartNginx runs nginx with this text as its configuration of http (in http { }) or, when the text begins a stream { }, beside it,
-// and returns when all its addresses take connections. It is the system's nginx or the one that 'make deps' unpacked. The test ends it.
+// StartNginx runs nginx with this text as its configuration of http (in http {
+// }) or, when the text begins a stream { }, beside it, and returns when all its
+// addresses take connections. It is the system's nginx or the one that 'make
+// deps' unpacked. The test ends it.
 func StartNginx(t testing.TB, text string) {
 	t.Helper()
 	lab.Slow(t)
@@ -43,7 +45,8 @@ func StartNginx(t testing.TB, text string) {
 	if isStream {
 		fmt.Fprintf(&conf, "load_module %s;\n", find("usr/lib/nginx/modules/ngx_stream_module.so"))
 	}
-	fmt.Fprintf(&conf, "daemon off; worker_processes 2; pid %s/pid; error_log stderr info; events { }\n", dir)
+	fmt.Fprintf(&conf,
+		"daemon off; worker_processes 2; pid %s/pid; error_log stderr info; events { }\n", dir)
 	if os.Getuid() == 0 {
 		conf.WriteString("user root;\n")
 	}
@@ -80,7 +83,8 @@ func StartNginx(t testing.TB, text string) {
 			t.Logf("nginx said:\n%s", said.String())
 		}
 	})
-	for _, m := range regexp.MustCompile(`(?m)^\s*listen ([0-9.]+:[0-9]+)`).FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s*listen ([0-9.]+:[0-9]+)`).FindAllStringSubmatch(
+		text, -1) {
 		if !p.Wait(time.Minute, func() bool {
 			c, err := net.Dial("tcp", m[1])
 			if err == nil {
@@ -88,7 +92,8 @@ func StartNginx(t testing.TB, text string) {
 			}
 			return err == nil
 		}) {
-			t.Fatalf("lab: nginx does not listen on %s, and %s:\n%s", m[1], p.State(), strings.TrimSpace(said.String()))
+			t.Fatalf("lab: nginx does not listen on %s, and %s:\n%s", m[1], p.State(),
+				strings.TrimSpace(said.String()))
 		}
 	}
 }

@@ -29,8 +29,8 @@ type CutProxy struct {
 	cuts int
 }
 
-// NewCutProxy starts a proxy before the server at target ("host:port").  It cuts nothing until Cut is called
-// and ends with the test.
+// NewCutProxy starts a proxy before the server at target ("host:port"). It cuts
+// nothing until Cut is called and ends with the test.
 func NewCutProxy(t testing.TB, target string) *CutProxy {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -54,8 +54,9 @@ func NewCutProxy(t testing.TB, target string) *CutProxy {
 // Addr returns the proxy's "127.0.0.1:port".
 func (p *CutProxy) Addr() string { return p.ln.Addr().String() }
 
-// Cut makes the proxy cut the next n answers that have the text at in them, on whatever connection they come: the
-// client gets what stands before it (with RST perhaps less), then how.  What the server sent behind it is not read.
+// Cut makes the proxy cut the next n answers that have the text at in them, on
+// whatever connection they come: the client gets what stands before it (with
+// RST perhaps less), then how. What the server sent behind it is not read.
 func (p *CutProxy) Cut(n int, at string, how Cut) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

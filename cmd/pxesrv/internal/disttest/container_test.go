@@ -25,15 +25,19 @@ import (
 	"pxesrv/pkg/lab/netns"
 )
 
-// No container engine runs in these tests, and none has built the image for them. BuildKit, the builder of Docker, says what it would
-// do (.ci/tools/dockerfile), and the test does that in root folders of Debian: every RUN, COPY and WORKDIR in its order. What
-// differs from a real build:
+// No container engine runs in these tests, and none has built the image for
+// them. BuildKit, the builder of Docker, says what it would do
+// (.ci/tools/dockerfile), and the test does that in root folders of Debian:
+// every RUN, COPY and WORKDIR in its order. What differs from a real build:
 //
-//   - the base images are not those of the registry, but minimal Debians of the same release (chroot.New), the one of golang with this
-//     computer's Go and make;
-//   - layers and the pull of the base images are not tested, nor an engine's own rules of confinement (seccomp, user namespaces).
+//   - the base images are not those of the registry, but minimal Debians of the
+//     same release (chroot.New), the one of golang with this computer's Go and
+//     make;
+//   - layers and the pull of the base images are not tested, nor an engine's
+//     own rules of confinement (seccomp, user namespaces).
 
-// containerImage is the configuration of an image, as the OCI image specification and Docker's health check have it.
+// containerImage is the configuration of an image, as the OCI image
+// specification and Docker's health check have it.
 type containerImage struct {
 	Config struct {
 		User, WorkingDir, StopSignal string
@@ -52,7 +56,8 @@ type built struct {
 	Image    containerImage `json:"image"`
 }
 
-// A buildStep is an operation of BuildKit. What is not known here is a mistake, not something to leave out.
+// A buildStep is an operation of BuildKit. What is not known here is a mistake,
+// not something to leave out.
 type buildStep struct {
 	Digest string          `json:"digest"`
 	Op     json.RawMessage `json:"op"`
@@ -127,19 +132,23 @@ func askBuildKit(t *testing.T, folder string, args ...string) (b built) {
 	return b
 }
 
-// TestDockerfileChecks has the checks of docker build --check find nothing, and shows that they find something.
+// TestDockerfileChecks has the checks of docker build --check find nothing, and
+// shows that they find something.
 func TestDockerfileChecks(t *testing.T) {
 	b := askBuildKit(t, repository, "VERSION=1.2.3")
 	for _, w := range b.Warnings {
 		t.Error(w)
 	}
 	for _, f := range b.Files {
-		if strings.HasPrefix(f, ".") || strings.HasPrefix(f, "docs/") || strings.HasSuffix(f, "_test.go") || strings.Contains(f, "testdata/") {
+		if strings.HasPrefix(f, ".") || strings.HasPrefix(f, "docs/") ||
+			strings.HasSuffix(f, "_test.go") || strings.Contains(f, "testdata/") {
 			t.Errorf("the builder is sent %s, which no image needs", f)
 		}
 	}
-	if b.Image.Config.User != "4567:4567" || b.Image.Config.Labels["org.opencontainers.image.version"] != "1.2.3" ||
-		!slices.Equal(b.Image.Config.Entrypoint, []string{"/usr/bin/pxesrv"}) || !slices.Equal(b.Image.Config.Cmd, []string{"serve"}) ||
+	if b.Image.Config.User != "4567:4567" ||
+		b.Image.Config.Labels["org.opencontainers.image.version"] != "1.2.3" ||
+		!slices.Equal(b.Image.Config.Entrypoint, []string{"/usr/bin/pxesrv"}) ||
+		!slices.Equal(b.Image.Config.Cmd, []string{"serve"}) ||
 		b.Image.Config.StopSignal != "SIGTERM" {
 		t.Errorf("the image is %+v", b.Image.Config)
 	}
@@ -151,18 +160,21 @@ func TestDockerfileChecks(t *testing.T) {
 		}
 	}
 	all := strings.Join(askBuildKit(t, bad).Warnings, "\n")
-	for _, rule := range []string{"Dockerfile:1: FromAsCasing", "Dockerfile:2: LegacyKeyValueFormat", "Dockerfile:3: JSONArgsRecommended"} {
+	for _, rule := range []string{"Dockerfile:1: FromAsCasing",
+		"Dockerfile:2: LegacyKeyValueFormat", "Dockerfile:3: JSONArgsRecommended"} {
 		if !strings.Contains(all, rule) {
 			t.Errorf("the checks do not find %s, but\n%s", rule, all)
 		}
 	}
 }
 
-// TestContainer builds the image and runs what it says, as the user it says, with a root folder that nobody can write to; then the
-// examples of examples/container, with the volumes and variables that they say.
+// TestContainer builds the image and runs what it says, as the user it says,
+// with a root folder that nobody can write to; then the examples of
+// examples/container, with the volumes and variables that they say.
 func TestContainer(t *testing.T) {
 	t.Parallel()
-	b := askBuildKit(t, repository, "VERSION=1.2.3", "COMMIT=0123456789ab", "SOURCE_DATE_EPOCH=1795308000")
+	b := askBuildKit(t, repository, "VERSION=1.2.3", "COMMIT=0123456789ab",
+		"SOURCE_DATE_EPOCH=1795308000")
 	began := time.Now()
 	r := buildImage(t, b)
 	t.Logf("every stage was run in %.0f s", time.Since(began).Seconds())
@@ -171,7 +183,9 @@ func TestContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer program.Close()
-	if slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+	if slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool {
+		return p.Type == elf.PT_INTERP
+	}) {
 		t.Error("the program is not static")
 	}
 	t.Run("image", func(t *testing.T) { testImage(t, r, b.Image) })
@@ -230,7 +244,8 @@ func buildImage(t *testing.T, b built) chroot.Root {
 			}
 			r = base(op.Exec.Mounts[0].Input)
 			m := op.Exec.Meta
-			r.With(m.Env...).Run("sh", append([]string{"-c", `cd "$0" && exec "$@"`, m.Cwd}, m.Args...)...)
+			r.With(m.Env...).Run("sh", append([]string{"-c", `cd "$0" && exec "$@"`, m.Cwd},
+				m.Args...)...)
 		case op.File != nil:
 			for i, a := range op.File.Actions {
 				if i == 0 {
@@ -264,7 +279,8 @@ func buildImage(t *testing.T, b built) chroot.Root {
 // source is what stands for an image of the registry.
 func source(t *testing.T, identifier string) chroot.Root {
 	t.Helper()
-	switch name, _, _ := strings.Cut(strings.TrimPrefix(identifier, "docker-image://docker.io/library/"), "@"); name {
+	switch name, _, _ := strings.Cut(strings.TrimPrefix(identifier,
+		"docker-image://docker.io/library/"), "@"); name {
 	case "debian:13-slim":
 		return chroot.New(t, chroot.Debian13)
 	case "golang:1.26-bookworm":
@@ -305,7 +321,8 @@ func buildContext(t *testing.T, files []string) string {
 	return dir
 }
 
-// copyInto copies a file to a name, or into a folder, or what is in a folder into a folder, as COPY does.
+// copyInto copies a file to a name, or into a folder, or what is in a folder
+// into a folder, as COPY does.
 func copyInto(t *testing.T, r chroot.Root, src, dest string) {
 	t.Helper()
 	info, err := os.Stat(src)
@@ -330,17 +347,20 @@ func copyInto(t *testing.T, r chroot.Root, src, dest string) {
 	}
 }
 
-// container is a fresh root folder with what is special about the image: an engine would give each container its layers.
+// container is a fresh root folder with what is special about the image: an
+// engine would give each container its layers.
 func container(t *testing.T, from chroot.Root) chroot.Root {
 	t.Helper()
 	r := chroot.New(t, chroot.Debian13)
-	for _, name := range []string{"/usr/bin/pxesrv", "/usr/lib/ipxe", "/usr/lib/ISOLINUX", "/usr/lib/syslinux", "/srv/pxesrv", "/var/lib/pxesrv"} {
+	for _, name := range []string{"/usr/bin/pxesrv", "/usr/lib/ipxe", "/usr/lib/ISOLINUX",
+		"/usr/lib/syslinux", "/srv/pxesrv", "/var/lib/pxesrv"} {
 		copyInto(t, r, from.Path(name), name)
 	}
 	return r
 }
 
-// volume is a folder of this computer with what the image has at a place, as an engine fills a new volume.
+// volume is a folder of this computer with what the image has at a place, as an
+// engine fills a new volume.
 func volume(t *testing.T, from chroot.Root, name string) string {
 	t.Helper()
 	at := filepath.Join(t.TempDir(), "volume")
@@ -360,7 +380,8 @@ func ask(t *testing.T, from *netns.Namespace, url string) string {
 	return string(out)
 }
 
-// wantOnce places an order and wants one machine to get it once, from whichever of the servers.
+// wantOnce places an order and wants one machine to get it once, from whichever
+// of the servers.
 func wantOnce(t *testing.T, in chroot.Root, from *netns.Namespace, name string, urls ...string) {
 	t.Helper()
 	const target = "install/debian-12.ipxe"
@@ -377,15 +398,18 @@ func wantOnce(t *testing.T, in chroot.Root, from *netns.Namespace, name string, 
 	if got != 1 {
 		t.Errorf("the order was given %d times, not once", got)
 	}
-	if list := in.Run("/usr/bin/pxesrv", "once", "list"); !strings.Contains(list, "served") || !strings.Contains(list, name) {
+	if list := in.Run("/usr/bin/pxesrv", "once", "list"); !strings.Contains(list, "served") ||
+		!strings.Contains(list, name) {
 		t.Errorf("the order is not in the journal:\n%s", list)
 	}
 }
 
-// lowPorts lets every user of a network have ports below 1024, as Docker does in a container's own network.
+// lowPorts lets every user of a network have ports below 1024, as Docker does
+// in a container's own network.
 func lowPorts(t *testing.T, n *netns.Namespace) {
 	t.Helper()
-	if out, err := n.Command("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start").CombinedOutput(); err != nil {
+	if out, err := n.Command("sh", "-c",
+		"echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
@@ -406,7 +430,8 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 	command := append(slices.Clone(im.Config.Entrypoint), im.Config.Cmd...)
 	health := im.Config.Healthcheck.Test[1:]
 
-	if out, err := in.Try(health[0], health[1:]...); err == nil || !strings.Contains(out, "no daemon answers") {
+	if out, err := in.Try(health[0], health[1:]...); err == nil ||
+		!strings.Contains(out, "no daemon answers") {
 		t.Errorf("without a daemon its health is %v: %s", err, out)
 	}
 	d := in.With("PXESRV_TFTP=:69").Start(command[0], command[1:]...)
@@ -414,7 +439,8 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 	d.Expect("msg=listening.*udp", containerPatience)
 	const url = "http://" + netns.NetworkAddr + ":4567"
 
-	status := in.Run("sh", "-c", "cat /proc/$(grep -lx pxesrv /proc/[0-9]*/comm | cut -d/ -f3)/status")
+	status := in.Run("sh", "-c",
+		"cat /proc/$(grep -lx pxesrv /proc/[0-9]*/comm | cut -d/ -f3)/status")
 	for _, want := range []string{
 		"Uid:\t4567\t4567\t4567\t4567", "Gid:\t4567\t4567\t4567\t4567",
 		"CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1",
@@ -423,7 +449,8 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 			t.Errorf("the daemon has not %q but\n%s", want, status)
 		}
 	}
-	if out, err := r.Try("touch", "/etc/new", "/usr/bin/new"); err == nil || !strings.Contains(out, "Read-only file system") {
+	if out, err := r.Try("touch", "/etc/new", "/usr/bin/new"); err == nil ||
+		!strings.Contains(out, "Read-only file system") {
 		t.Errorf("the root folder is not read-only: %v, %s", err, out)
 	}
 	if out, err := in.Try("touch", "/srv/pxesrv/default"); err == nil {
@@ -436,21 +463,25 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 	if got := ask(t, machine, url+"/redirect"); got != string(example) {
 		t.Errorf("a machine gets %q", got)
 	}
-	if got := ask(t, machine, "tftp://"+netns.NetworkAddr+"/autoexec.ipxe"); !strings.HasPrefix(got, "#!ipxe\n") || !strings.Contains(got, url) {
+	if got := ask(t, machine, "tftp://"+netns.NetworkAddr+"/autoexec.ipxe"); !strings.HasPrefix(got,
+		"#!ipxe\n") || !strings.Contains(got, url) {
 		t.Errorf("by TFTP it gets %q", got)
 	}
 	for _, name := range []string{"ipxe.efi", "snponly.efi", "undionly.kpxe", "ipxe.lkrn"} {
-		for _, u := range []string{url + "/ipxe/" + name, "tftp://" + netns.NetworkAddr + "/" + name} {
+		for _, u := range []string{url + "/ipxe/" + name, "tftp://" + netns.NetworkAddr +
+			"/" + name} {
 			if got := ask(t, machine, u); got != r.Read("/usr/lib/ipxe/"+name) {
 				t.Errorf("%s is not the distribution's, but %d bytes", u, len(got))
 			}
 		}
 	}
-	if out := in.Run("/usr/bin/pxesrv", "iso", "check-loaders"); !strings.Contains(out, "BIOS  ISOs boot from CD and from USB stick") ||
+	if out := in.Run("/usr/bin/pxesrv", "iso", "check-loaders"); !strings.Contains(out,
+		"BIOS  ISOs boot from CD and from USB stick") ||
 		!strings.Contains(out, "UEFI  ISOs boot from CD and from USB stick") {
 		t.Errorf("the image does not make boot images:\n%s", out)
 	}
-	if out := in.Run("/usr/bin/pxesrv", "version"); !strings.HasPrefix(out, "pxesrv 1.2.3, commit 0123456789ab of 2026-11-22T") {
+	if out := in.Run("/usr/bin/pxesrv", "version"); !strings.HasPrefix(out,
+		"pxesrv 1.2.3, commit 0123456789ab of 2026-11-22T") {
 		t.Errorf("the build arguments make %q", out)
 	}
 	if out := in.Run(health[0], health[1:]...); !strings.HasSuffix(out, ": ok\n") {
@@ -467,15 +498,18 @@ func testImage(t *testing.T, built chroot.Root, im containerImage) {
 	}
 }
 
-// testNoRights has a tree of the host whose once/ was not given to the container's group: nobody gets another answer than without it,
-// the order stays, and who looks is told.
+// testNoRights has a tree of the host whose once/ was not given to the
+// container's group: nobody gets another answer than without it, the order
+// stays, and who looks is told.
 func testNoRights(t *testing.T, built chroot.Root, im containerImage) {
 	n := netns.NewNetwork(t)
 	machine := n.Host("10.77.0.9")
 	r := container(t, built)
 	tree := volume(t, built, "/srv/pxesrv")
-	lab.Files{"default": "#!ipxe\necho default\n", "once/10.77.0.9": "-> ../install/debian-12.ipxe"}.Grow(t, tree)
-	if out, err := exec.Command("sh", "-c", `chown -R 1000:1000 "$1" && chmod 755 "$1"/once`, "sh", tree).CombinedOutput(); err != nil {
+	lab.Files{"default": "#!ipxe\necho default\n",
+		"once/10.77.0.9": "-> ../install/debian-12.ipxe"}.Grow(t, tree)
+	if out, err := exec.Command("sh", "-c", `chown -R 1000:1000 "$1" && chmod 755 "$1"/once`, "sh",
+		tree).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	r.Mount(tree, "/srv/pxesrv", "rw")
@@ -484,7 +518,8 @@ func testNoRights(t *testing.T, built chroot.Root, im containerImage) {
 	d := in.Start(im.Config.Entrypoint[0], im.Config.Cmd...)
 	d.Expect("msg=listening", containerPatience)
 	d.Expect("level=WARN msg=\"?once", containerPatience)
-	if got := ask(t, machine, "http://"+netns.NetworkAddr+":4567/redirect"); got != "#!ipxe\necho default\n" {
+	if got := ask(t, machine, "http://"+netns.NetworkAddr+
+		":4567/redirect"); got != "#!ipxe\necho default\n" {
 		t.Errorf("a machine gets %q", got)
 	}
 	if _, err := os.Lstat(filepath.Join(tree, "once/10.77.0.9")); err != nil {
@@ -505,7 +540,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// compose is what the example has of the Compose specification, and what this test runs.
+// compose is what the example has of the Compose specification, and what this
+// test runs.
 type compose struct {
 	Services map[string]composeService
 	Volumes  map[string]struct{}
@@ -533,7 +569,8 @@ func readExample(t *testing.T, name string) string {
 
 func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 	text := readExample(t, "compose.yaml")
-	for what, text := range map[string]string{"as it is": text, "with every setting": optional.ReplaceAllString(text, "$1")} {
+	for what, text := range map[string]string{"as it is": text,
+		"with every setting": optional.ReplaceAllString(text, "$1")} {
 		t.Run(what, func(t *testing.T) {
 			var c compose
 			d := yaml.NewDecoder(strings.NewReader(text))
@@ -542,25 +579,31 @@ func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 				t.Fatal(err)
 			}
 			s := c.Services["pxesrv"]
-			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) ||
-				s.NetworkMode != "host" || s.Restart != "unless-stopped" || s.StopGrace < 31*time.Second || len(c.Services) != 1 {
+			if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) ||
+				!slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) ||
+				s.NetworkMode != "host" || s.Restart != "unless-stopped" ||
+				s.StopGrace < 31*time.Second || len(c.Services) != 1 {
 				t.Errorf("the service is %+v", s)
 			}
-			if _, err := os.Stat(filepath.Join(repository, "examples/container", s.Build, "Dockerfile")); err != nil {
+			if _, err := os.Stat(filepath.Join(repository, "examples/container", s.Build,
+				"Dockerfile")); err != nil {
 				t.Error(err)
 			}
 			n := netns.NewNetwork(t)
 			machine := n.Host("192.0.2.9")
-			if out, err := n.Command("ip", "addr", "add", "192.0.2.1/24", "dev", "br0").CombinedOutput(); err != nil {
+			if out, err := n.Command("ip", "addr", "add", "192.0.2.1/24", "dev",
+				"br0").CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			if s.Environment["PXESRV_TFTP"] != "" {
 				lowPorts(t, &n.Namespace)
 			}
 			r := container(t, built)
-			// The tree of somebody else, of which once/ was given to the container as the comment says.
+			// The tree of somebody else, of which once/ was given to the
+			// container as the comment says.
 			tree := volume(t, built, "/srv/pxesrv")
-			for _, line := range []string{"chown -R 1000:1000 .", "chmod 755 once", "chgrp 4567 once", "chmod 2775 once"} {
+			for _, line := range []string{"chown -R 1000:1000 .", "chmod 755 once",
+				"chgrp 4567 once", "chmod 2775 once"} {
 				cmd := exec.Command("sh", "-c", line)
 				cmd.Dir = tree
 				if out, err := cmd.CombinedOutput(); err != nil {
@@ -591,7 +634,8 @@ func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 				t.Errorf("a machine gets %q", got)
 			}
 			if s.Environment["PXESRV_TFTP"] != "" {
-				if got := ask(t, machine, "tftp://192.0.2.1/autoexec.ipxe"); !strings.HasPrefix(got, "#!ipxe\n") {
+				if got := ask(t, machine, "tftp://192.0.2.1/autoexec.ipxe"); !strings.HasPrefix(got,
+					"#!ipxe\n") {
 					t.Errorf("by TFTP it gets %q", got)
 				}
 			}
@@ -605,20 +649,23 @@ func testCompose(t *testing.T, built chroot.Root, im containerImage) {
 	}
 }
 
-// wantNoWarning wants a daemon to be content with its configuration. How many files it may open is up to this computer.
+// wantNoWarning wants a daemon to be content with its configuration. How many
+// files it may open is up to this computer.
 func wantNoWarning(t *testing.T, log string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, "ulimit -n") {
 			continue
 		}
-		if strings.Contains(line, "WARN") || strings.Contains(line, "ERROR") || strings.Contains(line, "warning") {
+		if strings.Contains(line, "WARN") || strings.Contains(line, "ERROR") ||
+			strings.Contains(line, "warning") {
 			t.Errorf("the daemon warns: %s", line)
 		}
 	}
 }
 
-// What this test needs to know of the objects of Kubernetes, as JSON; the tool has the rest.
+// What this test needs to know of the objects of Kubernetes, as JSON; the tool
+// has the rest.
 type (
 	kubeObject struct {
 		Kind     string
@@ -670,8 +717,10 @@ type (
 	}
 )
 
-// serviceVariable is what the daemon says of variables that Kubernetes sets beside a Service.
-var serviceVariable = regexp.MustCompile(`(?m)^pxesrv: warning: PXESRV_(PORT|SERVICE_HOST|PORT_4567_TCP_PROTO)\b.* ignored.*\n`)
+// serviceVariable is what the daemon says of variables that Kubernetes sets
+// beside a Service.
+var serviceVariable = regexp.MustCompile(
+	`(?m)^pxesrv: warning: PXESRV_(PORT|SERVICE_HOST|PORT_4567_TCP_PROTO)\b.* ignored.*\n`)
 
 // kubeObjects reads a file of objects as strictly as the API server does.
 func kubeObjects(t *testing.T, program, file string) (objects []kubeObject, err error) {
@@ -686,8 +735,9 @@ func kubeObjects(t *testing.T, program, file string) (objects []kubeObject, err 
 	return objects, nil
 }
 
-// testKubernetes runs the pods of the example beside each other: with its ConfigMap as the kubelet lays it out, its shared volume, its
-// variables, and those that a Service of the same name would add.
+// testKubernetes runs the pods of the example beside each other: with its
+// ConfigMap as the kubelet lays it out, its shared volume, its variables, and
+// those that a Service of the same name would add.
 func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 	program := buildTool(t, "kubernetes")
 	objects, err := kubeObjects(t, program, repository+"/examples/container/kubernetes.yaml")
@@ -695,11 +745,13 @@ func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 		t.Fatal(err)
 	}
 	for from, to := range map[string]string{
-		"runAsNonRoot:": "runAsNonroot:", "containerPort: 4567": `containerPort: "x"`, "apps/v1": "apps/v0",
+		"runAsNonRoot:": "runAsNonroot:", "containerPort: 4567": `containerPort: "x"`,
+		"apps/v1":     "apps/v0",
 		"replicas: 2": "replicas: 2\n  replicas: 3",
 	} {
 		bad := filepath.Join(t.TempDir(), "bad.yaml")
-		if err := os.WriteFile(bad, []byte(strings.Replace(readExample(t, "kubernetes.yaml"), from, to, 1)), 0o644); err != nil {
+		if err := os.WriteFile(bad, []byte(strings.Replace(readExample(t, "kubernetes.yaml"), from,
+			to, 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := kubeObjects(t, program, bad); err == nil {
@@ -714,22 +766,27 @@ func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 	deployment, service := of["Deployment pxesrv"].Spec, of["Service pxesrv"].Spec
 	pod := deployment.Template.Spec
 	c, sec := pod.Containers[0], pod.SecurityContext
-	if !sec.RunAsNonRoot || fmt.Sprintf("%d:%d", sec.RunAsUser, sec.RunAsGroup) != im.Config.User || sec.FSGroup != sec.RunAsGroup ||
-		pod.TerminationGracePeriodSeconds < 31 || len(c.Command) > 0 || service.ExternalTrafficPolicy != "Local" {
+	if !sec.RunAsNonRoot || fmt.Sprintf("%d:%d", sec.RunAsUser, sec.RunAsGroup) != im.Config.User ||
+		sec.FSGroup != sec.RunAsGroup ||
+		pod.TerminationGracePeriodSeconds < 31 || len(c.Command) > 0 ||
+		service.ExternalTrafficPolicy != "Local" {
 		t.Errorf("the pod is %+v", pod)
 	}
 	for _, c := range append(slices.Clone(pod.InitContainers), c) {
-		if s := c.SecurityContext; !s.ReadOnlyRootFilesystem || s.AllowPrivilegeEscalation || !slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
+		if s := c.SecurityContext; !s.ReadOnlyRootFilesystem || s.AllowPrivilegeEscalation ||
+			!slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
 			t.Errorf("a container may do %+v", s)
 		}
 	}
 	port := c.Ports[0]
-	if service.Ports[0].TargetPort != port.Name || c.LivenessProbe.HTTPGet.Port != port.Name || c.ReadinessProbe.HTTPGet.Port != port.Name {
+	if service.Ports[0].TargetPort != port.Name || c.LivenessProbe.HTTPGet.Port != port.Name ||
+		c.ReadinessProbe.HTTPGet.Port != port.Name {
 		t.Errorf("the Service and the probes do not lead to %+v", port)
 	}
 
 	shared := filepath.Join(t.TempDir(), "shared") // as a driver makes it with fsGroup
-	if err := errors.Join(os.Mkdir(shared, 0o775), os.Chown(shared, 0, sec.FSGroup), os.Chmod(shared, 0o2775)); err != nil {
+	if err := errors.Join(os.Mkdir(shared, 0o775), os.Chown(shared, 0, sec.FSGroup),
+		os.Chmod(shared, 0o2775)); err != nil {
 		t.Fatal(err)
 	}
 	tree := t.TempDir()
@@ -795,10 +852,12 @@ func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 			start(first, at).Run(first.Command[0], first.Command[1:]...)
 		}
 		r := start(c, at)
-		links := r.With("PXESRV_PORT=tcp://10.96.0.7:4567", "PXESRV_SERVICE_HOST=10.96.0.7", "PXESRV_PORT_4567_TCP_PROTO=tcp")
+		links := r.With("PXESRV_PORT=tcp://10.96.0.7:4567", "PXESRV_SERVICE_HOST=10.96.0.7",
+			"PXESRV_PORT_4567_TCP_PROTO=tcp")
 		s := links.Start(im.Config.Entrypoint[0], c.Args...)
 		s.Expect(`"msg":"listening"`, containerPatience)
-		pods, servers, urls = append(pods, r), append(servers, s), append(urls, fmt.Sprintf("http://%s:%d", addr, port.ContainerPort))
+		pods, servers, urls = append(pods, r), append(servers, s),
+			append(urls, fmt.Sprintf("http://%s:%d", addr, port.ContainerPort))
 	}
 	const mac = "?mac=52:54:00:12:34:56"
 	for i, url := range urls {
@@ -808,12 +867,16 @@ func testKubernetes(t *testing.T, built chroot.Root, im containerImage) {
 		if got := ask(t, machine, url+c.LivenessProbe.HTTPGet.Path); got != "ok\n" {
 			t.Errorf("alive: %q", got)
 		}
-		eventually(t, "ready, without a warning", func() bool { return ask(t, machine, url+c.ReadinessProbe.HTTPGet.Path) == "ready\n" })
+		eventually(t, "ready, without a warning", func() bool {
+			return ask(t, machine, url+c.ReadinessProbe.HTTPGet.Path) == "ready\n"
+		})
 		pods[i].Run("/usr/bin/pxesrv", "health")
 	}
 	wantOnce(t, pods[0], machine, "10.77.0.9", urls...)
 
-	swap("..2026_11_22_10_01_00.2", func(key, text string) string { return strings.ReplaceAll(text, "web1 boots", "changed") })
+	swap("..2026_11_22_10_01_00.2", func(key, text string) string {
+		return strings.ReplaceAll(text, "web1 boots", "changed")
+	})
 	for _, url := range urls {
 		if got := ask(t, machine, url+"/redirect"+mac); !strings.Contains(got, "changed") {
 			t.Errorf("after a change of the ConfigMap web1 gets %q", got)

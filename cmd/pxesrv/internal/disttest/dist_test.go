@@ -23,7 +23,8 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// TestDist: make dist in two folders gives the same bytes, and they are what an administrator needs.
+// TestDist: make dist in two folders gives the same bytes, and they are what an
+// administrator needs.
 func TestDist(t *testing.T) {
 	lab.Slow(t)
 	t.Parallel()
@@ -34,7 +35,8 @@ func TestDist(t *testing.T) {
 	// One commit of what is here now, whatever the checkout is.
 	command(t, source, "git", "init", "-q")
 	command(t, source, "git", "add", "-A")
-	command(t, source, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-q", "-m", "test",
+	command(t, source, "git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit",
+		"-q", "-m", "test",
 		"--date=2026-11-22T04:00:00Z")
 	commit := command(t, source, "git", "rev-parse", "--short=12", "HEAD")
 	var folders []string
@@ -47,10 +49,13 @@ func TestDist(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := os.WriteFile(filepath.Join(dir, "public/static/stray"), []byte("#!ipxe\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "public/static/stray"), []byte("#!ipxe\n"),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(filepath.Join(dir, "README.md"), time.Time{}, time.Unix(1e9, 0)); err != nil { // an old checkout
+		// an old checkout
+		if err := os.Chtimes(filepath.Join(dir, "README.md"), time.Time{},
+			time.Unix(1e9, 0)); err != nil {
 			t.Fatal(err)
 		}
 		command(t, dir, "make", "source", "VERSION=1.2.3")
@@ -62,22 +67,27 @@ func TestDist(t *testing.T) {
 		t.Errorf("two folders, different bytes:\n%s\n%s", sums, other)
 	}
 	command(t, filepath.Join(folders[0], "dist"), "sha256sum", "-c", "--strict", "SHA256SUMS")
-	// The source, which packages are built from, is still there, and has what Git knows.
+	// The source, which packages are built from, is still there, and has what
+	// Git knows.
 	const tarball = "dist/pxesrv-1.2.3.tar.gz"
-	if one, other := command(t, folders[0], "cat", tarball), command(t, folders[1], "cat", tarball); one != other {
+	if one, other := command(t, folders[0], "cat", tarball),
+		command(t, folders[1], "cat", tarball); one != other {
 		t.Errorf("two folders, different sources")
 	}
 	have := slices.Sorted(maps.Keys(unpack(t, filepath.Join(folders[0], tarball), "pxesrv-1.2.3")))
-	if want := strings.Split(command(t, folders[0], "git", "ls-files"), "\n"); !slices.Equal(have, want) {
+	if want := strings.Split(command(t, folders[0], "git", "ls-files"),
+		"\n"); !slices.Equal(have, want) {
 		t.Errorf("the source has\n%q, and Git\n%q", have, want)
 	}
 	if n := strings.Count(sums+"\n", ".tar.gz\n"); n != 2 {
 		t.Errorf("SHA256SUMS has %d lines:\n%s", n, sums)
 	}
-	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64,
+		"arm64": elf.EM_AARCH64} {
 		name := "pxesrv-1.2.3-linux-" + arch
 		files := unpack(t, filepath.Join(folders[0], "dist", name+".tar.gz"), name)
-		for _, want := range []string{"README.md", "LICENSE", "pxesrv.8", "completions/pxesrv", "completions/_pxesrv", "completions/pxesrv.fish", "libraries.txt",
+		for _, want := range []string{"README.md", "LICENSE", "pxesrv.8", "completions/pxesrv",
+			"completions/_pxesrv", "completions/pxesrv.fish", "libraries.txt",
 			"docs/settings.md", "examples/pxesrv.yaml", "public/default"} {
 			if len(files[want]) == 0 {
 				t.Errorf("%s lacks %s", name, want)
@@ -104,7 +114,10 @@ func TestDist(t *testing.T) {
 		if f.Machine != machine {
 			t.Errorf("%s is for %v", name, f.Machine)
 		}
-		if libs, err := f.ImportedLibraries(); err != nil || len(libs) > 0 || slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+		if libs, err := f.ImportedLibraries(); err != nil || len(libs) > 0 ||
+			slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool {
+				return p.Type == elf.PT_INTERP
+			}) {
 			t.Errorf("%s is not static: %v %v", name, libs, err)
 		}
 		path := filepath.Join(t.TempDir(), "pxesrv")
@@ -113,9 +126,11 @@ func TestDist(t *testing.T) {
 		}
 		run := []string{path}
 		if arch != runtime.GOARCH {
-			run = []string{map[string]string{"arm64": "qemu-aarch64-static", "amd64": "qemu-x86_64-static"}[arch], path}
+			run = []string{map[string]string{"arm64": "qemu-aarch64-static",
+				"amd64": "qemu-x86_64-static"}[arch], path}
 		}
-		want := "pxesrv 1.2.3, commit " + commit + " of 2026-11-22T04:00:00Z, " + runtime.Version() + " linux/" + arch
+		want := "pxesrv 1.2.3, commit " + commit + " of 2026-11-22T04:00:00Z, " +
+			runtime.Version() + " linux/" + arch
 		if got := command(t, ".", append(run, "version")...); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
@@ -131,12 +146,14 @@ func command(t *testing.T, dir string, words ...string) string {
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v (make deps installs what is missing)\n%s%s", strings.Join(words, " "), err, &out, &errOut)
+		t.Fatalf("%s: %v (make deps installs what is missing)\n%s%s", strings.Join(words, " "), err,
+			&out, &errOut)
 	}
 	return strings.TrimSuffix(out.String(), "\n")
 }
 
-// unpack reads an archive whose entries all lie below name, belong to root and have the time of the commit. Directories are empty.
+// unpack reads an archive whose entries all lie below name, belong to root and
+// have the time of the commit. Directories are empty.
 func unpack(t *testing.T, archive, name string) map[string]string {
 	t.Helper()
 	f, err := os.Open(archive)
@@ -160,10 +177,13 @@ func unpack(t *testing.T, archive, name string) map[string]string {
 			t.Fatal(err)
 		}
 		below, ok := strings.CutPrefix(h.Name, name+"/")
-		if !ok || h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.ModTime.UTC().Format("2006-01-02T15:04:05Z") != "2026-11-22T04:00:00Z" {
-			t.Errorf("%s: %s of %d:%d (%s) at %v", archive, h.Name, h.Uid, h.Gid, h.Uname, h.ModTime)
+		if !ok || h.Uid != 0 || h.Gid != 0 || h.Uname != "" ||
+			h.ModTime.UTC().Format("2006-01-02T15:04:05Z") != "2026-11-22T04:00:00Z" {
+			t.Errorf("%s: %s of %d:%d (%s) at %v", archive, h.Name, h.Uid, h.Gid,
+				h.Uname, h.ModTime)
 		}
-		if bits := h.FileInfo().Mode().Perm(); h.Typeflag != tar.TypeSymlink && bits != 0o644 && bits != 0o755 {
+		if bits := h.FileInfo().Mode().Perm(); h.Typeflag != tar.TypeSymlink && bits != 0o644 &&
+			bits != 0o755 {
 			t.Errorf("%s: %s may be %v", archive, h.Name, bits)
 		}
 		text, err := io.ReadAll(r)
@@ -176,7 +196,8 @@ func unpack(t *testing.T, archive, name string) map[string]string {
 	}
 }
 
-// TestReproducibleSoak builds the program and the packages with caches of its own, so that nothing of the first build is in the second.
+// TestReproducibleSoak builds the program and the packages with caches of its
+// own, so that nothing of the first build is in the second.
 func TestReproducibleSoak(t *testing.T) {
 	if os.Getenv("PXESRV_TEST_SOAK") == "" {
 		t.Skip("make soak builds everything twice, the standard library too")
@@ -188,8 +209,10 @@ func TestReproducibleSoak(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("GOCACHE", filepath.Join(dir, "cache"))
-		command(t, filepath.Join(dir, "source"), "make", "build", "deb", "rpm", "COMMIT=0", "SOURCE_DATE_EPOCH=1700000000")
-		for _, pattern := range []string{"bin/pxesrv", "dist/*.tar.gz", "dist/*.deb", "dist/*.rpm"} {
+		command(t, filepath.Join(dir, "source"), "make", "build", "deb", "rpm", "COMMIT=0",
+			"SOURCE_DATE_EPOCH=1700000000")
+		for _, pattern := range []string{"bin/pxesrv", "dist/*.tar.gz", "dist/*.deb",
+			"dist/*.rpm"} {
 			files, _ := filepath.Glob(filepath.Join(dir, "source", pattern))
 			if len(files) != 1 {
 				t.Fatalf("%s: %q", pattern, files)

@@ -24,18 +24,24 @@ import (
 	"pxesrv/pkg/lab"
 )
 
-// TestDocs runs every command of README.md and docs/*.md and compares what it prints.
+// TestDocs runs every command of README.md and docs/*.md and compares what it
+// prints.
 //
-// A fenced block marked "console" is a piece of a shell session. A line "$ COMMAND" is a command; it goes on in the next
-// line after a backslash at its end, and in lines "> MORE" that follow it, as a here-document does. The lines up to the
-// next command are what it prints, to either stream; trailing blanks do not count, "…" stands for any text within a line,
-// and a line "…" for any number of lines. A command has to succeed; one that shows a failure says so in its text, as in
-// "pxesrv check || echo exit $?". A command that ends in "&" runs until the end of the file; one that serves or runs
-// pxesrv has to answer on its port (4567 unless it names another with -p, --listen or PORT=) before the next begins.
+// A fenced block marked "console" is a piece of a shell session. A line "$
+// COMMAND" is a command; it goes on in the next line after a backslash at its
+// end, and in lines "> MORE" that follow it, as a here-document does. The lines
+// up to the next command are what it prints, to either stream; trailing blanks
+// do not count, "…" stands for any text within a line, and a line "…" for any
+// number of lines. A command has to succeed; one that shows a failure says so
+// in its text, as in "pxesrv check || echo exit $?". A command that ends in "&"
+// runs until the end of the file; one that serves or runs pxesrv has to answer
+// on its port (4567 unless it names another with -p, --listen or PORT=) before
+// the next begins.
 //
-// The console blocks of one file are one session of bash, in a fresh copy of the repository with pxesrv in PATH and, for
-// root on Linux, in a network of its own. All other blocks that look like commands are mistakes, unless the line before
-// the block says why it is not run: "<!-- not run: REASON -->".
+// The console blocks of one file are one session of bash, in a fresh copy of
+// the repository with pxesrv in PATH and, for root on Linux, in a network of
+// its own. All other blocks that look like commands are mistakes, unless the
+// line before the block says why it is not run: "<!-- not run: REASON -->".
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(insideDocs) != "" {
@@ -71,7 +77,8 @@ func TestDocs(t *testing.T) {
 			for _, p := range problems {
 				t.Error(p)
 			}
-			t.Logf("%s: %d commands run, %d blocks not run", name, len(doc.commands), len(doc.notRun))
+			t.Logf("%s: %d commands run, %d blocks not run", name, len(doc.commands),
+				len(doc.notRun))
 			for _, reason := range doc.notRun {
 				t.Log(reason)
 			}
@@ -104,16 +111,19 @@ var (
 	docBackground = regexp.MustCompile(`[^&]&\s*$`)
 
 	// A line of a block without a mark that looks like a command.
-	docSuspect = regexp.MustCompile(`^\s*(\$ |# |> |sudo |(pxesrv|curl|wget|make|go|git|docker|podman|kubectl|helm|systemctl|` +
-		`journalctl|apt|apt-get|dpkg|dnf|ansible|ansible-playbook|cd|ls|ln|cp|mv|rm|cat|echo|mkdir|touch|tar|export|` +
-		`qemu-system-\S+|ipmitool|dd|ip|chmod|chown|install|bash|sh)( |$))`)
+	docSuspect = regexp.MustCompile(
+		`^\s*(\$ |# |> |sudo |(pxesrv|curl|wget|make|go|git|docker|podman|kubectl|helm|systemctl|` +
+			`journalctl|apt|apt-get|dpkg|dnf|ansible|ansible-playbook|cd|ls|ln|cp|mv|rm|cat|echo|mkdir|touch|tar|export|` +
+			`qemu-system-\S+|ipmitool|dd|ip|chmod|chown|install|bash|sh)( |$))`)
 )
 
-// parseDoc finds the commands of a Markdown text, and what is wrong with its blocks.
+// parseDoc finds the commands of a Markdown text, and what is wrong with its
+// blocks.
 func parseDoc(name, text string) (d docFile, problems []error) {
 	d.name = name
 	problem := func(line int, format string, args ...any) {
-		problems = append(problems, fmt.Errorf("%s:%d: %s", name, line, fmt.Sprintf(format, args...)))
+		problems = append(problems,
+			fmt.Errorf("%s:%d: %s", name, line, fmt.Sprintf(format, args...)))
 	}
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {
@@ -132,7 +142,8 @@ func parseDoc(name, text string) (d docFile, problems []error) {
 				return d, problems
 			}
 			line := lines[i]
-			if end := strings.TrimSpace(line); len(end) >= len(mark) && strings.Trim(end, mark[:1]) == "" {
+			if end := strings.TrimSpace(line); len(end) >= len(mark) &&
+				strings.Trim(end, mark[:1]) == "" {
 				break
 			}
 			blanks := len(line) - len(strings.TrimLeft(line, " "))
@@ -141,7 +152,8 @@ func parseDoc(name, text string) (d docFile, problems []error) {
 
 		if start > 0 {
 			if reason := docNotRun.FindStringSubmatch(lines[start-1]); reason != nil {
-				d.notRun = append(d.notRun, fmt.Sprintf("%s:%d: not run: %s", name, start+1, reason[1]))
+				d.notRun = append(d.notRun,
+					fmt.Sprintf("%s:%d: not run: %s", name, start+1, reason[1]))
 				continue
 			}
 		}
@@ -164,8 +176,9 @@ func parseDoc(name, text string) (d docFile, problems []error) {
 				suspect = strings.HasPrefix(line, "$ ")
 			}
 			if suspect {
-				problem(start+n+2, "%q looks like a command that is not run: mark the block console, or write "+
-					"<!-- not run: REASON --> in the line before it", line)
+				problem(start+n+2,
+					"%q looks like a command that is not run: mark the block console, or write "+
+						"<!-- not run: REASON --> in the line before it", line)
 				break
 			}
 		}
@@ -173,7 +186,8 @@ func parseDoc(name, text string) (d docFile, problems []error) {
 	return d, problems
 }
 
-// parseConsole takes a console block apart; first is the number of its first line in the file.
+// parseConsole takes a console block apart; first is the number of its first
+// line in the file.
 func parseConsole(first int, body []string) (commands []docCommand, err error) {
 	for i := 0; i < len(body); {
 		text, ok := strings.CutPrefix(body[i], "$ ")
@@ -206,7 +220,8 @@ func parseConsole(first int, body []string) (commands []docCommand, err error) {
 	return commands, err
 }
 
-// trimOutput removes what does not count when outputs are compared: blanks at the end of lines and of the whole.
+// trimOutput removes what does not count when outputs are compared: blanks at
+// the end of lines and of the whole.
 func trimOutput(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -234,7 +249,8 @@ func outputMatches(want, got string) bool {
 	return regexp.MustCompile(`\A` + pattern.String() + `\z`).MatchString(trimOutput(got) + "\n")
 }
 
-// run runs the commands in one session of bash in the directory dir and says which did not do as the document says.
+// run runs the commands in one session of bash in the directory dir and says
+// which did not do as the document says.
 func (d docFile) run(ctx context.Context, dir string, env []string) (problems []error) {
 	s, err := startDocSession(ctx, dir, env)
 	if err != nil {
@@ -249,8 +265,9 @@ func (d docFile) run(ctx context.Context, dir string, env []string) (problems []
 		default:
 			continue
 		}
-		problems = append(problems, fmt.Errorf("%s:%d: %s: %w\n--- expected\n%s\n--- actual\n%s\n---",
-			d.name, c.line, c.text, err, trimOutput(c.want), trimOutput(got)))
+		problems = append(problems,
+			fmt.Errorf("%s:%d: %s: %w\n--- expected\n%s\n--- actual\n%s\n---",
+				d.name, c.line, c.text, err, trimOutput(c.want), trimOutput(got)))
 		if errors.Is(err, errDocEnded) {
 			break
 		}
@@ -261,7 +278,8 @@ func (d docFile) run(ctx context.Context, dir string, env []string) (problems []
 	return problems
 }
 
-// A docSession is a running bash. It leads a process group to which all that it starts belongs.
+// A docSession is a running bash. It leads a process group to which all that it
+// starts belongs.
 type docSession struct {
 	ctx     context.Context
 	bash    *exec.Cmd
@@ -279,11 +297,13 @@ func startDocSession(ctx context.Context, dir string, env []string) (*docSession
 		return nil, err
 	}
 	args := []string{"bash", "--noprofile", "--norc"}
-	if ownNetwork := []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$@"`, "sh"}; os.Getuid() == 0 &&
+	if ownNetwork := []string{"unshare", "-n", "sh", "-c", `ip link set lo up && exec "$@"`,
+		"sh"}; os.Getuid() == 0 &&
 		exec.Command(ownNetwork[0], append(ownNetwork[1:], "true")...).Run() == nil {
 		args = append(ownNetwork, args...)
 	}
-	s := &docSession{ctx: ctx, outputs: outputs, bash: exec.CommandContext(ctx, args[0], args[1:]...)}
+	s := &docSession{ctx: ctx, outputs: outputs,
+		bash: exec.CommandContext(ctx, args[0], args[1:]...)}
 	s.bash.Dir, s.bash.Env = dir, env
 	s.bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.bash.Cancel, s.bash.WaitDelay = s.kill, time.Second
@@ -340,7 +360,8 @@ func (s *docSession) run(c docCommand) (string, error) {
 			return "", err
 		}
 	}
-	status, err := s.ask(fmt.Sprintf("eval %s </dev/null >%s 2>&1; echo $?", shellQuote(c.text), shellQuote(name)))
+	status, err := s.ask(fmt.Sprintf("eval %s </dev/null >%s 2>&1; echo $?", shellQuote(c.text),
+		shellQuote(name)))
 	if err != nil {
 		return output(), err
 	}
@@ -364,7 +385,8 @@ func (s *docSession) run(c docCommand) (string, error) {
 		}
 	}
 	// What it prints may come a little later.
-	for end := time.Now().Add(5 * time.Second); !outputMatches(c.want, output()) && time.Now().Before(end); {
+	for end := time.Now().Add(5 * time.Second); !outputMatches(c.want, output()) &&
+		time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return output(), nil
@@ -372,10 +394,12 @@ func (s *docSession) run(c docCommand) (string, error) {
 
 var (
 	docServes = regexp.MustCompile(`\b(serve|run|pxesrv)\b`)
-	docPort   = regexp.MustCompile(`(?:-p|--port|--listen|PORT|PXESRV_LISTEN)[ =]?\S*?(\d+)(?:\s|$)`)
+	docPort   = regexp.MustCompile(
+		`(?:-p|--port|--listen|PORT|PXESRV_LISTEN)[ =]?\S*?(\d+)(?:\s|$)`)
 )
 
-// servedPort is the TCP port on which a command in the background is going to answer, "" if it is no server.
+// servedPort is the TCP port on which a command in the background is going to
+// answer, "" if it is no server.
 func servedPort(text string) string {
 	if !docServes.MatchString(text) {
 		return ""
@@ -413,8 +437,8 @@ func (s *docSession) end() error {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// docEnv is the environment of the commands: a reader's, who has just logged in, with our pxesrv, our Go caches, and what
-// make deps fetched.
+// docEnv is the environment of the commands: a reader's, who has just logged
+// in, with our pxesrv, our Go caches, and what make deps fetched.
 func docEnv(t *testing.T, bin string) []string {
 	t.Helper()
 	home := t.TempDir()
@@ -435,7 +459,8 @@ func docEnv(t *testing.T, bin string) []string {
 		"PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"),
 		"TMPDIR=" + os.TempDir(),
 	}
-	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"} {
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS", "GOPROXY", "GOSUMDB",
+		"GOTOOLCHAIN"} {
 		value, err := exec.Command("go", "env", name).Output()
 		if err != nil {
 			t.Fatalf("go env %s: %v", name, err)
@@ -445,7 +470,8 @@ func docEnv(t *testing.T, bin string) []string {
 	return env
 }
 
-// copyRepository copies what git tracks and what it would track; all files where there is no git.
+// copyRepository copies what git tracks and what it would track; all files
+// where there is no git.
 func copyRepository(from, to string) error {
 	git := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	git.Dir = from
@@ -578,7 +604,8 @@ state/   where orders are kept
 		"'''json\n{}\n'''\n'''text\n# a\n'''\nok": "",
 	} {
 		_, problems := parseDoc("x.md", strings.ReplaceAll(block, "'''", ticks))
-		if got := errors.Join(problems...); want == "" && got != nil || want != "" && (got == nil || !strings.HasPrefix(got.Error(), want)) {
+		if got := errors.Join(problems...); want == "" && got != nil ||
+			want != "" && (got == nil || !strings.HasPrefix(got.Error(), want)) {
 			t.Errorf("%s\nproblems: %v\nwant: %s", block, got, want)
 		}
 	}
@@ -617,7 +644,8 @@ func TestOutputMatches(t *testing.T) {
 	}
 }
 
-// TestRunDoc runs sessions without pxesrv: what is kept between commands, what is found, what is ended.
+// TestRunDoc runs sessions without pxesrv: what is kept between commands, what
+// is found, what is ended.
 func TestRunDoc(t *testing.T) {
 	lab.Slow(t)
 	run := func(t *testing.T, text string) (string, time.Duration) {
@@ -626,7 +654,8 @@ func TestRunDoc(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		start := time.Now()
-		problems = append(problems, d.run(ctx, t.TempDir(), []string{"PATH=" + os.Getenv("PATH")})...)
+		problems = append(problems,
+			d.run(ctx, t.TempDir(), []string{"PATH=" + os.Getenv("PATH")})...)
 		if len(problems) == 0 {
 			return "", time.Since(start)
 		}
@@ -700,18 +729,23 @@ $ ps -o pid= -o args= -g 0 --ppid $! >children; grep -c http.server children
 
 	for _, c := range []struct{ name, text, want string }{
 		{"wrong output", "'''console\n$ echo a\na\n$ echo one; echo two\none\nthree\n'''",
-			"x.md:4: echo one; echo two: it printed something else\n--- expected\none\nthree\n--- actual\none\ntwo\n---"},
-		{"output not told", "'''console\n$ echo a\n'''", "x.md:2: echo a: it printed something else\n--- expected\n\n--- actual\na\n---"},
+			"x.md:4: echo one; echo two: it printed something else\n--- " +
+				"expected\none\nthree\n--- actual\none\ntwo\n---"},
+		{"output not told", "'''console\n$ echo a\n'''",
+			"x.md:2: echo a: it printed something else\n--- expected\n\n--- actual\na\n---"},
 		{"failure", "'''console\n$ echo a; (exit 3)\na\n$ echo b\nc\n'''",
 			"x.md:2: echo a; (exit 3): exit status 3\n--- expected\na\n--- actual\na\n---\n" +
 				"x.md:4: echo b: it printed something else\n--- expected\nc\n--- actual\nb\n---"},
-		{"end", "'''console\n$ exit\n$ echo a\nb\n'''", "x.md:2: exit: the session has ended\n--- expected\n\n--- actual\n\n---"},
+		{"end", "'''console\n$ exit\n$ echo a\nb\n'''",
+			"x.md:2: exit: the session has ended\n--- expected\n\n--- actual\n\n---"},
 		{"no server", "'''console\n$ (echo run; exit 1) &\n'''",
-			"x.md:2: (echo run; exit 1) &: it has ended before it answered on port 4567\n--- expected\n\n--- actual\nrun\n---"},
+			"x.md:2: (echo run; exit 1) &: it has ended before it answered on port 4567\n--- " +
+				"expected\n\n--- actual\nrun\n---"},
 		{"syntax", "'''console\n$ if then\n…\n'''", "x.md:2: if then: exit status"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got, _ := run(t, c.text); got != c.want && (c.name != "syntax" || !strings.HasPrefix(got, c.want)) {
+			if got, _ := run(t, c.text); got != c.want && (c.name != "syntax" ||
+				!strings.HasPrefix(got, c.want)) {
 				t.Errorf("found\n%s\nwant\n%s", got, c.want)
 			}
 		})
@@ -722,7 +756,8 @@ $ ps -o pid= -o args= -g 0 --ppid $! >children; grep -c http.server children
 		defer cancel()
 		d := docFile{"x.md", []docCommand{{line: 7, text: "sleep 1000"}}, nil}
 		got := errors.Join(d.run(ctx, t.TempDir(), []string{"PATH=" + os.Getenv("PATH")})...)
-		if got == nil || !strings.HasPrefix(got.Error(), "x.md:7: sleep 1000: the session has ended: the time is over") {
+		if got == nil || !strings.HasPrefix(got.Error(),
+			"x.md:7: sleep 1000: the session has ended: the time is over") {
 			t.Errorf("found %v", got)
 		}
 	})
@@ -746,7 +781,8 @@ func TestServedPort(t *testing.T) {
 
 func TestCopyRepository(t *testing.T) {
 	from := t.TempDir()
-	for name, mode := range map[string]os.FileMode{"a": 0o644, "sub/run": 0o755, ".git/config": 0o644} {
+	for name, mode := range map[string]os.FileMode{"a": 0o644, "sub/run": 0o755,
+		".git/config": 0o644} {
 		os.MkdirAll(filepath.Dir(filepath.Join(from, name)), 0o755)
 		os.WriteFile(filepath.Join(from, name), []byte(name), mode)
 	}

@@ -1,7 +1,8 @@
 //go:build unix
 
-// Package disttest tests what people get of pxesrv beside the program: packages,
-// the container, the units of systemd, the tarballs and the documentation.
+// Package disttest tests what people get of pxesrv beside the program:
+// packages, the container, the units of systemd, the tarballs and the
+// documentation.
 package disttest
 
 import (
