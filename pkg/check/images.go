@@ -8,12 +8,12 @@ func (l *lint) images() error {
 	if err := l.site.Keyring().Err(); err != nil {
 		l.add(l.config.KeyFile(), 0, Error, Hosts, err.Error(), "until then no host= counts")
 	}
-	shelf := l.site.Images()
-	if shelf == nil {
+	images := l.site.Images()
+	if images == nil {
 		return nil
 	}
 	file := l.config.ISOHosts
-	st := shelf.List.State()
+	st := images.List.State()
 	if st.Err != nil {
 		l.add(file, 0, Error, Hosts, st.Err.Error(),
 			"a daemon that read it before goes on with what it read")
@@ -22,16 +22,16 @@ func (l *lint) images() error {
 		l.add(file, bad.Line, Error, Hosts, bad.Text(),
 			"the host has no image until the row is right")
 	}
-	kit, err := shelf.Loaders()
+	loaders, err := images.Loaders()
 	if err != nil {
 		l.add(file, 0, Warning, Hosts, fmt.Sprintf("no image can be made on this machine: %v", err),
 			"install the packages where the daemon runs")
 		return nil
 	}
-	for _, lacking := range kit.Missing() {
-		l.add(file, 0, Warning, Hosts, lacking, "install what is missing, or set iso.allow-partial")
+	for _, missing := range loaders.Missing() {
+		l.add(file, 0, Warning, Hosts, missing, "install what is missing, or set iso.allow-partial")
 	}
-	for _, err := range shelf.Failures() {
+	for _, err := range images.Failures() {
 		l.add(file, 0, Error, Hosts, err.Error(),
 			"change the row, the loader, or set iso.allow-partial")
 	}

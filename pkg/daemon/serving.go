@@ -130,6 +130,9 @@ func (d *Daemon) orderEvent(e order.Event) {
 		level = slog.LevelError
 	}
 	args := []any{"state", string(e.Kind), "name", e.Record.Name, "order", e.Record.String()}
+	if e.Record.Actor != "" {
+		args = append(args, "actor", e.Record.Actor)
+	}
 	if e.Err != nil {
 		args = append(args, "why", e.Err.Error())
 	}

@@ -18,12 +18,12 @@ import (
 // of hosts is set; the keys count even then, for images that were made
 // elsewhere.
 func images(c config.Config) (*media.Keyring, *media.Images) {
-	seal := media.OpenKeyring(c.KeyFile(), media.Signing(c.ISOSign))
+	keyring := media.OpenKeyring(c.KeyFile(), media.Signing(c.ISOSign))
 	if c.ISOHosts == "" {
-		return seal, nil
+		return keyring, nil
 	}
 	list := media.OpenList(c.ISOHosts, hosts.Options{Servers: c.ISOURLs(), DNS: c.ISODNS})
-	return seal, media.NewImages(list, seal, LoaderPaths(c), c.ISOPartial)
+	return keyring, media.NewImages(list, keyring, LoaderPaths(c), c.ISOPartial)
 }
 
 // known is what commands know of the hosts of the list.

@@ -63,14 +63,27 @@ func New(c config.Config) (*Site, error) {
 	}
 	s.keyring, s.images = images(c)
 	s.known = sync.OnceValue(s.readKnown)
-	s.rules = []boot.Rule{
-		&protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}},
-		s.orders.Resend(),
-		s.orders.Once(),
-		static{s},
-		fallback{s},
+	for _, step := range boot.Steps() {
+		s.rules = append(s.rules, s.rule(step))
 	}
 	return s, nil
+}
+
+// rule is the rule of a step.
+func (s *Site) rule(step boot.Step) boot.Rule {
+	switch step {
+	case boot.Protect:
+		return &protect{index: tree.Index{Tree: s.tree, Dir: "protect", Keys: boot.Spellings}}
+	case boot.Resend:
+		return s.orders.Resend()
+	case boot.Once:
+		return s.orders.Once()
+	case boot.Static:
+		return static{s}
+	case boot.Default:
+		return fallback{s}
+	}
+	panic("site: no rule for the step " + string(step))
 }
 
 // Identify returns the machine that makes these claims from a source address.

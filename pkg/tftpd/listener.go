@@ -1,6 +1,7 @@
 package tftpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -122,11 +124,12 @@ func (l *Listener) read(name string, to io.ReaderFrom) (err error) {
 			err = errPanic
 		}
 	}()
-	if len(s.Allow) > 0 && !contains(s.Allow, t.peer) {
+	allows := func(p netip.Prefix) bool { return p.Contains(t.peer) }
+	if len(s.Allow) > 0 && !slices.ContainsFunc(s.Allow, allows) {
 		return t.refuse(Refused, errRefused, nil)
 	}
 	c := s.counts()
-	if !c.begin(t.peer, or(s.Transfers, 2048), or(s.PerAddress, 8)) {
+	if !c.begin(t.peer, cmp.Or(s.Transfers, 2048), cmp.Or(s.PerAddress, 8)) {
 		return t.refuse(Refused, errBusy, nil)
 	}
 	defer c.end(t.peer)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"pxesrv/pkg/bounded"
@@ -109,14 +108,3 @@ var (
 	errStopping = errors.New("the boot server is stopping")
 	errPanic    = errors.New("the boot server has made a mistake")
 )
-
-func contains(networks []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-func or(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
-}
