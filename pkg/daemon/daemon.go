@@ -147,7 +147,7 @@ func (d *Daemon) listen() ([]task, error) {
 		web.close()
 		return nil, err
 	}
-	return []task{web.run, transfers.run}, nil
+	return append(web.tasks(), transfers.run), nil
 }
 
 // checkLate checks the first configuration to its end, once the disk answers.

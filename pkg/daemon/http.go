@@ -4,9 +4,10 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"pxesrv/pkg/conn"
 	"sync"
 	"time"
+
+	"pxesrv/pkg/conn"
 )
 
 // web answers machines by HTTP and HTTPS.
@@ -14,6 +15,7 @@ type web struct {
 	d         *Daemon
 	server    *http.Server
 	listeners []listening
+	accepting sync.WaitGroup
 	inflight  inflight
 }
 
@@ -45,23 +47,28 @@ func (d *Daemon) listenHTTP() (*web, error) {
 	return w, nil
 }
 
-// run serves until ctx ends, or a listener fails.
-func (w *web) run(ctx context.Context) (err error) {
-	failed := make(chan error, len(w.listeners))
-	var accepting sync.WaitGroup
+// tasks serve until their context ends. An address that fails ends the daemon
+// at once; what is under way is finished all the same.
+func (w *web) tasks() []task {
+	all := []task{w.stop}
 	for _, l := range w.listeners {
-		accepting.Go(func() { failed <- w.server.Serve(l) })
+		w.accepting.Add(1)
+		all = append(all, func(context.Context) error {
+			defer w.accepting.Done()
+			return w.server.Serve(l)
+		})
 	}
-	select {
-	case err = <-failed:
-	case <-ctx.Done():
-	}
-	// Nobody who was let in is sent away: first no more come in, then all are
-	// heard, then those who are answered may go.
+	return all
+}
+
+// stop waits for the end of ctx. Nobody who was let in is sent away then: first
+// no more come in, then all are heard, then those who are answered may go.
+func (w *web) stop(ctx context.Context) error {
+	<-ctx.Done()
 	w.close()
-	accepting.Wait()
+	w.accepting.Wait()
 	w.shutdown(ctx)
-	return err
+	return nil
 }
 
 func (w *web) close() {

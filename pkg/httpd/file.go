@@ -40,14 +40,16 @@ func (s *Server) file(w http.ResponseWriter, q *request, name string) {
 	// Nothing is used up by it: a client that has closed its half of the
 	// connection gets its file.
 	ctx := context.WithoutCancel(q.Context())
-	f, err := bounded.Do(ctx, s.limits(&s.opens), func(context.Context) (*os.File, error) {
-		return s.Site.Open(name)
-	}, closeFile)
-	var info fs.FileInfo
-	if err == nil {
-		defer f.Close()
-		info, err = f.Stat()
-	}
+	f, err := bounded.Do(ctx, s.limits(&s.opens), func(context.Context) (opened, error) {
+		f, err := s.Site.Open(name)
+		if err != nil {
+			return opened{}, err
+		}
+		info, err := f.Stat()
+		return opened{f, info}, err
+	}, opened.close)
+	defer f.close()
+	info := f.info
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && ipxe.Instead(name) != nil:
 		s.virtual(w, q, ipxe.Instead(name))
@@ -68,7 +70,7 @@ func (s *Server) file(w http.ResponseWriter, q *request, name string) {
 	// No inode in it: a download goes on at another server with the same file.
 	w.Header().Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 	began, rec := time.Now(), &recorder{ResponseWriter: w, status: http.StatusOK}
-	http.ServeContent(rec, q.Request, "", info.ModTime(), f)
+	http.ServeContent(rec, q.Request, "", info.ModTime(), f.file)
 	s.observe().File(rec.status, rec.sent)
 	s.logSent(q, "file", name, info.Size(), rec, time.Since(began))
 }
@@ -89,9 +91,15 @@ func (s *Server) noFile(w http.ResponseWriter, q *request, name string, err erro
 	fail(w, status, text)
 }
 
-func closeFile(f *os.File) {
-	if f != nil {
-		f.Close()
+// opened is an open file, or none.
+type opened struct {
+	file *os.File
+	info fs.FileInfo
+}
+
+func (f opened) close() {
+	if f.file != nil {
+		f.file.Close()
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
-
-	"pxesrv/pkg/bounded"
 )
 
 // clearPath is where a machine asks that its own configuration of GRUB goes
@@ -36,12 +34,9 @@ func (s *Server) clear(w http.ResponseWriter, q *request, version string) {
 		text = "only a machine with an IPv4 address has such a file"
 	default:
 		clear := func(ctx context.Context) (none struct{}, err error) {
-			if clientGone(ctx) {
-				return none, context.Canceled
-			}
 			return none, s.Clear(ctx, version, q.source)
 		}
-		_, err := bounded.Do(q.Context(), s.limits(&s.opens), clear, func(struct{}) {})
+		_, err := attended(s, q, &s.opens, clear, func(struct{}) {})
 		if err != nil {
 			why = short(err.Error())
 		}

@@ -169,3 +169,39 @@ func TestLeft_NothingClaimed(t *testing.T) {
 		})
 	}
 }
+
+// TestLeft_StillCounts: a client that asks and leaves, while the disk is slow,
+// counts for its address as long as the work for it goes on, and not among what
+// is stuck: that is for what the deadline has passed of, and stops everybody.
+func TestLeft_StillCounts(t *testing.T) {
+	t.Parallel()
+	l, limiter := gated(t, conn.Limits{})
+	begun, disk := make(chan bool), make(chan bool)
+	s := &Server{Log: slog.New(slog.DiscardHandler), Deadline: time.Minute,
+		Site: slow{resolve: func(context.Context) (boot.Answer, error) {
+			begun <- true
+			<-disk
+			return script, nil
+		}}}
+	server := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	server.Start()
+	defer server.CloseClientConnections()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-begun
+	c.Close()
+	time.Sleep(200 * time.Millisecond) // net/http hears of it
+	if n, stuck := limiter.Open(), s.decisions.Count(); n != 1 || stuck != 0 {
+		t.Errorf("%d connections and %d stuck while the work goes on, want 1 and 0", n, stuck)
+	}
+	close(disk)
+	for end := time.Now().Add(3 * time.Second); limiter.Open() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the connection stays when the work has ended")
+		}
+	}
+}

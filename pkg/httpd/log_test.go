@@ -59,7 +59,7 @@ func TestLog(t *testing.T) {
 			map[string]any{"skipped": "once/a -> ../x: gone", "status": 503.0,
 				"error": "cannot know"}, ` status=503 error="cannot know"`},
 		{"the client leaves", []boot.Finding{once, static, entry}, entry, nil, true,
-			map[string]any{"step": nil, "status": 503.0, "bytes": nil},
+			map[string]any{"step": "default", "status": 503.0, "bytes": nil},
 			` status=503 error="the client went away before its answer was found"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

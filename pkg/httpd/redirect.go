@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
-	"pxesrv/pkg/bounded"
 	"pxesrv/pkg/conn"
 	"pxesrv/pkg/ipxe"
 )
@@ -31,13 +30,12 @@ func (s *Server) redirect(w http.ResponseWriter, q *request, _ string) {
 		m.NoOrders = why
 	}
 	resolve := func(ctx context.Context) (boot.Answer, error) {
-		// net/http ends ctx when the client leaves, but a moment later.
-		if clientGone(ctx) {
-			return boot.Answer{}, context.Canceled
-		}
 		return s.Site.Resolve(ctx, &m, take)
 	}
-	a, err := bounded.Do(q.Context(), s.limits(&s.decisions), resolve, giveBack)
+	a, err := attended(s, q, &s.decisions, resolve, giveBack)
+	if a.Grant == nil && q.Context().Err() != nil {
+		err = context.Canceled // an order may have been passed over, since the client had left
+	}
 	if err != nil && !errors.Is(err, boot.ErrNothing) && !errors.Is(err, boot.ErrUnsure) {
 		err = fmt.Errorf("%w: %w", boot.ErrUnsure, err)
 	}

@@ -29,7 +29,9 @@ func File[T any](
 		before, began := seen, time.Now()
 		text, info, err := ReadFile(name, most)
 		missing = errors.Is(err, fs.ErrNotExist)
-		seen, settled = info, info != nil && began.Sub(info.ModTime()) > restAfter
+		// What failed for another reason than the file itself is tried again.
+		lasts := err == nil || errors.Is(err, ErrNotRegular) || errors.Is(err, ErrTooLarge)
+		seen, settled = info, lasts && info != nil && began.Sub(info.ModTime()) > restAfter
 		if err != nil {
 			sum = [sha256.Size]byte{}
 			return func() (value T, _ error) { return value, err }
