@@ -94,8 +94,10 @@ func noCommand(c *cobra.Command, args []string) error {
 		list = c.CommandPath() + " --help lists the commands"
 	}
 	c.SuggestionsMinimumDistance = 2
+	near := slices.DeleteFunc(c.SuggestionsFor(args[0]),
+		func(name string) bool { return name == args[0] }) // behind --
 	err := usagef("there is no command %q", typed(c, args[0]))
-	return withHint(err, didYouMean(c.SuggestionsFor(args[0])), list)
+	return withHint(err, didYouMean(near), list)
 }
 
 // noArgs refuses arguments.
@@ -128,13 +130,25 @@ func flagError(c *cobra.Command, err error) error {
 	if !errors.As(err, &unknown) {
 		return withHint(usageError{err}, list)
 	}
+	name := unknown.GetSpecifiedName()
+	all := c.Root().Flags()
+	of := all.Lookup(name)
+	if len(name) == 1 {
+		of = all.ShorthandLookup(name)
+	}
+	switch {
+	case of != nil && isSetting(of):
+		return withHint(usageError{err}, "it is a flag of pxesrv serve", list)
+	case len(name) == 1: // which is near to every flag
+		return withHint(usageError{err}, list)
+	}
 	// It is cobra that measures how far two words are apart, and it does so for
 	// names of commands.
 	names := &cobra.Command{SuggestionsMinimumDistance: 2}
 	c.Flags().VisitAll(func(f *pflag.Flag) {
 		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
 	})
-	near := names.SuggestionsFor(unknown.GetSpecifiedName())
+	near := names.SuggestionsFor(name)
 	for i, name := range near {
 		near[i] = "--" + name
 	}

@@ -60,6 +60,7 @@ func configInit(std streams, name string) error {
 	}
 	_, err = f.Write(config.Template())
 	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(name) // half a file would be in the way of the next try
 		return err
 	}
 	fmt.Fprintf(std.err, "pxesrv: %s has every setting, commented out; pxesrv serve --config %s "+

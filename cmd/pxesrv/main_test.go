@@ -36,7 +36,12 @@ func TestUsage(t *testing.T) {
 		{"help order plaec", 2, "pxesrv: there is no command \"order plaec\"\n"},
 		{"--prot 80", 2, "hint: did you mean --root or --port?\nhint: pxesrv serve --help lists"},
 		{"explain --once-max-per-dya 1 x", 2, "hint: did you mean --once-max-per-day?\n"},
-		{"explain --port 80 x", 2, "pxesrv: unknown flag: --port\n"}, // of the daemon alone
+		{"explain --port 80 x", 2, // of the daemon alone
+			"pxesrv: unknown flag: --port\nhint: it is a flag of pxesrv serve\n"},
+		{"-p 80 order list", 2, "in -p\nhint: it is a flag of pxesrv serve\n"},
+		{"order list -y", 2, "in -y\nhint: pxesrv order list --help lists the flags"},
+		{"-- order list", 2,
+			"pxesrv: there is no command \"order\"\nhint: pxesrv help lists the commands\n"},
 		{"order --force", 2,
 			"hint: flags come after the command: pxesrv order COMMAND --help lists them\n"},
 		{"iso --csvv hosts.csv", 2,
