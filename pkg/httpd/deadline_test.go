@@ -40,6 +40,24 @@ func (s slow) Open(string) (*os.File, error) { return s.open() }
 // script is what slow answers with when it does.
 var script = boot.Answer{Script: boot.Script{Body: []byte("#!ipxe\nexit\n")}}
 
+// started serves on a listener, until it is closed.
+func started(l net.Listener, s *Server) *httptest.Server {
+	server := &httptest.Server{Listener: l,
+		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
+	server.Start()
+	return server
+}
+
+// dialed is a connection to a listener.
+func dialed(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // gated listens, until the test ends, with a limiter that has these limits.
 func gated(t *testing.T, limits conn.Limits) (net.Listener, *conn.Limiter) {
 	t.Helper()
@@ -288,9 +306,7 @@ func TestLate_ClientGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var g conn.Limiter
-	server := &httptest.Server{Listener: g.Listener(l),
-		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
-	server.Start()
+	server := started(g.Listener(l), s)
 	defer server.Close()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {

@@ -30,14 +30,9 @@ func TestLeft_NoOtherScript(t *testing.T) {
 			<-ctx.Done() // an order is passed over then
 			return script, nil
 		}}}
-	server := &httptest.Server{Listener: l,
-		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
-	server.Start()
+	server := started(l, s)
 	defer server.Close()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := dialed(t, l)
 	defer c.Close()
 	fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-begun
@@ -55,15 +50,10 @@ func TestLeft_Slots(t *testing.T) {
 	s := &Server{Log: slog.New(slog.DiscardHandler), FileSlots: make(chan struct{}),
 		Deadline: time.Minute,
 		Site:     slow{open: func() (*os.File, error) { return nil, os.ErrNotExist }}}
-	server := &httptest.Server{Listener: l,
-		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
-	server.Start()
+	server := started(l, s)
 	defer server.CloseClientConnections()
 	for range 10 {
-		c, err := net.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := dialed(t, l)
 		fmt.Fprint(c, "GET /f HTTP/1.1\r\nHost: a\r\n\r\n")
 		time.Sleep(10 * time.Millisecond)
 		c.Close()
@@ -136,10 +126,7 @@ func TestLeft_NothingClaimed(t *testing.T) {
 				})}}
 			server.Start()
 			defer server.Close()
-			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := dialed(t, l)
 			defer c.Close()
 			fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n")
 			if test.leaves != "before" {
@@ -183,14 +170,9 @@ func TestLeft_StillCounts(t *testing.T) {
 			<-disk
 			return script, nil
 		}}}
-	server := &httptest.Server{Listener: l,
-		Config: &http.Server{Handler: s, ConnContext: conn.Context}}
-	server.Start()
+	server := started(l, s)
 	defer server.CloseClientConnections()
-	c, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := dialed(t, l)
 	fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-begun
 	c.Close()

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -81,14 +79,9 @@ func TestLog(t *testing.T) {
 					return a, test.err
 				}},
 			}
-			server := &httptest.Server{Listener: l,
-				Config: &http.Server{Handler: s, ConnContext: conn.Context}}
-			server.Start()
+			server := started(l, s)
 			defer server.Close()
-			c, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := dialed(t, l)
 			defer c.Close()
 			fmt.Fprint(c, "GET /redirect HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 			<-begun
