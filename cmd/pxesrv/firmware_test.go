@@ -295,9 +295,7 @@ func TestTwoMachines(t *testing.T) {
 
 // TestSoakDHCP has every kind of DHCP server boot every kind of firmware.
 func TestSoakDHCP(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("long: make soak")
-	}
+	lab.OnlySoak(t)
 	for _, kind := range []string{"isc", "kea", "dnsmasq", "dnsmasq-proxy"} {
 		for firmware, vm := range map[string]func(h *hall) qemu.VM{
 			"iPXE in the card": (*hall).nicROM, "BIOS PXE": (*hall).biosPXE,

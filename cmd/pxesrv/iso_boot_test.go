@@ -164,9 +164,7 @@ func TestISOBoots(t *testing.T) {
 }
 
 func TestSoakISOBoots(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
-	}
+	lab.OnlySoak(t)
 	var all []isoBoot
 	for _, build := range []string{"2025", "2.0"} {
 		for _, uefi := range []bool{false, true} {
@@ -290,9 +288,7 @@ func TestISONeeds(t *testing.T) {
 
 // TestSoakISONeeds has each need alone, by each firmware.
 func TestSoakISONeeds(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
-	}
+	lab.OnlySoak(t)
 	bootNeeds(t, []string{"2025", "2.0"}, []string{"vlan1", "https1", "six1"}, []bool{false, true})
 }
 
@@ -362,9 +358,7 @@ func TestISOSecureBoot(t *testing.T) {
 }
 
 func TestSoakISOSecureBoot(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("PXESRV_TEST_SOAK is not set; make soak sets it")
-	}
+	lab.OnlySoak(t)
 	bootSecure(t, "iPXE signed, no shim", false, true, `SECURELY-BOOTED`)
 	bootSecure(t, "iPXE not signed", false, false, `Access Denied`)
 }

@@ -38,8 +38,8 @@ func TestNFSOrders(t *testing.T) {
 // TestSoakNFSOrders does it for long, with each set of mount options, while
 // daemons are killed and the NFS server is stopped.
 func TestSoakNFSOrders(t *testing.T) {
-	if _, inside := os.LookupEnv(insideNFS); os.Getenv("PXESRV_TEST_SOAK") == "" && !inside {
-		t.Skip("long: make soak")
+	if _, inside := os.LookupEnv(insideNFS); !inside {
+		lab.OnlySoak(t)
 	}
 	onNFS(t, 10_000, true, "", "actimeo=1", "lookupcache=positive,actimeo=1", "noac",
 		"lookupcache=none,actimeo=1")

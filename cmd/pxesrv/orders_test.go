@@ -513,9 +513,7 @@ func runOrders(t *testing.T, orders, kills int) {
 func TestOrdersThreeDaemons(t *testing.T) { runOrders(t, 2000, 50) }
 
 func TestSoakOrders(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("long: make soak")
-	}
+	lab.OnlySoak(t)
 	runOrders(t, 100_000, 1000)
 }
 

@@ -310,9 +310,7 @@ func TestLoad_2000HeldAnd2000Fresh(t *testing.T) {
 
 func soak(t *testing.T) {
 	t.Helper()
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("long: make soak")
-	}
+	lab.OnlySoak(t)
 }
 
 func TestSoakLoad(t *testing.T) {

@@ -29,6 +29,14 @@ func OnlyReal(t testing.TB) {
 	}
 }
 
+// OnlySoak skips a long loop where nobody asked for those (make soak).
+func OnlySoak(t testing.TB) {
+	t.Helper()
+	if os.Getenv("PXESRV_TEST_SOAK") == "" {
+		t.Skip("long: make soak runs it")
+	}
+}
+
 // Needs names programs that a test runs and that make deps installs. Without
 // one of them the test fails, or is skipped where only the quick ones are asked
 // for.

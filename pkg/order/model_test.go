@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"pxesrv/pkg/boot"
+	"pxesrv/pkg/lab"
 )
 
 // killed stands for kill -9 between two steps.
@@ -35,9 +36,7 @@ func dies(do func()) (died bool) {
 func TestModel(t *testing.T) { runModel(t, 4000) }
 
 func TestSoakModel(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("long: make soak")
-	}
+	lab.OnlySoak(t)
 	runModel(t, 100_000)
 }
 

@@ -199,9 +199,7 @@ func unpack(t *testing.T, archive, name string) map[string]string {
 // TestReproducibleSoak builds the program and the packages with caches of its
 // own, so that nothing of the first build is in the second.
 func TestReproducibleSoak(t *testing.T) {
-	if os.Getenv("PXESRV_TEST_SOAK") == "" {
-		t.Skip("make soak builds everything twice, the standard library too")
-	}
+	lab.OnlySoak(t)
 	sums := map[string]string{}
 	for range 2 {
 		dir := t.TempDir()
