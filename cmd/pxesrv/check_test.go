@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"pxesrv/pkg/lab"
 	"runtime"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func hookRepository(t *testing.T) (write func(name, text string),
 		t.Fatal("there is no git here: run 'make deps'")
 	}
 	bin, repo := t.TempDir(), t.TempDir()
-	buildProgram(t, filepath.Join(bin, "pxesrv"))
+	lab.Build(t, "pxesrv/cmd/pxesrv", filepath.Join(bin, "pxesrv"))
 	git = func(args ...string) (string, error) {
 		cmd := exec.Command("git", args...)
 		cmd.Dir = repo
@@ -155,7 +156,7 @@ func TestCheckWithoutProc(t *testing.T) {
 	}
 	dir := t.TempDir()
 	program := filepath.Join(dir, "pxesrv")
-	buildProgram(t, program)
+	lab.Build(t, "pxesrv/cmd/pxesrv", program)
 	for name, text := range map[string]string{"root/default": "#!ipxe\nexit 1\n",
 		"root/static/10.0.0.7": "#!ipxe\nexit 1\n", "root/once/.keep": ""} {
 		at := filepath.Join(dir, name)

@@ -17,8 +17,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"pxesrv/pkg/lab"
 )
 
 // The process, its options and its logs.
@@ -68,35 +66,6 @@ func (d *daemonProcess) output() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.said.String()
-}
-
-// output runs a command, which has to succeed.
-func output(t *testing.T, cmd *exec.Cmd) string {
-	t.Helper()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return string(out)
-}
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// buildProgram makes pxesrv as make build does, but for what it says of its
-// version.
-func buildProgram(t *testing.T, at string) {
-	t.Helper()
-	lab.Slow(t)
-	cmd := exec.Command("go", "build", "-trimpath", "-o", at, ".")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	output(t, cmd)
 }
 
 // environ is the environment without settings, and with these.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"pxesrv/pkg/lab"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ import (
 // tells its arguments, and asks the real one only for completion.
 func TestShells(t *testing.T) {
 	bin := t.TempDir()
-	buildProgram(t, filepath.Join(bin, "real"))
+	lab.Build(t, "pxesrv/cmd/pxesrv", filepath.Join(bin, "real"))
 	fake := "#!/bin/sh\ncase $1 in\n__complete) exec " + bin +
 		"/real \"$@\" ;;\nesac\nprintf 'ARGS'\nprintf '|%s' \"$@\"\nprintf '|\\n'\n"
 	if err := os.WriteFile(filepath.Join(bin, "pxesrv"), []byte(fake), 0o755); err != nil {

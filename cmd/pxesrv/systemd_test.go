@@ -69,7 +69,7 @@ func units(t *testing.T, dropIns map[string]string) (root string, names []string
 		if ext := filepath.Ext(f); ext == ".service" || ext == ".socket" {
 			names = append(names, filepath.Base(f))
 			writeFile(t, filepath.Join(root, "etc/systemd/system", filepath.Base(f)),
-				readFile(t, f), 0o644)
+				lab.ReadFile(t, f), 0o644)
 		}
 	}
 	targets, err := filepath.Glob("/usr/lib/systemd/system/*.target")
@@ -77,7 +77,7 @@ func units(t *testing.T, dropIns map[string]string) (root string, names []string
 		t.Fatal(err)
 	}
 	for _, f := range targets {
-		writeFile(t, filepath.Join(root, f), readFile(t, f), 0o644)
+		writeFile(t, filepath.Join(root, f), lab.ReadFile(t, f), 0o644)
 	}
 	for name, text := range dropIns {
 		writeFile(t, filepath.Join(root, "etc/systemd/system/pxesrv.service.d", name), text, 0o644)
@@ -89,7 +89,7 @@ func units(t *testing.T, dropIns map[string]string) (root string, names []string
 
 // allCredentials is the drop-in of credentials with everything that it shows.
 func allCredentials(t *testing.T) string {
-	text := readFile(t, unitDir+"/credentials.conf")
+	text := lab.ReadFile(t, unitDir+"/credentials.conf")
 	used := regexp.MustCompile(`(?m)^#([A-Z])`).ReplaceAllString(text, "$1")
 	if strings.Count(used, "\nLoadCredential=") < 2 {
 		t.Fatalf("the drop-in shows no credentials:\n%s", text)
@@ -102,9 +102,9 @@ func TestUnits_Verify(t *testing.T) {
 	tools(t, "systemd-analyze")
 	for name, dropIns := range map[string]map[string]string{
 		"as they are": nil,
-		"sockets":     {"sockets.conf": readFile(t, unitDir+"/sockets.conf")},
+		"sockets":     {"sockets.conf": lab.ReadFile(t, unitDir+"/sockets.conf")},
 		"credentials": {"credentials.conf": allCredentials(t)},
-		"unused":      {"credentials.conf": readFile(t, unitDir+"/credentials.conf")},
+		"unused":      {"credentials.conf": lab.ReadFile(t, unitDir+"/credentials.conf")},
 	} {
 		root, all := units(t, dropIns)
 		if len(all) != 4 {
@@ -131,10 +131,10 @@ func TestUnits_Exposure(t *testing.T) {
 		dropIns map[string]string
 	}{
 		"own ports": {1.5, map[string]string{"credentials.conf": allCredentials(t)}},
-		"sockets":   {1.2, map[string]string{"sockets.conf": readFile(t, unitDir+"/sockets.conf")}},
+		"sockets":   {1.2, map[string]string{"sockets.conf": lab.ReadFile(t, unitDir+"/sockets.conf")}},
 	} {
 		root, _ := units(t, test.dropIns)
-		out := output(t, exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager",
+		out := lab.Output(t, exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager",
 			"--root="+root, "pxesrv.service"))
 		found := figure.FindStringSubmatch(out)
 		if found == nil {
@@ -164,16 +164,16 @@ func TestUnits_UserAndFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	install := func() {
-		output(t, exec.Command("systemd-sysusers", "--root="+root, from+"/pxesrv.sysusers.conf"))
-		output(t, exec.Command("systemd-tmpfiles", "--root="+root, "--create",
+		lab.Output(t, exec.Command("systemd-sysusers", "--root="+root, from+"/pxesrv.sysusers.conf"))
+		lab.Output(t, exec.Command("systemd-tmpfiles", "--root="+root, "--create",
 			from+"/pxesrv.tmpfiles.conf"))
 	}
 	install()
 	user := regexp.MustCompile(
 		`(?m)^pxesrv:x:(\d+):(\d+):[^:]*:/var/lib/pxesrv:/\S*nologin$`).FindStringSubmatch(
-		readFile(t, filepath.Join(root, "etc/passwd")))
+		lab.ReadFile(t, filepath.Join(root, "etc/passwd")))
 	if user == nil {
-		t.Fatalf("no such user:\n%s", readFile(t, filepath.Join(root, "etc/passwd")))
+		t.Fatalf("no such user:\n%s", lab.ReadFile(t, filepath.Join(root, "etc/passwd")))
 	}
 	rights := func(name string) string {
 		info, err := os.Stat(filepath.Join(root, name))
@@ -209,7 +209,7 @@ func TestUnits_UserAndFolders(t *testing.T) {
 // service is what pxesrv.service says: the values of each setting, in order.
 func service(t *testing.T) map[string][]string {
 	all := map[string][]string{}
-	for line := range strings.Lines(readFile(t, unitDir+"/pxesrv.service")) {
+	for line := range strings.Lines(lab.ReadFile(t, unitDir+"/pxesrv.service")) {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok &&
 			!strings.HasPrefix(key, "#") {
 			all[key] = append(all[key], value)
@@ -334,7 +334,7 @@ func (n *notifySocket) expect(first int, pattern string) int {
 func buildDaemon(t *testing.T) string {
 	t.Helper()
 	built := filepath.Join(openTemp(t), "pxesrv")
-	buildProgram(t, built)
+	lab.Build(t, "pxesrv/cmd/pxesrv", built)
 	return built
 }
 
@@ -425,7 +425,7 @@ func TestUnits_Confined(t *testing.T) {
 			}
 			// ProcSubset=pid hides the length of this queue, which Go would
 			// look up.
-			if queue := strings.Fields(output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(
+			if queue := strings.Fields(lab.Output(t, net.Command("ss", "-ltnH", "sport = :80"))); len(
 				queue) < 3 || queue[2] != "4096" {
 				t.Errorf("as many connections may wait: %q", queue)
 			}
@@ -474,7 +474,7 @@ func (c *confined) run(look func(status string)) {
 	t.Helper()
 	unit := service(t)
 	from, at := t.TempDir(), t.TempDir()
-	output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf",
+	lab.Output(t, exec.Command("cp", c.built, unitDir+"/pxesrv.sysusers.conf",
 		unitDir+"/pxesrv.tmpfiles.conf", from))
 	writeFile(t, filepath.Join(from, "etc/pxesrv.yaml"), "root: /srv/pxesrv\n"+c.settings+
 		"url: http://10.0.0.1\niso:\n  hosts: /etc/pxesrv/hosts.csv\n  allow-partial: on\n", 0o644)
@@ -535,7 +535,7 @@ func (c *confined) run(look func(status string)) {
 	get := func(url string) string {
 		t.Helper()
 		line := append(slices.Clone(c.inside), "curl", "-sS", "--fail", "--max-time", "60", url)
-		return output(t, exec.Command(line[0], line[1:]...))
+		return lab.Output(t, exec.Command(line[0], line[1:]...))
 	}
 	for _, ask := range []struct{ url, want string }{
 		{"http://" + c.http + "/redirect", "#!ipxe\necho install\n"},
@@ -559,7 +559,7 @@ func (c *confined) run(look func(status string)) {
 		t.Errorf("by TFTP: only %d bytes", len(got))
 	}
 
-	children := strings.Fields(readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children",
+	children := strings.Fields(lab.ReadFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children",
 		server.Process.Pid)))
 	if len(children) != 1 {
 		t.Fatalf("the children of strace are %q", children)
@@ -568,7 +568,7 @@ func (c *confined) run(look func(status string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
+	status := lab.ReadFile(t, fmt.Sprintf("/proc/%d/status", pid))
 	for _, want := range []string{"Name:\tpxesrv\n", "NoNewPrivs:\t1\n", "Umask:\t" +
 		unit["UMask"][0] + "\n"} {
 		if !strings.Contains(status, want) {
@@ -604,7 +604,7 @@ func (c *confined) run(look func(status string)) {
 
 	call := regexp.MustCompile(`^\d+\s+([a-z_0-9]+)\((.*)`)
 	used := map[string]int{}
-	for line := range strings.Lines(readFile(t, filepath.Join(out, "trace"))) {
+	for line := range strings.Lines(lab.ReadFile(t, filepath.Join(out, "trace"))) {
 		found := call.FindStringSubmatch(strings.TrimSpace(line))
 		if found == nil {
 			continue

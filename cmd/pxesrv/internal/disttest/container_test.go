@@ -111,7 +111,7 @@ func buildTool(t *testing.T, name string) (program string) {
 	program = filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", program, "./"+name)
 	build.Dir = repository + "/.ci/tools"
-	output(t, build)
+	lab.Output(t, build)
 	return program
 }
 
@@ -564,7 +564,7 @@ var optional = regexp.MustCompile(`(?m)^( *)#: `)
 
 func readExample(t *testing.T, name string) string {
 	t.Helper()
-	return readFile(t, filepath.Join(repository, "examples/container", name))
+	return lab.ReadFile(t, filepath.Join(repository, "examples/container", name))
 }
 
 func testCompose(t *testing.T, built chroot.Root, im containerImage) {

@@ -56,7 +56,7 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := t.TempDir()
-	buildProgram(t, filepath.Join(bin, "pxesrv"))
+	lab.Build(t, "pxesrv/cmd/pxesrv", filepath.Join(bin, "pxesrv"))
 	for _, file := range append([]string{filepath.Join(root, "README.md")}, files...) {
 		name, _ := filepath.Rel(root, file)
 		t.Run(name, func(t *testing.T) {

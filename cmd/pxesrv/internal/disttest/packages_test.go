@@ -71,7 +71,7 @@ func buildPackage(t *testing.T, kind string, old bool, more ...string) string {
 // outside runs a program of this computer and returns what it prints.
 func outside(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	return output(t, exec.Command(name, args...))
+	return lab.Output(t, exec.Command(name, args...))
 }
 
 // A computer is a small Debian in a network of its own, on which packages are
